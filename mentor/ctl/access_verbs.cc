@@ -27,7 +27,7 @@ absl::StatusOr<int> InitCertificates(Session& session, const CertificateFlags& f
     if (output.table()) {
       std::printf("%s\n", path.c_str());
     } else {
-      output.Document(nlohmann::ordered_json{{"path", path}}, path);
+      output.Document(nlohmann::ordered_json({{"path", path}}), path);
     }
   }
   output.Note("keep ca.key off the machines; the same command renews the other files");

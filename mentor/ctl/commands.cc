@@ -12,7 +12,6 @@
 
 #include "common/check.h"
 #include "common/process/command_line.h"
-#include "mentor/ctl/program.h"
 #include "mentor/ctl/screen.h"
 
 namespace mentor::ctl {
@@ -182,7 +181,6 @@ int Main(int argc, char** argv) {
                        .quiet = commands->flags().quiet,
                        .color = settings->color() && isatty(STDOUT_FILENO) == 1,
                        .columns = TerminalColumns(),
-                       .verbose = commands->flags().verbose,
                        .server = settings->server()});
   for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
   Session session = {.settings = *settings, .output = output, .client = nullptr};

@@ -120,5 +120,7 @@ void AddAccessVerbs(Commands* commands);      // certs init, token new
 
 // Returns the tree with all verbs.
 std::unique_ptr<Commands> MakeCommands();
+// The main function of mentorctl. Returns the exit code.
+int Main(int argc, char** argv);
 
 }  // namespace mentor::ctl

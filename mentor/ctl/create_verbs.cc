@@ -255,6 +255,11 @@ absl::StatusOr<int> Clone(Session& session, const CloneFlags& flags) {
   return Begun(session, experiment, experiment.name() + " begins from " + checkpoint, flags.wait);
 }
 
+void AddOverrides(CLI::App* command, std::vector<std::string>* overrides) {
+  Repeatable(AddOption(command, "--set", overrides, "PATH=VALUE",
+                       "Override a field of the spec, path.to.field=value; may be repeated"));
+}
+
 CLI::Option* AddFiles(CLI::App* command, CreateFlags* flags, const std::string& more = "") {
   CLI::Option* files =
       AddOption(command, "-f,--file", &flags->files, "SPEC:FILE",

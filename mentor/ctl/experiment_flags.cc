@@ -4,7 +4,6 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/ctl/values.h"
 
@@ -90,37 +89,6 @@ absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, abs
   return fields;
 }
 
-absl::StatusOr<std::string> FilterOf(const Selection& flags) {
-  std::vector<std::string> terms;
-  if (!flags.filter.empty()) terms.push_back(flags.filter);
-  if (!flags.state.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(const auto state, ParseState("--state", flags.state));
-    terms.push_back("state=" + StateText(state));
-  }
-  for (const std::string& text : flags.labels) {
-    MENTOR_ASSIGN_OR_RETURN(const auto label, ParseLabel("--label", text));
-    std::string quoted;
-    for (const char c : label.second) {
-      if (c == '"' || c == '\\') quoted += '\\';
-      quoted += c;
-    }
-    terms.push_back(absl::StrCat("labels.", label.first, "=\"", quoted, "\""));
-  }
-  return absl::StrJoin(terms, " AND ");
-}
-
-void AddSelection(CLI::App* command, Selection* selection) {
-  AddOption(command, "--filter", &selection->filter, "FILTER",
-            "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
-            "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
-            "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
-            "start_time, end_time, labels.KEY");
-  AddOption(command, "--state", &selection->state, "STATE:{" + StateNames(",") + "}",
-            "Only experiments in this state");
-  Repeatable(AddOption(command, "--label", &selection->labels, "KEY=VALUE",
-                       "Only experiments with this label; may be repeated"));
-}
-
 absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::string& experiment) {
   v1::ListCheckpointsRequest request;
   request.set_parent(experiment);
@@ -175,11 +143,6 @@ void AddName(CLI::App* command, std::string* name) {
   AddOption(command, "name", name, "EXPERIMENT",
             "Name of the experiment, with or without experiments/")
       ->required();
-}
-
-void AddOverrides(CLI::App* command, std::vector<std::string>* overrides) {
-  Repeatable(AddOption(command, "--set", overrides, "PATH=VALUE",
-                       "Override a field of the spec, path.to.field=value; may be repeated"));
 }
 
 }  // namespace mentor::ctl

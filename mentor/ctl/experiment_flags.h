@@ -25,17 +25,6 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update);
 absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, absl::Time now,
                                                v1::Experiment* experiment);
 
-// Selects the experiments that a verb acts on.
-struct Selection {
-  std::string filter, state;
-  std::vector<std::string> labels;
-};
-void AddSelection(CLI::App* command, Selection* selection);
-// Returns the selection as a filter for the server. INVALID_ARGUMENT names the flag.
-absl::StatusOr<std::string> FilterOf(const Selection& selection);
-// Quotes a value for a filter.
-std::string InQuotes(const std::string& text);
-
 // Returns the newest checkpoint; NOT_FOUND without any.
 absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::string& experiment);
 
@@ -55,6 +44,5 @@ absl::StatusOr<std::string> OnlyOne(const Names& found, const std::string& what,
 // Adds the positional argument that most verbs have.
 CLI::Option* AddNames(CLI::App* command, Names* names);
 void AddName(CLI::App* command, std::string* name);
-void AddOverrides(CLI::App* command, std::vector<std::string>* overrides);
 
 }  // namespace mentor::ctl

@@ -166,9 +166,29 @@ absl::StatusOr<int> Get(Session& session, const GetFlags& flags) {
 // ---- list
 
 struct ListFlags {
-  Selection selection;
-  std::string order_by;
+  std::string filter, state, order_by;
+  std::vector<std::string> labels;
 };
+
+// Returns the selection as a filter for the server. INVALID_ARGUMENT names the flag.
+absl::StatusOr<std::string> FilterOf(const ListFlags& flags) {
+  std::vector<std::string> terms;
+  if (!flags.filter.empty()) terms.push_back(flags.filter);
+  if (!flags.state.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(const auto state, ParseState("--state", flags.state));
+    terms.push_back("state=" + StateText(state));
+  }
+  for (const std::string& text : flags.labels) {
+    MENTOR_ASSIGN_OR_RETURN(const auto label, ParseLabel("--label", text));
+    std::string quoted;
+    for (const char c : label.second) {
+      if (c == '"' || c == '\\') quoted += '\\';
+      quoted += c;
+    }
+    terms.push_back(absl::StrCat("labels.", label.first, "=\"", quoted, "\""));
+  }
+  return absl::StrJoin(terms, " AND ");
+}
 
 // Says in a few words what the experiment does, waits for or suffers from.
 std::string Now(const v1::Experiment& experiment) {
@@ -200,7 +220,7 @@ Row ListRow(const v1::Experiment& experiment, absl::Time now) {
 
 absl::StatusOr<int> List(Session& session, const ListFlags& flags) {
   v1::ListExperimentsRequest request;
-  MENTOR_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(flags.selection));
+  MENTOR_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(flags));
   request.set_order_by(flags.order_by);
   MENTOR_ASSIGN_OR_RETURN(const auto all,
                           session.client->CallForAll(&Stub::ListExperiments, request));
@@ -338,7 +358,15 @@ void AddExperimentVerbs(Commands* commands) {
         "mentorctl list --filter 'rule=black_box AND create_time>2026-01-01T00:00:00Z'\n"
         "mentorctl list --order_by 'create_time desc' --output json",
         List);
-    AddSelection(command, &flags->selection);
+    AddOption(command, "--filter", &flags->filter, "FILTER",
+              "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
+              "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
+              "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
+              "start_time, end_time, labels.KEY");
+    AddOption(command, "--state", &flags->state, "STATE:{" + StateNames(",") + "}",
+              "Only experiments in this state");
+    Repeatable(AddOption(command, "--label", &flags->labels, "KEY=VALUE",
+                         "Only experiments with this label; may be repeated"));
     AddOption(
         command, "--order_by", &flags->order_by, "ORDER",
         "Sort by name, create_time, update_time, state or priority; ' desc' behind it reverses");

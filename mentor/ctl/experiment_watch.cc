@@ -23,16 +23,13 @@ namespace {
 
 using Event = v1::WatchExperimentsResponse;
 
-bool IsCompacted(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kOutOfRange;
-}
-
-}  // namespace
-
+// True if a stream that ended with this status is worth retrying.
 bool IsPassing(const absl::Status& status) {
   return status.ok() || status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kResourceExhausted;
 }
+
+}  // namespace
 
 std::function<void(const absl::Status&)> NoteLost(const Output* output) {
   return [output](const absl::Status& status) {
@@ -45,7 +42,6 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
   v1::WatchExperimentsRequest request;
   for (const std::string& name : watch.names) request.add_names(name);
   request.set_progress(watch.progress);
-  request.set_resume_token(watch.resume_token);
   int attempt = 0;
   bool lost = false;
   for (;;) {
@@ -74,7 +70,7 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
         },
         watch.deadline);
     if (enough) return absl::OkStatus();
-    if (IsCompacted(status) && !request.resume_token().empty()) {
+    if (absl::IsOutOfRange(status) && !request.resume_token().empty()) {
       request.clear_resume_token();
       continue;
     }

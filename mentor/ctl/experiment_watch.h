@@ -16,9 +16,7 @@
 namespace mentor::ctl {
 
 struct ExperimentWatch {
-  std::vector<std::string> names;  // Full names; empty: all experiments.
-  // Token from a list response; empty: the present state comes first.
-  std::string resume_token = {};
+  std::vector<std::string> names;  // Full names; empty: all experiments. Their state comes first.
   bool progress = false;
   absl::Time deadline = absl::InfiniteFuture();  // Returns DEADLINE_EXCEEDED afterwards.
   // Returns false to stop. After an expired token the present state comes again as EVENT_CREATED.
@@ -31,9 +29,6 @@ struct ExperimentWatch {
 
 // Runs until on_event returns false (OK), a permanent error, or Interrupt (CANCELLED).
 absl::Status Watch(Client* client, const ExperimentWatch& watch);
-
-// True if a stream that ended with this status is worth retrying.
-bool IsPassing(const absl::Status& status);
 
 // Returns a callback that reports the lost connection on stderr.
 std::function<void(const absl::Status&)> NoteLost(const Output* output);

@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kHint[] = "mentor/hint";  // Payload of a status.
+constexpr char kHintPayload[] = "mentor/hint";  // Payload of a status.
 
 bool Continues(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
@@ -123,7 +123,7 @@ int ExitCodeOf(const absl::Status& status) {
 }
 
 absl::Status WithHint(absl::Status status, const std::string& hint) {
-  if (!status.ok() && !hint.empty()) status.SetPayload(kHint, absl::Cord(hint));
+  if (!status.ok() && !hint.empty()) status.SetPayload(kHintPayload, absl::Cord(hint));
   return status;
 }
 
@@ -345,7 +345,7 @@ int Output::Fail(const absl::Status& status) const {
     json.set_code(static_cast<int>(status.code()));
     json.set_message(std::string(status.message()));
     status.ForEachPayload([&](absl::string_view url, const absl::Cord& bytes) {
-      if (url == kHint) return;
+      if (url == kHintPayload) return;
       google::rpc::Status one;
       google::protobuf::Any& any = *one.add_details();
       any.set_type_url(std::string(url));
@@ -370,7 +370,7 @@ int Output::Fail(const absl::Status& status) const {
     std::fprintf(stderr, "error: %s: %s\n", reason.c_str(),
                  Printable({status.message().data(), status.message().size()}).c_str());
   }
-  const auto hint = status.GetPayload(kHint);
+  const auto hint = status.GetPayload(kHintPayload);
   const std::string advice = hint ? std::string(*hint) : HintOf(status);
   if (!advice.empty()) std::fprintf(stderr, "hint: %s\n", Printable(advice).c_str());
   return ExitCodeOf(status);

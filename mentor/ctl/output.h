@@ -92,7 +92,6 @@ class Output {
     bool quiet = false;
     bool color = false;  // Color on stdout.
     int columns = 0;     // Width of the terminal on stdout; 0 without a terminal.
-    bool verbose = false;
     std::string server;  // For hints.
   };
   explicit Output(Options options) : options_(std::move(options)) {}
