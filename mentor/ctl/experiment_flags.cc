@@ -1,5 +1,7 @@
 #include "mentor/ctl/experiment_flags.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
