@@ -10,6 +10,7 @@
 #include "common/process/command_line.h"
 #include "common/resources/names.h"
 #include "common/spec/spec.h"
+#include "common/status.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/ctl/experiment_flags.h"
