@@ -1,4 +1,4 @@
-// Another program, run as a child of this process: Python, gnuplot, ffmpeg, the simulator of an
+// Another program, run as a child of this process: Python, ffmpeg, the simulator of an
 // environment. The child reads nothing or one of our descriptors, and has no signal blocked. For
 // one thread.
 #pragma once

@@ -193,7 +193,7 @@ class Fetching {
         !IsUuid(experiment.uid())) {
       return absl::FailedPreconditionError(absl::StrCat(
           "this build does not understand the experiment; use the server's version, which "
-          "'mentorctl version' shows: ",
+          "'mentorctl doctor' shows: ",
           violations.ToStatus().ToString()));
     }
     return experiment;
@@ -221,11 +221,8 @@ class Fetching {
     if (flags_.all_checkpoints || averaged > 0) {
       v1::ListCheckpointsRequest request;
       request.set_parent(experiment.name());
-      MENTOR_RETURN_IF_ERROR(
-          ctl::ListAll(client_, request, [&](const v1::ListCheckpointsResponse& page) {
-            wanted.insert(wanted.end(), page.checkpoints().begin(), page.checkpoints().end());
-            return true;
-          }));
+      MENTOR_ASSIGN_OR_RETURN(const auto all, client_->CallForAll(&Stub::ListCheckpoints, request));
+      wanted.assign(all.checkpoints().begin(), all.checkpoints().end());
       if (!flags_.all_checkpoints && wanted.size() > averaged)
         wanted.erase(wanted.begin(), wanted.end() - static_cast<int64_t>(averaged));
     } else {

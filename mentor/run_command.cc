@@ -176,7 +176,8 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   run->add_option("--out", flags.source.out, "Run folder; default: runs/SPEC-HASH")
       ->type_name("DIR");
   run->add_option("--tensorboard", flags.tensorboard,
-                  "Write TensorBoard event files to DIR/RUN-ID during the run")
+                  "Write TensorBoard event files to DIR/RUN-ID during the run, by mentor-sync of "
+                  "mentor_client[tensorboard]")
       ->type_name("DIR");
   run->add_option("--actors", flags.actors, "Number of actors")
       ->check(CLI::Range(1, 256))

@@ -72,7 +72,7 @@ torch="mentor-libtorch (= $version)" simulators="mentor-simulators (= $version)"
 program mentorctl
 mkdir -p "$work/mentorctl/usr/share/mentor"
 cp -a "$stage/share/mentor/experiments" "$work/mentorctl/usr/share/mentor/"
-package mentorctl '' 'gnuplot-nox, fonts-dejavu-core' 'command line of a mentor-meta-learner'
+package mentorctl '' '' 'command line of a mentor-meta-learner'
 program mentor-actor
 package mentor-actor "$simulators" '' 'simulates environments for a mentor-learner'
 program mentor-learner

@@ -6,14 +6,12 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
 
 #include "common/bundle.h"
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/resources/names.h"
 #include "common/rpc/bundles.h"
-#include "common/status.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/values.h"
@@ -51,16 +49,11 @@ absl::StatusOr<std::string> ResourceOf(Client* client, const std::string& given)
                         Printable(given), kPrefixDigitsMin));
   }
   MENTOR_ASSIGN_OR_RETURN(const auto all, AllBundles(client));
-  std::vector<std::string> found;
+  Names found;
   for (const v1::Bundle& bundle : all.bundles()) {
     if (LastPart(bundle.name()).starts_with(digits)) found.push_back(bundle.name());
   }
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, "there is no bundle " + given);
-  }
-  return absl::InvalidArgumentError("bundle '" + given + "' could be " +
-                                    absl::StrJoin(found, " or ") + ": give more of its digits");
+  return OnlyOne(found, "bundle", given, "its digits");
 }
 
 std::string Shown(const std::string& resource) {
@@ -108,110 +101,114 @@ absl::StatusOr<v1::PushBundleResponse> PushAll(Session& session, const BundleMan
   return standing;
 }
 
-int PushBundles(Session& session, const std::vector<std::string>& folders) {
-  return ForEach(session, folders, [&](const std::string& folder) -> int {
+absl::StatusOr<int> PushBundles(Session& session, const Names& folders) {
+  return ForEach(session, folders, [&](const std::string& folder) -> absl::Status {
     std::vector<std::string> left_out;
-    const auto manifest = ReadBundle(folder, &left_out);
-    if (!manifest.ok()) return session.output.Fail(manifest.status());
+    MENTOR_ASSIGN_OR_RETURN(const BundleManifest manifest, ReadBundle(folder, &left_out));
     if (!left_out.empty()) session.output.Note(LeftOutText(folder, left_out));
-    const auto pushed = PushAll(session, *manifest, folder);
-    if (!pushed.ok()) return session.output.Fail(pushed.status());
+    MENTOR_RETURN_IF_ERROR(PushAll(session, manifest, folder).status());
+    const std::string name = BundleName(manifest.digest);
     v1::Bundle bundle;
-    bundle.set_name(BundleResource(manifest->digest));
-    bundle.set_size_bytes(manifest->bytes());
-    bundle.set_file_count(static_cast<uint32_t>(manifest->files.size()));
-    session.output.Done(bundle, BundleName(manifest->digest),
-                        absl::StrFormat("%s is there: %d files, %s; specs name it with option { "
-                                        "name: \"bundle\" value: \"%s\" }",
-                                        folder, manifest->files.size(), Bytes(manifest->bytes()),
-                                        BundleName(manifest->digest)));
-    return kOk;
+    bundle.set_name(BundleResource(manifest.digest));
+    bundle.set_size_bytes(manifest.bytes());
+    bundle.set_file_count(static_cast<uint32_t>(manifest.files.size()));
+    session.output.Done(
+        bundle, name,
+        absl::StrFormat("%s is there: %d files, %s; specs name it with option { "
+                        "name: \"bundle\" value: \"%s\" }",
+                        folder, manifest.files.size(), Bytes(manifest.bytes()), name));
+    return absl::OkStatus();
   });
 }
 
 // ---- list, show, pull, delete
 
-int ListBundles(Session& session) {
-  const auto all = AllBundles(session.client);
-  if (!all.ok()) return session.output.Fail(all.status());
+absl::StatusOr<int> ListBundles(Session& session) {
+  MENTOR_ASSIGN_OR_RETURN(const auto all, AllBundles(session.client));
   const absl::Time now = absl::Now();
   Listing listing(&session.output, {"BUNDLE", "FILES", "SIZE", "OWNER", "PUSHED"});
-  for (const v1::Bundle& bundle : all->bundles()) {
+  for (const v1::Bundle& bundle : all.bundles()) {
     listing.Add(
         bundle, Shown(bundle.name()),
         {Shown(bundle.name()), absl::StrCat(bundle.file_count()), Bytes(bundle.size_bytes()),
          bundle.owner(), Ago(FromProto(bundle.create_time()), now)});
   }
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
 absl::StatusOr<v1::Bundle> GetBundle(Client* client, const std::string& given) {
+  auto name = ResourceOf(client, given);
+  if (!name.ok()) return WithHint(name.status(), kHint);
   v1::GetBundleRequest request;
-  MENTOR_ASSIGN_OR_RETURN(*request.mutable_name(), ResourceOf(client, given));
-  return client->Call(&BundleStub::GetBundle, request);
+  request.set_name(*std::move(name));
+  auto bundle = client->Call(&BundleStub::GetBundle, request);
+  if (!bundle.ok()) return WithHint(bundle.status(), kHint);
+  return bundle;
 }
 
-int ShowBundle(Session& session, const std::string& given) {
-  const auto bundle = GetBundle(session.client, given);
-  if (!bundle.ok()) return session.output.Fail(bundle.status(), kHint);
-  std::vector<Row> rows = {{"Bundle", Shown(bundle->name())},
-                           {"Size", Bytes(bundle->size_bytes())},
-                           {"Owner", bundle->owner()},
-                           {"Pushed", LocalTime(FromProto(bundle->create_time()))},
-                           {"Files", absl::StrCat(bundle->file_count())}};
-  for (const v1::BundleFile& file : bundle->files())
+absl::StatusOr<int> ShowBundle(Session& session, const std::string& given) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Bundle bundle, GetBundle(session.client, given));
+  std::vector<Row> rows = {{"Bundle", Shown(bundle.name())},
+                           {"Size", Bytes(bundle.size_bytes())},
+                           {"Owner", bundle.owner()},
+                           {"Pushed", LocalTime(FromProto(bundle.create_time()))},
+                           {"Files", absl::StrCat(bundle.file_count())}};
+  for (const v1::BundleFile& file : bundle.files())
     rows.push_back({"", absl::StrFormat("%s  %s", file.path(), Bytes(file.size_bytes()))});
-  session.output.Object(*bundle, Shown(bundle->name()), rows);
+  session.output.Object(bundle, Shown(bundle.name()), rows);
   return kOk;
 }
 
-int PullBundle(Session& session, const std::string& given, const std::string& folder) {
-  const auto bundle = GetBundle(session.client, given);
-  if (!bundle.ok()) return session.output.Fail(bundle.status(), kHint);
-  const BundleManifest manifest = rpc::ManifestFromProto(LastPart(bundle->name()), bundle->files());
-  const absl::Status written = WriteBundle(
-      manifest,
+struct PullFlags {
+  std::string bundle, folder;
+};
+
+absl::StatusOr<int> PullBundle(Session& session, const PullFlags& flags) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Bundle bundle, GetBundle(session.client, flags.bundle));
+  MENTOR_RETURN_IF_ERROR(WriteBundle(
+      rpc::ManifestFromProto(LastPart(bundle.name()), bundle.files()),
       [&](uint64_t offset) -> absl::StatusOr<std::string> {
         v1::FetchBundleRequest request;
-        request.set_name(bundle->name());
+        request.set_name(bundle.name());
         request.set_offset(offset);
-        auto piece = session.client->Call(&BundleStub::FetchBundle, request, kWholeBundle);
-        MENTOR_RETURN_IF_ERROR(piece.status());
-        return std::move(*piece->mutable_data());
+        MENTOR_ASSIGN_OR_RETURN(
+            auto piece, session.client->Call(&BundleStub::FetchBundle, request, kWholeBundle));
+        return std::move(*piece.mutable_data());
       },
-      folder);
-  if (!written.ok()) return session.output.Fail(written);
-  session.output.Done(*bundle, Shown(bundle->name()),
-                      absl::StrFormat("%s has the %d files of %s, verified", folder,
-                                      bundle->file_count(), Shown(bundle->name())));
+      flags.folder));
+  session.output.Done(bundle, Shown(bundle.name()),
+                      absl::StrFormat("%s has the %d files of %s, verified", flags.folder,
+                                      bundle.file_count(), Shown(bundle.name())));
   return kOk;
 }
 
-int DeleteBundles(Session& session, const std::vector<std::string>& names, bool allow_missing) {
-  return ForEach(session, names, [&](const std::string& given) -> int {
+struct DeleteBundleFlags {
+  Names names;
+  bool allow_missing = false;
+};
+
+absl::StatusOr<int> DeleteBundles(Session& session, const DeleteBundleFlags& flags) {
+  const auto remove = [&](const std::string& given) -> absl::Status {
     const auto name = ResourceOf(session.client, given);
-    if (absl::IsNotFound(name.status()) && allow_missing) return kOk;
-    if (!name.ok()) return session.output.Fail(name.status(), kHint);
+    if (absl::IsNotFound(name.status()) && flags.allow_missing) return absl::OkStatus();
+    MENTOR_RETURN_IF_ERROR(name.status());
     v1::DeleteBundleRequest request;
     request.set_name(*name);
-    request.set_allow_missing(allow_missing);
-    const auto empty = session.client->Call(&BundleStub::DeleteBundle, request, /*at_least=*/{},
-                                            /*gone_is_done=*/true);
-    if (!empty.ok()) return session.output.Fail(empty.status(), kHint);
+    request.set_allow_missing(flags.allow_missing);
+    MENTOR_RETURN_IF_ERROR(session.client
+                               ->Call(&BundleStub::DeleteBundle, request, /*at_least=*/{},
+                                      /*gone_is_done=*/true)
+                               .status());
     v1::Bundle bundle;
     bundle.set_name(*name);
     session.output.Done(bundle, Shown(*name), Shown(*name) + " deleted");
-    return kOk;
-  });
+    return absl::OkStatus();
+  };
+  return ForEach(session, flags.names,
+                 [&](const std::string& given) { return WithHint(remove(given), kHint); });
 }
 
-CLI::Option* AddBundleName(CLI::App* command, std::string* name) {
-  return command
-      ->add_option("bundle", *name, "sha256:HEX, the beginning of the digits, or the folder")
-      ->type_name("BUNDLE")
-      ->required();
-}
+constexpr char kNameHelp[] = "sha256:HEX, the beginning of the digits, or the folder";
 
 }  // namespace
 
@@ -220,57 +217,40 @@ void AddBundleVerbs(Commands* commands) {
                                      "Keep folders of models and tasks for experiments to name",
                                      "mentorctl bundles push my_robot/\nmentorctl bundles list");
   {
-    const auto folders = std::make_shared<std::vector<std::string>>();
-    CLI::App* command = commands->AddUnder(
+    const auto [command, folders] = commands->Add<Names>(
         noun, "push",
         "Send folders; an interrupted upload resumes, and files that the server has are not sent",
         "mentorctl bundles push my_robot/\n"
         "mentorctl bundles push my_robot/ --output name    # sha256:HEX, for a spec",
-        [=](Session& session) { return PushBundles(session, *folders); }, false);
-    command
-        ->add_option(
-            "folders", *folders,
-            "Folders of at most 256 MB, 2,000 files and 2,000 folders; links may not lead out of "
-            "them. Version control (.git), swap files and backups are left out")
-        ->type_name("DIR")
+        PushBundles);
+    AddOption(command, "folders", folders, "DIR",
+              "Folders of at most 256 MB, 2,000 files and 2,000 folders; links may not lead out of "
+              "them. Version control (.git), swap files and backups are left out")
         ->required();
   }
-  commands->AddUnder(
-      noun, "list", "List bundles with their size and owner",
-      "mentorctl bundles list\nmentorctl bundles list --output json",
-      [](Session& session) { return ListBundles(session); }, false);
+  commands->Add(noun, "list", "List bundles with their size and owner",
+                "mentorctl bundles list\nmentorctl bundles list --output json", ListBundles);
   {
-    const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->AddUnder(
+    const auto [command, name] = commands->Add<std::string>(
         noun, "show", "Show a bundle and its files",
-        "mentorctl bundles show sha256:0b5c2f1a\nmentorctl bundles show my_robot/",
-        [=](Session& session) { return ShowBundle(session, *name); }, false);
-    AddBundleName(command, name.get());
+        "mentorctl bundles show sha256:0b5c2f1a\nmentorctl bundles show my_robot/", ShowBundle);
+    AddOption(command, "bundle", name, "BUNDLE", kNameHelp)->required();
   }
   {
-    const auto name = std::make_shared<std::string>();
-    const auto folder = std::make_shared<std::string>();
-    CLI::App* command = commands->AddUnder(
-        noun, "pull", "Fetch a bundle into a new folder, and verify it",
-        "mentorctl bundles pull sha256:0b5c2f1a robot_copy",
-        [=](Session& session) { return PullBundle(session, *name, *folder); }, false);
-    AddBundleName(command, name.get());
-    command->add_option("folder", *folder, "New folder for the files")
-        ->type_name("DIR")
-        ->required();
+    const auto [command, flags] =
+        commands->Add<PullFlags>(noun, "pull", "Fetch a bundle into a new folder, and verify it",
+                                 "mentorctl bundles pull sha256:0b5c2f1a robot_copy", PullBundle);
+    AddOption(command, "bundle", &flags->bundle, "BUNDLE", kNameHelp)->required();
+    AddOption(command, "folder", &flags->folder, "DIR", "New folder for the files")->required();
   }
   {
-    const auto names = std::make_shared<std::vector<std::string>>();
-    const auto allow_missing = std::make_shared<bool>(false);
-    CLI::App* command = commands->AddUnder(
+    const auto [command, flags] = commands->Add<DeleteBundleFlags>(
         noun, "delete", "Delete bundles that no experiment names",
         "mentorctl bundles delete sha256:0b5c2f1a\nmentorctl bundles delete my_robot/ "
         "--allow_missing",
-        [=](Session& session) { return DeleteBundles(session, *names, *allow_missing); }, false);
-    command->add_option("bundles", *names, "sha256:HEX, the beginning of the digits, or the folder")
-        ->type_name("BUNDLE")
-        ->required();
-    command->add_flag("--allow_missing", *allow_missing, "A missing bundle is no error");
+        DeleteBundles);
+    AddOption(command, "bundles", &flags->names, "BUNDLE", kNameHelp)->required();
+    command->add_flag("--allow_missing", flags->allow_missing, "A missing bundle is no error");
   }
 }
 

@@ -92,6 +92,7 @@ class Client {
                                                                           Response*),
                                       Request request) {
     Response all;
+    if (request.page_size() == 0) request.set_page_size(500);
     do {
       absl::StatusOr<Response> page = Call(method, request);
       if (!page.ok()) return page.status();

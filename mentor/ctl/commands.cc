@@ -12,7 +12,6 @@
 
 #include "common/check.h"
 #include "common/process/command_line.h"
-#include "mentor/ctl/program.h"
 #include "mentor/ctl/screen.h"
 
 namespace mentor::ctl {
@@ -50,35 +49,30 @@ std::optional<std::string> FromEnvironment(const std::string& name) {
 }
 
 void AddConnectionFlags(CLI::App* app, GlobalFlags* flags) {
-  const auto text = [&](const std::string& name, std::optional<std::string>* value,
-                        const std::string& type, const std::string& help) {
-    return app->add_option("--" + name, *value, help)->type_name(type);
-  };
-  text("server", &flags->server, "HOST:PORT",
-       "The meta-learner, or several that stand by for each other, separated by commas "
-       "(MENTOR_SERVER); default 127.0.0.1:50052");
-  text("context", &flags->context, "CONTEXT",
-       "Server and credentials of the config file to use (MENTOR_CONTEXT)");
-  text("config", &flags->config, "FILE",
-       "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
-  app->add_option("--timeout", flags->timeout,
-                  "Longest time for a call in seconds (MENTOR_TIMEOUT); default 10. Waiting for an "
-                  "experiment has no limit")
-      ->type_name("SECONDS");
+  AddOption(app, "--server", &flags->server, "HOST:PORT",
+            "The meta-learner, or several that stand by for each other, separated by commas "
+            "(MENTOR_SERVER); default 127.0.0.1:50052");
+  AddOption(app, "--context", &flags->context, "CONTEXT",
+            "Server and credentials of the config file to use (MENTOR_CONTEXT)");
+  AddOption(app, "--config", &flags->config, "FILE",
+            "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
+  AddOption(app, "--timeout", &flags->timeout, "SECONDS",
+            "Longest time for a call in seconds (MENTOR_TIMEOUT); default 10. Waiting for an "
+            "experiment has no limit");
   app->add_flag("--allow_insecure", flags->allow_insecure,
                 "Allow plain text beyond this machine, on a network that protects itself "
                 "(MENTOR_ALLOW_INSECURE)")
       ->group("Credentials");
-  text("tls_ca", &flags->tls_ca, "FILE",
-       "Authority that the server's certificate must come from, PEM (MENTOR_TLS_CA)")
-      ->group("Credentials");
-  text("tls_cert", &flags->tls_cert, "FILE", "Own certificate, PEM (MENTOR_TLS_CERT)")
-      ->group("Credentials");
-  text("tls_key", &flags->tls_key, "FILE", "Key of the own certificate, PEM (MENTOR_TLS_KEY)")
-      ->group("Credentials");
-  text("token_file", &flags->token_file, "FILE",
-       "File with the token (MENTOR_TOKEN_FILE); MENTOR_TOKEN holds the token itself")
-      ->group("Credentials");
+  const auto credential = [&](const char* name, std::optional<std::string>* file,
+                              const char* help) {
+    AddOption(app, name, file, "FILE", help)->group("Credentials");
+  };
+  credential("--tls_ca", &flags->tls_ca,
+             "Authority that the server's certificate must come from, PEM (MENTOR_TLS_CA)");
+  credential("--tls_cert", &flags->tls_cert, "Own certificate, PEM (MENTOR_TLS_CERT)");
+  credential("--tls_key", &flags->tls_key, "Key of the own certificate, PEM (MENTOR_TLS_KEY)");
+  credential("--token_file", &flags->token_file,
+             "File with the token (MENTOR_TOKEN_FILE); MENTOR_TOKEN holds the token itself");
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool verbose,
@@ -125,44 +119,32 @@ Commands::Commands()
   root_.require_subcommand(1);
   root_.fallthrough();
   AddConnectionFlags(&root_, &flags_);
-  root_
-      .add_option(
-          "-o,--output", flags_.output,
-          "Form of the answer: table for people; json (one object a line), yaml, csv or name "
-          "for programs (MENTOR_OUTPUT)")
-      ->type_name("FORMAT:{table,json,yaml,csv,name}");
+  AddOption(&root_, "-o,--output", &flags_.output, "FORMAT:{table,json,yaml,csv,name}",
+            "Form of the answer: table for people; json (one object a line), yaml, csv or name "
+            "for programs (MENTOR_OUTPUT)");
   root_.add_flag("-q,--quiet", flags_.quiet, "Print no progress and no messages for people");
   root_.add_flag("--no_color", flags_.no_color, "Print tables without colours (NO_COLOR)");
   root_.add_flag("-v,--verbose", flags_.verbose, "Print a line on stderr for each call");
 }
 
-CLI::App* Commands::AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
-                             const std::string& examples, Verb verb, bool local) {
-  CLI::App* command = noun->add_subcommand(name, help);
-  if (!examples.empty()) command->footer(Footer(examples));
-  SetVerb(command, std::move(verb), local);
+CLI::App* Commands::Add(const Place& place, const std::string& name, const std::string& help,
+                        const std::string& examples, Verb verb, Needs needs) {
+  CLI::App* command = (place.noun != nullptr ? place.noun : &root_)->add_subcommand(name, help);
+  if (place.group != nullptr) command->group(place.group);
+  command->footer(Footer(examples));
+  SetVerb(command, std::move(verb), needs);
   return command;
 }
 
-void Commands::SetVerb(CLI::App* command, Verb verb, bool local) {
-  command->callback([this, verb = std::move(verb), local] {
+void Commands::SetVerb(CLI::App* command, Verb verb, Needs needs) {
+  command->callback([this, verb = std::move(verb), needs] {
     verb_ = verb;
-    local_ = local;
+    needs_ = needs;
   });
 }
 
-CLI::App* Commands::Add(const std::string& group, const std::string& name, const std::string& help,
-                        const std::string& examples, Verb verb) {
-  return AddUnder(&root_, name, help, examples, std::move(verb), false)->group(group);
-}
-
-CLI::App* Commands::AddLocal(const std::string& group, const std::string& name,
-                             const std::string& help, const std::string& examples, Verb verb) {
-  return AddUnder(&root_, name, help, examples, std::move(verb), true)->group(group);
-}
-
-CLI::App* Commands::AddNoun(const std::string& group, const std::string& name,
-                            const std::string& help, const std::string& examples) {
+CLI::App* Commands::AddNoun(const char* group, const std::string& name, const std::string& help,
+                            const std::string& examples) {
   CLI::App* noun = root_.add_subcommand(name, help)->group(group);
   noun->footer(Footer(examples));
   noun->require_subcommand(1);
@@ -172,7 +154,6 @@ CLI::App* Commands::AddNoun(const std::string& group, const std::string& name,
 std::unique_ptr<Commands> MakeCommands() {
   auto commands = std::make_unique<Commands>();
   AddCreateVerbs(commands.get());
-  AddSweepVerbs(commands.get());
   AddExperimentVerbs(commands.get());
   AddBundleVerbs(commands.get());
   AddWatchVerbs(commands.get());
@@ -200,24 +181,27 @@ int Main(int argc, char** argv) {
                        .quiet = commands->flags().quiet,
                        .color = settings->color() && isatty(STDOUT_FILENO) == 1,
                        .columns = TerminalColumns(),
-                       .verbose = commands->flags().verbose,
                        .server = settings->server()});
   for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
   Session session = {.settings = *settings, .output = output, .client = nullptr};
-  if (commands->local()) {
+  const auto run = [&] {
+    const absl::StatusOr<int> code = commands->verb()(session);
+    return code.ok() ? *code : output.Fail(code.status());
+  };
+  if (commands->needs() == Needs::kNothing) {
     pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
-    return commands->verb()(session);
+    return run();
   }
   auto made = Connect(*settings, commands->flags().verbose,
                       [&output](const std::string& sentence) { output.Note(sentence); });
   if (!made.ok()) {
     session.no_client = made.status();
-    return commands->explains() ? commands->verb()(session) : output.Fail(made.status());
+    return commands->needs() == Needs::kAnswer ? run() : output.Fail(made.status());
   }
   const std::shared_ptr<Client> client = *std::move(made);
   InterruptOnSignal(client);
   session.client = client.get();
-  const int code = commands->verb()(session);
+  const int code = run();
   return client->interrupted() && code != kOk ? kInterrupted : code;
 }
 

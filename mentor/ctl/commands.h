@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -19,10 +20,16 @@ struct Session {
   const Settings& settings;
   const Output& output;
   Client* client;  // Null for verbs that talk to no server.
-  // Why `client` is null although the verb needs a client (Commands::LetExplain).
+  // Why `client` is null although the verb needs a client (Needs::kAnswer).
   absl::Status no_client = {};
 };
-using Verb = std::function<int(Session&)>;
+// Returns the exit code. An error is printed, with its exit code.
+using Verb = std::function<absl::StatusOr<int>(Session&)>;
+enum class Needs {
+  kServer,
+  kNothing,
+  kAnswer,  // It runs without a client, too, and explains why the connection failed.
+};
 
 // Groups of verbs in --help.
 inline constexpr char kExperimentGroup[] = "Experiments";
@@ -30,42 +37,61 @@ inline constexpr char kResultGroup[] = "Results";
 inline constexpr char kFleetGroup[] = "Fleet";
 inline constexpr char kClientGroup[] = "This program";
 
+// Where a verb stands: in a group of --help, or under a noun.
+struct Place {
+  Place(const char* group) : group(group) {}
+  Place(CLI::App* noun) : noun(noun) {}
+  const char* group = nullptr;
+  CLI::App* noun = nullptr;
+};
+
 class Commands {
  public:
   Commands();
 
   // `help` is one line; `examples` are lines without indentation. `verb` runs when the user typed
   // this command.
-  CLI::App* Add(const std::string& group, const std::string& name, const std::string& help,
-                const std::string& examples, Verb verb);
-  // As Add, for a verb that needs no server.
-  CLI::App* AddLocal(const std::string& group, const std::string& name, const std::string& help,
-                     const std::string& examples, Verb verb);
-  // Lets `command` run without a client, so that it can explain why the connection failed.
-  void LetExplain(const CLI::App* command) { explaining_ = command; }
-  // Adds a noun that has verbs of its own: config, certs, token, export.
-  CLI::App* AddNoun(const std::string& group, const std::string& name, const std::string& help,
+  CLI::App* Add(const Place& place, const std::string& name, const std::string& help,
+                const std::string& examples, Verb verb, Needs needs = Needs::kServer);
+  // The same for a verb with flags. They live as long as the command.
+  template <typename Flags>
+  std::pair<CLI::App*, Flags*> Add(const Place& place, const std::string& name,
+                                   const std::string& help, const std::string& examples,
+                                   absl::StatusOr<int> (*verb)(Session&, const Flags&),
+                                   Needs needs = Needs::kServer) {
+    const auto flags = std::make_shared<Flags>();
+    CLI::App* command = Add(
+        place, name, help, examples,
+        [verb, flags](Session& session) { return verb(session, *flags); }, needs);
+    return {command, flags.get()};
+  }
+  // Adds a noun that has verbs of its own: config, certs, token, bundles.
+  CLI::App* AddNoun(const char* group, const std::string& name, const std::string& help,
                     const std::string& examples);
-  CLI::App* AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
-                     const std::string& examples, Verb verb, bool local);
-
   // Sets the verb of a command that is in the tree already.
-  void SetVerb(CLI::App* command, Verb verb, bool local);
+  void SetVerb(CLI::App* command, Verb verb, Needs needs);
 
   CLI::App& root() { return root_; }
   const GlobalFlags& flags() const { return flags_; }
   // The verb that the user typed; null before the parse.
   const Verb& verb() const { return verb_; }
-  bool local() const { return local_; }
-  bool explains() const { return explaining_ != nullptr && explaining_->parsed(); }
+  Needs needs() const { return needs_; }
 
  private:
   CLI::App root_;
   GlobalFlags flags_;
   Verb verb_;
-  bool local_ = false;
-  const CLI::App* explaining_ = nullptr;
+  Needs needs_ = Needs::kServer;
 };
+
+// Adds an option; --help shows its value as `type`.
+template <typename T>
+CLI::Option* AddOption(CLI::App* app, const char* name, T* value, const std::string& type,
+                       const std::string& help) {
+  return app->add_option(name, *value, help)->type_name(type);
+}
+// Makes an option repeatable, with one value each time.
+CLI::Option* Repeatable(CLI::Option* option);
 
 // Adds the flags for the server's address and the user's credentials.
 void AddConnectionFlags(CLI::App* app, GlobalFlags* flags);
@@ -79,24 +105,22 @@ absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool v
 // process. Stop signals must be blocked in all threads.
 void InterruptOnSignal(const std::shared_ptr<Client>& client);
 
-// Makes an option repeatable, with one value each time.
-CLI::Option* Repeatable(CLI::Option* option);
-
 void AddCreateVerbs(Commands* commands);      // create, apply, validate, clone
-void AddSweepVerbs(Commands* commands);       // sweep, table
 void AddBundleVerbs(Commands* commands);      // bundles push, list, show, pull, delete
 void AddExperimentVerbs(Commands* commands);  // get, list, update, pause, resume, cancel, delete
 void AddWatchVerbs(Commands* commands);       // watch, wait, logs
 void AddTopVerb(Commands* commands);          // top
-void AddMetricsVerbs(Commands* commands);     // metrics, plot, export tensorboard
+void AddMetricsVerbs(Commands* commands);     // metrics
 void AddFileVerbs(Commands* commands);        // checkpoints, download, artifacts
 void AddFleetVerbs(Commands* commands);       // peers, drain, shards, tasks, catalogue
-void AddConfigVerbs(Commands* commands);      // config, version
+void AddConfigVerbs(Commands* commands);      // config
 void AddCompletionVerbs(Commands* commands);  // completion, __complete, __man
 void AddDoctorVerb(Commands* commands);       // doctor
 void AddAccessVerbs(Commands* commands);      // certs init, token new
 
 // Returns the tree with all verbs.
 std::unique_ptr<Commands> MakeCommands();
+// The main function of mentorctl. Returns the exit code.
+int Main(int argc, char** argv);
 
 }  // namespace mentor::ctl

@@ -55,7 +55,7 @@ std::vector<std::string> NamesFrom(const Settings& settings, std::string_view ki
 void AddCompletionVerbs(Commands* commands) {
   const SetAction set = [=](CLI::App* command, const std::function<int()>& action) {
     commands->SetVerb(
-        command, [=](Session&) { return action(); }, true);
+        command, [=](Session&) { return action(); }, Needs::kNothing);
   };
   const NamesOf names = [=](std::string_view kind,
                             const std::string& begun) -> std::vector<std::string> {

@@ -1,11 +1,11 @@
-// The verbs `config view`, `set-context`, `use-context` and `list`, and `version`.
+// The verbs `config view`, `list`, `set_context` and `use_context`.
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
-#include "common/protocol.h"
+#include "common/check.h"
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
 #include "mentor/ctl/commands.h"
@@ -13,38 +13,25 @@
 namespace mentor::ctl {
 namespace {
 
-// Prints a value that is not a protobuf message.
-void PrintValue(const Output& output, const nlohmann::ordered_json& value) {
-  const std::string json =
-      value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  if (output.format() == Format::kYaml) {
-    std::printf("---\n%s", JsonToYaml(json).c_str());
-  } else {
-    std::printf("%s\n", json.c_str());
-  }
-}
-
-int ViewConfig(Session& session) {
+absl::StatusOr<int> ViewConfig(Session& session) {
   const Output& output = session.output;
   std::vector<Row> rows = {{"SETTING", "VALUE", "FROM"}};
   for (const Setting& setting : session.settings.all()) {
-    if (output.table()) {
-      rows.push_back(
-          {setting.name, setting.value.empty() ? Cell("-") : Cell(setting.value), setting.source});
-    } else if (output.format() == Format::kName) {
-      std::printf("%s\n", setting.name.c_str());
+    if (output.table() || output.format() == Format::kCsv) {
+      rows.push_back({setting.name, setting.value.empty() ? "-" : setting.value, setting.source});
     } else {
-      PrintValue(output,
-                 {{"name", setting.name}, {"value", setting.value}, {"from", setting.source}});
+      output.Document(
+          nlohmann::ordered_json{
+              {"name", setting.name}, {"value", setting.value}, {"from", setting.source}},
+          setting.name);
     }
   }
-  if (output.table()) output.Table(rows);
+  if (rows.size() > 1) output.Table(rows);
   return kOk;
 }
 
-int ListContexts(Session& session) {
-  const Output& output = session.output;
-  Listing listing(&output, {"CONTEXT", "SERVER", "CREDENTIALS", "IN USE"});
+absl::StatusOr<int> ListContexts(Session& session) {
+  Listing listing(&session.output, {"CONTEXT", "SERVER", "CREDENTIALS", "IN USE"});
   for (const v1::ClientContext& context : session.settings.config().context()) {
     std::string credentials;
     const auto add = [&](const std::string& value, const char* what) {
@@ -58,8 +45,7 @@ int ListContexts(Session& session) {
                  credentials.empty() ? "-" : credentials,
                  context.name() == session.settings.context() ? "yes" : ""});
   }
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
 v1::ClientContext* FindContext(v1::ClientConfig* config, const std::string& name) {
@@ -69,27 +55,27 @@ v1::ClientContext* FindContext(v1::ClientConfig* config, const std::string& name
   return nullptr;
 }
 
-int SaveConfig(Session& session, const v1::ClientConfig& config, const std::string& sentence) {
+absl::StatusOr<int> SaveConfig(Session& session, const v1::ClientConfig& config,
+                               const std::string& sentence) {
   const auto& path = session.settings.config_path();
-  if (const absl::Status status = WriteConfig(config, path); !status.ok()) {
-    return session.output.Fail(status);
-  }
+  MENTOR_RETURN_IF_ERROR(WriteConfig(config, path));
   session.output.Done(config, config.current_context(), sentence + " in " + path.string());
   return kOk;
 }
 
-int UseContext(Session& session, const std::string& name) {
+absl::StatusOr<int> UseContext(Session& session, const std::string& name) {
   v1::ClientConfig config = session.settings.config();
   if (FindContext(&config, name) == nullptr) {
-    return session.output.Fail(absl::NotFoundError("there is no context '" + name + "'"),
-                               "'mentorctl config list' lists them");
+    return WithHint(absl::NotFoundError("there is no context '" + name + "'"),
+                    "'mentorctl config list' lists them");
   }
   config.set_current_context(name);
   return SaveConfig(session, config, "context " + name + " is used from now on");
 }
 
 // Stores the given global flags in a context; flags that are absent leave its fields unchanged.
-int SetContext(Session& session, const std::string& name, const GlobalFlags& flags) {
+absl::StatusOr<int> SetContext(Session& session, const std::string& name,
+                               const GlobalFlags& flags) {
   v1::ClientConfig config = session.settings.config();
   v1::ClientContext* context = FindContext(&config, name);
   const bool is_new = context == nullptr;
@@ -101,14 +87,14 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
   const bool nothing = !flags.server && !flags.tls_ca && !flags.tls_cert && !flags.tls_key &&
                        !flags.token_file && !flags.allow_insecure;
   if (nothing) {
-    return session.output.Fail(absl::InvalidArgumentError(
+    return absl::InvalidArgumentError(
         "nothing to set: give --server, --tls_ca, --tls_cert, --tls_key, --token_file or "
-        "--allow_insecure"));
+        "--allow_insecure");
   }
   if (flags.server) {
-    const auto addresses = rpc::ParseAddresses(*flags.server, rpc::kServersMax);
-    if (!addresses.ok()) return session.output.Fail(addresses.status());
-    context->set_server(absl::StrJoin(*addresses, ","));
+    MENTOR_ASSIGN_OR_RETURN(const auto addresses,
+                            rpc::ParseAddresses(*flags.server, rpc::kServersMax));
+    context->set_server(absl::StrJoin(addresses, ","));
   }
   const auto absolute = [](const std::string& path) {
     return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
@@ -121,17 +107,6 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
   return SaveConfig(session, config, "context " + name + (is_new ? " made" : " changed"));
 }
 
-int Version(Session& session) {
-  const Output& output = session.output;
-  if (output.table() || output.format() == Format::kName) {
-    std::printf("mentorctl %s, wire version %d\n", std::string(kBuildVersion).c_str(),
-                kProtocolVersion);
-  } else {
-    PrintValue(output, {{"build", kBuildVersion}, {"protocolVersion", kProtocolVersion}});
-  }
-  return kOk;
-}
-
 }  // namespace
 
 void AddConfigVerbs(Commands* commands) {
@@ -140,36 +115,32 @@ void AddConfigVerbs(Commands* commands) {
       "mentorctl config view\n"
       "mentorctl config set_context lab --server lab:50052 --tls_ca ca.crt --token_file token\n"
       "mentorctl config use_context lab");
-  commands->AddUnder(
-      noun, "view", "Show every setting, its value and where it comes from",
-      "mentorctl config view\nMENTOR_SERVER=lab:50052 mentorctl config view",
-      [](Session& session) { return ViewConfig(session); }, true);
-  commands->AddUnder(
-      noun, "list", "List the contexts of the config file", "mentorctl config list",
-      [](Session& session) { return ListContexts(session); }, true);
+  commands->Add(noun, "view", "Show every setting, its value and where it comes from",
+                "mentorctl config view\nMENTOR_SERVER=lab:50052 mentorctl config view", ViewConfig,
+                Needs::kNothing);
+  commands->Add(noun, "list", "List the contexts of the config file", "mentorctl config list",
+                ListContexts, Needs::kNothing);
+  const auto add_name = [](CLI::App* command, std::string* name, const char* dashed) {
+    command->alias(dashed);
+    AddOption(command, "name", name, "CONTEXT", "Context")->required();
+  };
   {
     const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->AddUnder(
+    CLI::App* command = commands->Add(
         noun, "set_context",
         "Make a context, or change it, from --server, --tls_ca, --tls_cert, --tls_key, "
         "--token_file",
         "mentorctl config set_context lab --server lab:50052 --tls_ca ca.crt --token_file token",
-        [=](Session& session) { return SetContext(session, *name, commands->flags()); }, true);
-    command->alias("set-context");
-    command->add_option("name", *name, "Context")->type_name("CONTEXT")->required();
+        [=](Session& session) { return SetContext(session, *name, commands->flags()); },
+        Needs::kNothing);
+    add_name(command, name.get(), "set-context");
   }
   {
-    const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->AddUnder(
+    const auto [command, name] = commands->Add<std::string>(
         noun, "use_context", "Choose the context that is used without --context",
-        "mentorctl config use_context lab",
-        [=](Session& session) { return UseContext(session, *name); }, true);
-    command->alias("use-context");
-    command->add_option("name", *name, "Context")->type_name("CONTEXT")->required();
+        "mentorctl config use_context lab", UseContext, Needs::kNothing);
+    add_name(command, name, "use-context");
   }
-  commands->AddLocal(kClientGroup, "version", "Show the version of this program",
-                     "mentorctl version\nmentorctl version --output json",
-                     [](Session& session) { return Version(session); });
 }
 
 }  // namespace mentor::ctl

@@ -1,12 +1,13 @@
 // The verbs `create`, `apply`, `validate` and `clone`.
-#include <algorithm>
 #include <chrono>
+#include <map>
 #include <set>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/check.h"
 #include "common/spec/bundles.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
@@ -75,11 +76,6 @@ std::string NeedsOf(const v1::Experiment& experiment) {
       1e-9 * static_cast<double>(needs.meta_learner_device_bytes()));
 }
 
-// Prints the server's warnings about a valid spec.
-void NoteWarnings(const Output& output, const v1::Experiment& experiment) {
-  for (const std::string& warning : experiment.warnings()) output.Note("warning: " + warning);
-}
-
 // Returns the error for a file that cannot be sent.
 absl::Status WhatIsWrong(Client* client, const v1::CreateExperimentRequest& request,
                          ExperimentFile* file) {
@@ -89,61 +85,56 @@ absl::Status WhatIsWrong(Client* client, const v1::CreateExperimentRequest& requ
 
 absl::StatusOr<v1::CreateExperimentRequest> MakeRequest(Client* client, const CreateFlags& flags,
                                                         const std::string& path) {
-  auto text = ReadInput(path);
-  if (!text.ok()) return text.status();
-  ExperimentFile file = ParseExperimentFile(path, *text, flags.overrides);
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadInput(path));
+  ExperimentFile file = ParseExperimentFile(path, text, flags.overrides);
   v1::CreateExperimentRequest request;
   *request.mutable_experiment() = file.experiment;
-  const auto fields = Apply(flags.experiment, absl::Now(), request.mutable_experiment());
-  if (!fields.ok()) return fields.status();
+  MENTOR_RETURN_IF_ERROR(
+      Apply(flags.experiment, absl::Now(), request.mutable_experiment()).status());
   request.set_experiment_id(flags.id);
   request.set_request_id(NewUuid());
   if (!file.violations.empty()) return WhatIsWrong(client, request, &file);
   return request;
 }
 
-int Create(Session& session, const CreateFlags& flags) {
-  const Output& output = session.output;
-  auto request = MakeRequest(session.client, flags, flags.files[0]);
-  if (!request.ok()) return output.Fail(request.status());
-  request->set_validate_only(flags.validate_only);
-  const auto experiment = Send(session.client, *request);
-  if (!experiment.ok()) return output.Fail(experiment.status());
-  const std::string& name = experiment->name();
-  if (flags.validate_only) {
-    NoteWarnings(output, *experiment);
-    output.Done(*experiment, flags.files[0], flags.files[0] + " is valid" + NeedsOf(*experiment));
-    return kOk;
-  }
-  if (!flags.wait) {
-    output.Done(*experiment, name,
-                name + " created; 'mentorctl watch " + ShortName(name) + "' shows its progress");
-    return kOk;
-  }
-  output.Note(name + " created");
-  return Follow(session.client, output, name);
+// Says what the server finds of a valid spec.
+absl::Status CheckFile(Session& session, const CreateFlags& flags, const std::string& path) {
+  MENTOR_ASSIGN_OR_RETURN(auto request, MakeRequest(session.client, flags, path));
+  request.set_validate_only(true);
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment answer, Send(session.client, request));
+  for (const std::string& warning : answer.warnings()) session.output.Note("warning: " + warning);
+  session.output.Done(answer, path, path + " is valid" + NeedsOf(answer));
+  return absl::OkStatus();
 }
 
-int Validate(Session& session, const CreateFlags& flags) {
-  int code = kOk;
-  for (const std::string& path : flags.files) {
-    auto request = MakeRequest(session.client, flags, path);
-    if (request.ok()) {
-      request->set_validate_only(true);
-      const auto answer = Send(session.client, *request);
-      if (answer.ok()) {
-        NoteWarnings(session.output, *answer);
-        session.output.Done(*answer, path, path + " is valid" + NeedsOf(*answer));
-        continue;
-      }
-      request = answer.status();
-    }
-    if (flags.files.size() > 1) session.output.Note(path + ":");
-    const int failed = session.output.Fail(request.status());
-    if (code == kOk) code = failed;
-    if (absl::IsCancelled(request.status())) break;
+// Shows the new experiment until it ends, if the user waits for it.
+absl::StatusOr<int> Begun(Session& session, const v1::Experiment& experiment,
+                          const std::string& what, bool wait, const std::string& next = "") {
+  if (!wait) {
+    session.output.Done(experiment, experiment.name(), what + next);
+    return kOk;
   }
-  return code;
+  session.output.Note(what);
+  return Follow(session.client, session.output, experiment.name());
+}
+
+absl::StatusOr<int> Create(Session& session, const CreateFlags& flags) {
+  if (flags.validate_only) {
+    MENTOR_RETURN_IF_ERROR(CheckFile(session, flags, flags.files[0]));
+    return kOk;
+  }
+  MENTOR_ASSIGN_OR_RETURN(const auto request, MakeRequest(session.client, flags, flags.files[0]));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Send(session.client, request));
+  return Begun(session, experiment, experiment.name() + " created", flags.wait,
+               "; 'mentorctl watch " + ShortName(experiment.name()) + "' shows its progress");
+}
+
+absl::StatusOr<int> Validate(Session& session, const CreateFlags& flags) {
+  return ForEach(session, flags.files, [&](const std::string& path) {
+    absl::Status status = CheckFile(session, flags, path);
+    if (!status.ok() && flags.files.size() > 1) session.output.Note(path + ":");
+    return status;
+  });
 }
 
 // ---- apply
@@ -157,10 +148,12 @@ absl::Status OtherSpec(const std::string& name, const ExperimentFile& file,
           absl::StrJoin(SpecDifferences(experiment.spec(), file.experiment.spec(), 5), "; ")));
 }
 
-int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
-  const Output& output = session.output;
+absl::Status ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
   const std::string name = FullName(file.id);
-  const std::string would = validate_only ? " would be " : " ";
+  const auto done = [&](const v1::Experiment& experiment, const std::string& what) {
+    session.output.Done(experiment, name, name + (validate_only ? " would be " : " ") + what);
+    return absl::OkStatus();
+  };
   v1::GetExperimentRequest get;
   get.set_name(name);
   absl::Status changed;
@@ -173,30 +166,26 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
       request.set_request_id(NewUuid());
       request.set_validate_only(validate_only);
       const auto created = Send(session.client, request);
+      if (created.ok()) return done(*created, "created");
       // Another client created the experiment in between: look again.
       changed = created.status();
-      if (absl::IsAlreadyExists(changed)) continue;
-      if (!created.ok()) return output.Fail(created.status());
-      output.Done(*created, name, name + would + "created");
-      return kOk;
+      if (!absl::IsAlreadyExists(changed)) return changed;
+      continue;
     }
-    if (!experiment.ok()) return output.Fail(experiment.status());
+    MENTOR_RETURN_IF_ERROR(experiment.status());
     if (SpecHash(experiment->spec()) != SpecHash(file.experiment.spec())) {
-      return output.Fail(OtherSpec(name, file, *experiment),
-                         "'mentorctl clone " + file.id +
-                             " --set ...' continues from a checkpoint with other settings; another "
-                             "--id or file name makes a new experiment");
+      return WithHint(OtherSpec(name, file, *experiment),
+                      "'mentorctl clone " + file.id +
+                          " --set ...' continues from a checkpoint with other settings; another "
+                          "--id or file name makes a new experiment");
     }
     const std::vector<std::string> fields = ChangedFields(file, *experiment);
     if (fields.empty()) {
-      output.Done(*experiment, name, name + " unchanged");
-      return kOk;
+      session.output.Done(*experiment, name, name + " unchanged");
+      return absl::OkStatus();
     }
-    const std::string sentence = name + would + "updated: " + absl::StrJoin(fields, ", ");
-    if (validate_only) {
-      output.Done(*experiment, name, sentence);
-      return kOk;
-    }
+    const std::string what = "updated: " + absl::StrJoin(fields, ", ");
+    if (validate_only) return done(*experiment, what);
     v1::UpdateExperimentRequest request;
     *request.mutable_experiment() = file.experiment;
     request.mutable_experiment()->clear_spec();
@@ -204,48 +193,40 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
     request.mutable_experiment()->set_etag(experiment->etag());
     for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
     const auto updated = session.client->Call(&Stub::UpdateExperiment, request);
+    if (updated.ok()) return done(*updated, what);
     // Another client changed the experiment in between: look again.
     changed = updated.status();
-    if (absl::IsAborted(changed)) continue;
-    if (!updated.ok()) return output.Fail(updated.status());
-    output.Done(*updated, name, sentence);
-    return kOk;
+    if (!absl::IsAborted(changed)) return changed;
   }
-  return output.Fail(changed);
+  return changed;
 }
 
-int ApplyFiles(Session& session, const CreateFlags& flags) {
-  const Output& output = session.output;
+absl::StatusOr<int> ApplyFiles(Session& session, const CreateFlags& flags) {
   if (!flags.id.empty() && flags.files.size() > 1) {
-    return output.Fail(absl::InvalidArgumentError(
-        "--id: names one experiment, but there are several files; leave it out"));
+    return absl::InvalidArgumentError(
+        "--id: names one experiment, but there are several files; leave it out");
   }
   // All files are read before anything is changed.
-  std::vector<ExperimentFile> files;
+  std::map<std::string, ExperimentFile> files;
   for (const std::string& path : flags.files) {
-    auto text = ReadInput(path);
-    if (!text.ok()) return output.Fail(text.status());
-    ExperimentFile file = ParseExperimentFile(path, *text, flags.overrides);
+    MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadInput(path));
+    ExperimentFile file = ParseExperimentFile(path, text, flags.overrides);
     if (!flags.id.empty()) file.id = flags.id;
     if (!file.violations.empty()) {
       v1::CreateExperimentRequest request;
       *request.mutable_experiment() = file.experiment;
-      output.Note(path + ":");
-      return output.Fail(WhatIsWrong(session.client, request, &file));
+      session.output.Note(path + ":");
+      return WhatIsWrong(session.client, request, &file);
     }
     if (file.id.empty()) {
-      return output.Fail(absl::InvalidArgumentError(
-          "the standard input has no name: give --id, or the field 'name' of an experiment"));
+      return absl::InvalidArgumentError(
+          "the standard input has no name: give --id, or the field 'name' of an experiment");
     }
-    files.push_back(std::move(file));
+    files[path] = std::move(file);
   }
-  int code = kOk;
-  for (const ExperimentFile& file : files) {
-    const int failed = ApplyOne(session, file, flags.validate_only);
-    if (code == kOk) code = failed;
-    if (session.client->interrupted()) break;
-  }
-  return code;
+  return ForEach(session, flags.files, [&](const std::string& path) {
+    return ApplyOne(session, files[path], flags.validate_only);
+  });
 }
 
 // ---- clone
@@ -257,115 +238,90 @@ struct CloneFlags {
   bool wait = false;
 };
 
-int Clone(Session& session, const CloneFlags& flags) {
-  const Output& output = session.output;
+absl::StatusOr<int> Clone(Session& session, const CloneFlags& flags) {
   std::string source = ShortName(flags.source);
   if (source.find('/') == std::string::npos) {
-    const auto newest = NewestCheckpoint(session.client, FullName(source));
-    if (!newest.ok()) return output.Fail(newest.status());
-    source = newest->name();
+    MENTOR_ASSIGN_OR_RETURN(const auto newest, NewestCheckpoint(session.client, FullName(source)));
+    source = newest.name();
   }
-  const auto checkpoint = FullCheckpointName(source);
-  if (!checkpoint.ok()) return output.Fail(checkpoint.status());
+  MENTOR_ASSIGN_OR_RETURN(const std::string checkpoint, FullCheckpointName(source));
   v1::CloneExperimentRequest request;
-  request.set_source_checkpoint(*checkpoint);
+  request.set_source_checkpoint(checkpoint);
   request.set_experiment_id(flags.id);
   for (const std::string& text : flags.overrides) request.add_spec_overrides(text);
   request.set_request_id(NewUuid());
-  const auto experiment = session.client->Call(&Stub::CloneExperiment, request);
-  if (!experiment.ok()) return output.Fail(experiment.status());
-  const std::string& name = experiment->name();
-  if (flags.wait) {
-    output.Note(name + " begins from " + *checkpoint);
-    return Follow(session.client, output, name);
-  }
-  output.Done(*experiment, name, name + " begins from " + *checkpoint);
-  return kOk;
-}
-
-CLI::Option* AddFiles(CLI::App* command, std::vector<std::string>* files, const std::string& help) {
-  return command->add_option("-f,--file", *files, help)->type_name("SPEC:FILE")->required();
+  MENTOR_ASSIGN_OR_RETURN(const auto experiment,
+                          session.client->Call(&Stub::CloneExperiment, request));
+  return Begun(session, experiment, experiment.name() + " begins from " + checkpoint, flags.wait);
 }
 
 void AddOverrides(CLI::App* command, std::vector<std::string>* overrides) {
-  Repeatable(command->add_option("--set", *overrides,
-                                 "Override a field of the spec, path.to.field=value; may be "
-                                 "repeated"))
-      ->type_name("PATH=VALUE");
+  Repeatable(AddOption(command, "--set", overrides, "PATH=VALUE",
+                       "Override a field of the spec, path.to.field=value; may be repeated"));
+}
+
+CLI::Option* AddFiles(CLI::App* command, CreateFlags* flags, const std::string& more = "") {
+  CLI::Option* files =
+      AddOption(command, "-f,--file", &flags->files, "SPEC:FILE",
+                "Spec or experiment in protobuf text format or YAML, or the name of a spec that "
+                "comes with Mentor" +
+                    more)
+          ->required();
+  AddOverrides(command, &flags->overrides);
+  return files;
 }
 
 }  // namespace
 
 void AddCreateVerbs(Commands* commands) {
   {
-    const auto flags = std::make_shared<CreateFlags>();
-    CLI::App* command = commands->Add(
+    const auto [command, flags] = commands->Add<CreateFlags>(
         kExperimentGroup, "create", "Submit an experiment",
         "mentorctl create -f point_reach\n"
         "mentorctl create -f spec.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
         "mentorctl create -f spec.txtpb --priority high --label team=a --deadline 2h --wait\n"
         "mentorctl get first --spec | mentorctl create -f - --set seed=3",
-        [flags](Session& session) { return Create(session, *flags); });
-    AddFiles(command, &flags->files,
-             "Spec or experiment in protobuf text format, or the name of a spec that comes with "
-             "Mentor; - reads the standard input")
-        ->expected(1);
-    AddOverrides(command, &flags->overrides);
-    command
-        ->add_option("--id", flags->id, "Name of the experiment; default: the server chooses one")
-        ->type_name("ID");
+        Create);
+    AddFiles(command, flags, "; - reads the standard input")->expected(1);
+    AddOption(command, "--id", &flags->id, "ID",
+              "Name of the experiment; default: the server chooses one");
     AddExperimentFlags(command, &flags->experiment, /*update=*/false);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");
     command->add_flag("--validate_only", flags->validate_only, "Check everything; create nothing");
   }
   {
-    const auto flags = std::make_shared<CreateFlags>();
-    CLI::App* command =
-        commands->Add(kExperimentGroup, "apply", "Create or update experiments to match files",
-                      "mentorctl apply -f experiments/first.txtpb\n"
-                      "mentorctl apply -f experiments/*.txtpb --validate_only\n"
-                      "mentorctl apply -f spec.txtpb --id first --set seed=2",
-                      [flags](Session& session) { return ApplyFiles(session, *flags); });
-    AddFiles(
-        command, &flags->files,
-        "Specs or experiments in protobuf text format or YAML, or names of specs that come with "
-        "Mentor, each named after its file. Missing ones "
-        "are created, settings that may change are updated, a changed spec is refused");
-    AddOverrides(command, &flags->overrides);
-    command->add_option("--id", flags->id, "Name of the experiment, if there is one file")
-        ->type_name("ID");
+    const auto [command, flags] = commands->Add<CreateFlags>(
+        kExperimentGroup, "apply", "Create or update experiments to match files",
+        "mentorctl apply -f experiments/first.txtpb\n"
+        "mentorctl apply -f experiments/*.txtpb --validate_only\n"
+        "mentorctl apply -f spec.txtpb --id first --set seed=2",
+        ApplyFiles);
+    AddFiles(command, flags,
+             ", each named after its file. Missing ones are created, settings that may change are "
+             "updated, a changed spec is refused");
+    AddOption(command, "--id", &flags->id, "ID", "Name of the experiment, if there is one file");
     command->add_flag("--validate_only", flags->validate_only,
                       "Say what would be done; change nothing");
   }
   {
-    const auto flags = std::make_shared<CreateFlags>();
-    CLI::App* command =
-        commands->Add(kExperimentGroup, "validate", "Check specs without creating anything",
-                      "mentorctl validate -f experiments/*.txtpb\n"
-                      "mentorctl validate -f spec.txtpb --set agent.gamma=0.9",
-                      [flags](Session& session) { return Validate(session, *flags); });
-    AddFiles(
-        command, &flags->files,
-        "Specs or experiments in protobuf text format or YAML, or names of specs that come with "
-        "Mentor");
-    AddOverrides(command, &flags->overrides);
+    const auto [command, flags] = commands->Add<CreateFlags>(
+        kExperimentGroup, "validate", "Check specs without creating anything",
+        "mentorctl validate -f experiments/*.txtpb\n"
+        "mentorctl validate -f spec.txtpb --set agent.gamma=0.9",
+        Validate);
+    AddFiles(command, flags);
   }
   {
-    const auto flags = std::make_shared<CloneFlags>();
-    CLI::App* command =
-        commands->Add(kExperimentGroup, "clone", "Start a new experiment from a checkpoint",
-                      "mentorctl clone first --id longer --set rule.outer_updates=1000\n"
-                      "mentorctl clone first/checkpoints/42 --wait",
-                      [flags](Session& session) { return Clone(session, *flags); });
-    command
-        ->add_option("checkpoint", flags->source,
-                     "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
-        ->type_name("CHECKPOINT")
+    const auto [command, flags] = commands->Add<CloneFlags>(
+        kExperimentGroup, "clone", "Start a new experiment from a checkpoint",
+        "mentorctl clone first --id longer --set rule.outer_updates=1000\n"
+        "mentorctl clone first/checkpoints/42 --wait",
+        Clone);
+    AddOption(command, "checkpoint", &flags->source, "CHECKPOINT",
+              "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
         ->required();
-    command
-        ->add_option("--id", flags->id,
-                     "Name of the new experiment; default: the server chooses one")
-        ->type_name("ID");
+    AddOption(command, "--id", &flags->id, "ID",
+              "Name of the new experiment; default: the server chooses one");
     AddOverrides(command, &flags->overrides);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
@@ -217,29 +218,8 @@ std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experim
 
 namespace {
 
-const char* Word(Grade grade) {
-  switch (grade) {
-    case Grade::kGood:
-      return "good";
-    case Grade::kNotice:
-      return "look";
-    case Grade::kBad:
-      break;
-  }
-  return "bad";
-}
-
-Style StyleOf(Grade grade) {
-  switch (grade) {
-    case Grade::kGood:
-      return Style::kGood;
-    case Grade::kNotice:
-      return Style::kWarning;
-    case Grade::kBad:
-      break;
-  }
-  return Style::kBad;
-}
+constexpr std::pair<const char*, Style> kGrades[] = {
+    {"good", Style::kGood}, {"look", Style::kWarning}, {"bad", Style::kBad}};
 
 // Checks that need no server.
 void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
@@ -283,17 +263,9 @@ void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
 int CheckServer(Session& session, std::vector<Finding>* findings) {
   Client* client = session.client;
   const auto began = absl::Now();
-  v1::ListExperimentsRequest list;
-  list.set_filter("state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED");
-  std::vector<v1::Experiment> experiments;
-  absl::Duration first_answer = absl::InfiniteDuration();
-  absl::Status status = ListAll(client, list, [&](const v1::ListExperimentsResponse& page) {
-    first_answer = std::min(first_answer, absl::Now() - began);
-    experiments.insert(experiments.end(), page.experiments().begin(), page.experiments().end());
-    return true;
-  });
-  if (!status.ok()) {
-    const int code = ExitCodeOf(status);
+  const auto experiments = OpenExperiments(client);
+  if (!experiments.ok()) {
+    const int code = ExitCodeOf(experiments.status());
     std::string advice = "read the meta-learner's log";
     if (code == kUnavailable) {
       const rpc::TlsFiles tls = session.settings.tls();
@@ -305,13 +277,14 @@ int CheckServer(Session& session, std::vector<Finding>* findings) {
     } else if (code == kCredentials) {
       advice = "give a token of role viewer or more with --token_file or MENTOR_TOKEN";
     }
-    findings->push_back(
-        {Grade::kBad, "server", client->server() + ": " + std::string(status.message()), advice});
+    findings->push_back({Grade::kBad, "server",
+                         absl::StrCat(client->server(), ": ", experiments.status().message()),
+                         advice});
     return code;
   }
   findings->push_back({Grade::kGood, "server",
                        absl::StrFormat("%s answers in %.1f ms", client->server(),
-                                       absl::ToDoubleMilliseconds(first_answer)),
+                                       absl::ToDoubleMilliseconds(absl::Now() - began)),
                        ""});
   if (!client->server_certificate().empty()) {
     findings->push_back(
@@ -323,16 +296,13 @@ int CheckServer(Session& session, std::vector<Finding>* findings) {
     return ExitCodeOf(answer.status());
   }
   const std::vector<v1::Peer> peers(answer->peers().begin(), answer->peers().end());
-  for (auto& finding : CheckFleet(peers, std::string(kBuildVersion))) {
-    findings->push_back(std::move(finding));
-  }
-  for (auto& finding : CheckExperiments(experiments, peers)) {
-    findings->push_back(std::move(finding));
-  }
+  for (auto& found :
+       {CheckFleet(peers, std::string(kBuildVersion)), CheckExperiments(*experiments, peers)})
+    findings->insert(findings->end(), found.begin(), found.end());
   return kOk;
 }
 
-int Doctor(Session& session) {
+absl::StatusOr<int> Doctor(Session& session) {
   const Output& output = session.output;
   std::vector<Finding> findings;
   CheckOwnSide(session.settings, &findings);
@@ -347,36 +317,28 @@ int Doctor(Session& session) {
   bool bad = false;
   for (const Finding& finding : findings) {
     bad |= finding.grade == Grade::kBad;
+    const auto [grade, style] = kGrades[static_cast<int>(finding.grade)];
     if (!output.table()) {
-      const nlohmann::ordered_json json = {{"grade", Word(finding.grade)},
-                                           {"subject", finding.subject},
-                                           {"what", finding.what},
-                                           {"advice", finding.advice}};
-      const std::string text = PrintableJson(
-          json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-      if (output.format() == Format::kYaml) {
-        std::printf("---\n%s", JsonToYaml(text).c_str());
-      } else {
-        std::printf("%s\n", output.json() ? text.c_str() : Printable(finding.subject).c_str());
-      }
+      output.Document(nlohmann::ordered_json{{"grade", grade},
+                                             {"subject", finding.subject},
+                                             {"what", finding.what},
+                                             {"advice", finding.advice}},
+                      finding.subject);
       continue;
     }
-    std::printf("%s  %s: %s\n",
-                Styled(Word(finding.grade), StyleOf(finding.grade), output.options().color).c_str(),
+    std::printf("%s  %s: %s\n", Styled(grade, style, output.options().color).c_str(),
                 Printable(finding.subject).c_str(), Printable(finding.what).c_str());
     if (!finding.advice.empty()) std::printf("      -> %s\n", Printable(finding.advice).c_str());
   }
-  if (code != kOk) return code;
-  return bad ? kFailed : kOk;
+  return code == kOk && bad ? kFailed : code;
 }
 
 }  // namespace
 
 void AddDoctorVerb(Commands* commands) {
-  commands->LetExplain(
-      commands->Add(kClientGroup, "doctor", "Check connection, credentials and fleet for problems",
-                    "mentorctl doctor\nmentorctl doctor --context lab --output json",
-                    [](Session& session) { return Doctor(session); }));
+  commands->Add(kClientGroup, "doctor", "Check connection, credentials and fleet for problems",
+                "mentorctl doctor\nmentorctl doctor --context lab --output json", Doctor,
+                Needs::kAnswer);
 }
 
 }  // namespace mentor::ctl

@@ -1,5 +1,6 @@
 #include "mentor/ctl/experiment_file.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -107,29 +108,19 @@ std::vector<std::string> ChangedFields(const ExperimentFile& file,
                                        const v1::Experiment& experiment) {
   std::vector<std::string> changed;
   if (file.is_spec) return changed;
-  const v1::Experiment& wanted = file.experiment;
-  const auto check = [&](const char* field, bool set, bool equal) {
-    if (set && !equal) changed.push_back(field);
-  };
-  check("display_name", !wanted.display_name().empty(),
-        wanted.display_name() == experiment.display_name());
-  const auto equal_labels = [&] {
-    if (wanted.labels_size() != experiment.labels_size()) return false;
-    for (const auto& [key, value] : wanted.labels()) {
-      const auto found = experiment.labels().find(key);
-      if (found == experiment.labels().end() || found->second != value) return false;
-    }
-    return true;
-  };
-  check("labels", wanted.labels_size() > 0, equal_labels());
-  check("priority", wanted.priority() != v1::PRIORITY_UNSPECIFIED,
-        PriorityText(wanted.priority()) == PriorityText(experiment.priority()));
-  check("weight", wanted.weight() > 0, wanted.weight() == std::max(experiment.weight(), 1u));
-  check("retention", wanted.has_retention(),
-        MessageDifferencer::Equivalent(wanted.retention(), experiment.retention()));
-  check("deadline", wanted.has_deadline(),
-        MessageDifferencer::Equals(wanted.deadline(), experiment.deadline()));
-  check("retries_max", wanted.retries_max() > 0, wanted.retries_max() == experiment.retries_max());
+  // The server leaves defaults out.
+  v1::Experiment there = experiment;
+  if (there.priority() == v1::PRIORITY_UNSPECIFIED) there.set_priority(v1::PRIORITY_NORMAL);
+  there.set_weight(std::max(there.weight(), 1u));
+  MessageDifferencer differencer;
+  differencer.set_message_field_comparison(MessageDifferencer::EQUIVALENT);
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  file.experiment.GetReflection()->ListFields(file.experiment, &fields);
+  for (const auto* field : fields) {
+    if (field->name() == "spec") continue;
+    if (!differencer.CompareWithFields(file.experiment, there, {field}, {field}))
+      changed.push_back(field->name());
+  }
   return changed;
 }
 

@@ -1,49 +1,39 @@
 #include "mentor/ctl/experiment_flags.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
 
 void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update) {
-  command->add_option("--priority", flags->priority, "Class in the queue: low, normal or high")
-      ->type_name("PRIORITY:{low,normal,high}");
-  command
-      ->add_option("--weight", flags->weight,
-                   "Share of the fleet among the owner's experiments of a class, 1 to 100")
-      ->type_name("NUMBER")
+  AddOption(command, "--priority", &flags->priority, "PRIORITY:{low,normal,high}",
+            "Class in the queue: low, normal or high");
+  AddOption(command, "--weight", &flags->weight, "NUMBER",
+            "Share of the fleet among the owner's experiments of a class, 1 to 100")
       ->check(CLI::Range(1, 100));
-  Repeatable(command->add_option("--label", flags->labels,
-                                 update ? "Set a label, or remove one with KEY-; may be repeated"
-                                        : "A label for filters; may be repeated"))
-      ->type_name("KEY=VALUE");
-  command->add_option("--title", flags->title, "Title for people")->type_name("TEXT");
-  command
-      ->add_option("--deadline", flags->deadline,
-                   "Time at which the experiment fails if it has not ended: a span such as 30m, "
-                   "2h, 7d, or a time such as 2026-03-01T08:00:00Z" +
-                       std::string(update ? "; 'none' removes it" : ""))
-      ->type_name("WHEN");
-  command
-      ->add_option("--retries", flags->retries,
-                   "How often to requeue it after a failure; it resumes from its last checkpoint")
-      ->type_name("NUMBER");
-  command->add_option("--keep_last", flags->keep_last, "How many of the newest checkpoints to keep")
-      ->type_name("NUMBER");
-  command
-      ->add_option("--keep_every", flags->keep_every,
-                   "Keep the checkpoints of every Nth outer update too")
-      ->type_name("NUMBER");
-  command
-      ->add_option("--ttl", flags->ttl,
-                   "How long after the experiment's end to delete it, for instance 30d" +
-                       std::string(update ? "; 'none' keeps it" : ""))
-      ->type_name("SPAN");
+  Repeatable(AddOption(command, "--label", &flags->labels, "KEY=VALUE",
+                       update ? "Set a label, or remove one with KEY-; may be repeated"
+                              : "A label for filters; may be repeated"));
+  AddOption(command, "--title", &flags->title, "TEXT", "Title for people");
+  AddOption(command, "--deadline", &flags->deadline, "WHEN",
+            "Time at which the experiment fails if it has not ended: a span such as 30m, 2h, 7d, "
+            "or a time such as 2026-03-01T08:00:00Z" +
+                std::string(update ? "; 'none' removes it" : ""));
+  AddOption(command, "--retries", &flags->retries, "NUMBER",
+            "How often to requeue it after a failure; it resumes from its last checkpoint");
+  AddOption(command, "--keep_last", &flags->keep_last, "NUMBER",
+            "How many of the newest checkpoints to keep");
+  AddOption(command, "--keep_every", &flags->keep_every, "NUMBER",
+            "Keep the checkpoints of every Nth outer update too");
+  AddOption(command, "--ttl", &flags->ttl, "SPAN",
+            "How long after the experiment's end to delete it, for instance 30d" +
+                std::string(update ? "; 'none' keeps it" : ""));
 }
 
 absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, absl::Time now,
@@ -101,112 +91,59 @@ absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, abs
   return fields;
 }
 
-std::string InQuotes(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
-
-absl::StatusOr<std::string> FilterOf(const Selection& flags) {
-  std::vector<std::string> terms;
-  if (!flags.filter.empty()) terms.push_back(flags.filter);
-  if (!flags.state.empty()) {
-    const auto state = ParseState("--state", flags.state);
-    if (!state.ok()) return state.status();
-    terms.push_back("state=" + StateText(*state));
-  }
-  for (const std::string& text : flags.labels) {
-    const auto label = ParseLabel("--label", text);
-    if (!label.ok()) return label.status();
-    terms.push_back("labels." + label->first + "=" + InQuotes(label->second));
-  }
-  return absl::StrJoin(terms, " AND ");
-}
-
-void AddSelection(CLI::App* command, Selection* selection) {
-  command
-      ->add_option(
-          "--filter", selection->filter,
-          "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
-          "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
-          "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
-          "start_time, end_time, labels.KEY")
-      ->type_name("FILTER");
-  command->add_option("--state", selection->state, "Only experiments in this state")
-      ->type_name("STATE:{" + StateNames(",") + "}");
-  Repeatable(command->add_option("--label", selection->labels,
-                                 "Only experiments with this label; may be repeated"))
-      ->type_name("KEY=VALUE");
-}
-
-namespace {
-
-template <typename Request, typename Response>
-absl::Status AllPages(Client* client,
-                      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                      Request request, const std::function<bool(const Response&)>& on_page) {
-  if (request.page_size() == 0) request.set_page_size(500);
-  do {
-    MENTOR_ASSIGN_OR_RETURN(const Response page, client->Call(method, request));
-    if (!on_page(page)) break;
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::Status ListAll(Client* client, v1::ListExperimentsRequest request,
-                     const std::function<bool(const v1::ListExperimentsResponse&)>& on_page) {
-  return AllPages(client, &Stub::ListExperiments, std::move(request), on_page);
-}
-
-absl::Status ListAll(Client* client, v1::ListCheckpointsRequest request,
-                     const std::function<bool(const v1::ListCheckpointsResponse&)>& on_page) {
-  return AllPages(client, &Stub::ListCheckpoints, std::move(request), on_page);
-}
-
 absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::string& experiment) {
   v1::ListCheckpointsRequest request;
   request.set_parent(experiment);
-  v1::Checkpoint newest;
-  MENTOR_RETURN_IF_ERROR(ListAll(client, request, [&](const v1::ListCheckpointsResponse& page) {
-    for (const v1::Checkpoint& checkpoint : page.checkpoints()) {
-      if (newest.name().empty() || checkpoint.outer_step() >= newest.outer_step()) {
-        newest = checkpoint;
-      }
-    }
-    return true;
-  }));
-  if (newest.name().empty()) {
+  MENTOR_ASSIGN_OR_RETURN(const auto all, client->CallForAll(&Stub::ListCheckpoints, request));
+  const auto newest = std::max_element(
+      all.checkpoints().begin(), all.checkpoints().end(),
+      [](const auto& a, const auto& b) { return a.outer_step() < b.outer_step(); });
+  if (newest == all.checkpoints().end()) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
                      "there is no checkpoint of " + experiment + " yet");
   }
-  return newest;
+  return *newest;
 }
 
-int ForEach(Session& session, const std::vector<std::string>& names,
-            const std::function<int(const std::string& name)>& action) {
+absl::StatusOr<std::vector<v1::Experiment>> OpenExperiments(Client* client) {
+  v1::ListExperimentsRequest request;
+  request.set_filter("state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED");
+  MENTOR_ASSIGN_OR_RETURN(const auto all, client->CallForAll(&Stub::ListExperiments, request));
+  return std::vector<v1::Experiment>(all.experiments().begin(), all.experiments().end());
+}
+
+int ForEach(Session& session, const Names& names,
+            const std::function<absl::Status(const std::string& name)>& action) {
   int code = kOk;
   for (const std::string& name : names) {
-    const int one = action(name);
+    const absl::Status status = action(name);
+    const int one = status.ok() ? kOk : session.output.Fail(status);
     if (code == kOk) code = one;
     if (session.client->interrupted()) break;
   }
   return code;
 }
 
-CLI::Option* AddNames(CLI::App* command, std::vector<std::string>* names) {
-  return command->add_option("names", *names, "Names of experiments, with or without experiments/")
-      ->type_name("EXPERIMENT");
+absl::StatusOr<std::string> OnlyOne(const Names& found, const std::string& what,
+                                    const std::string& given, const std::string& part) {
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrCat("there is no ", what, " ", given));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      what, " '", given, "' could be ", absl::StrJoin(found, " or "), ": give more of ", part));
 }
 
-CLI::Option* AddName(CLI::App* command, std::string* name) {
-  return command->add_option("name", *name, "Name of the experiment, with or without experiments/")
-      ->type_name("EXPERIMENT")
+CLI::Option* AddNames(CLI::App* command, Names* names) {
+  return AddOption(command, "names", names, "EXPERIMENT",
+                   "Names of experiments, with or without experiments/")
+      ->required();
+}
+
+void AddName(CLI::App* command, std::string* name) {
+  AddOption(command, "name", name, "EXPERIMENT",
+            "Name of the experiment, with or without experiments/")
       ->required();
 }
 

@@ -25,32 +25,24 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update);
 absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, absl::Time now,
                                                v1::Experiment* experiment);
 
-// Selects the experiments that a verb acts on.
-struct Selection {
-  std::string filter, state;
-  std::vector<std::string> labels;
-};
-void AddSelection(CLI::App* command, Selection* selection);
-// Returns the selection as a filter for the server. INVALID_ARGUMENT names the flag.
-absl::StatusOr<std::string> FilterOf(const Selection& selection);
-// Quotes a value for a filter.
-std::string InQuotes(const std::string& text);
-
 // Returns the newest checkpoint; NOT_FOUND without any.
 absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::string& experiment);
 
-// Reads all pages; on_page returns false to stop early.
-absl::Status ListAll(Client* client, v1::ListExperimentsRequest request,
-                     const std::function<bool(const v1::ListExperimentsResponse&)>& on_page);
-absl::Status ListAll(Client* client, v1::ListCheckpointsRequest request,
-                     const std::function<bool(const v1::ListCheckpointsResponse&)>& on_page);
+// Returns the experiments that have not ended.
+absl::StatusOr<std::vector<v1::Experiment>> OpenExperiments(Client* client);
 
-// Runs `action` for each name and continues after errors. Returns the exit code of the first error.
-int ForEach(Session& session, const std::vector<std::string>& names,
-            const std::function<int(const std::string& name)>& action);
+using Names = std::vector<std::string>;
+// Runs `action` for each name, prints errors and continues. Returns the exit code of the first
+// error.
+int ForEach(Session& session, const Names& names,
+            const std::function<absl::Status(const std::string& name)>& action);
+// Returns the only name of `found`, which begin with what the user gave. INVALID_ARGUMENT when
+// there are several; NOT_FOUND without any. `what`: "peer"; `part`: "its name".
+absl::StatusOr<std::string> OnlyOne(const Names& found, const std::string& what,
+                                    const std::string& given, const std::string& part);
 
-// Adds the positional argument "names" that most verbs have.
-CLI::Option* AddNames(CLI::App* command, std::vector<std::string>* names);
-CLI::Option* AddName(CLI::App* command, std::string* name);
+// Adds the positional argument that most verbs have.
+CLI::Option* AddNames(CLI::App* command, Names* names);
+void AddName(CLI::App* command, std::string* name);
 
 }  // namespace mentor::ctl

@@ -11,6 +11,7 @@
 #include <absl/strings/str_join.h>
 #include <absl/time/clock.h>
 
+#include "common/check.h"
 #include "common/progress_bar.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
@@ -22,16 +23,13 @@ namespace {
 
 using Event = v1::WatchExperimentsResponse;
 
-bool IsCompacted(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kOutOfRange;
-}
-
-}  // namespace
-
+// True if a stream that ended with this status is worth retrying.
 bool IsPassing(const absl::Status& status) {
   return status.ok() || status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kResourceExhausted;
 }
+
+}  // namespace
 
 std::function<void(const absl::Status&)> NoteLost(const Output* output) {
   return [output](const absl::Status& status) {
@@ -44,7 +42,6 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
   v1::WatchExperimentsRequest request;
   for (const std::string& name : watch.names) request.add_names(name);
   request.set_progress(watch.progress);
-  request.set_resume_token(watch.resume_token);
   int attempt = 0;
   bool lost = false;
   for (;;) {
@@ -73,7 +70,7 @@ absl::Status Watch(Client* client, const ExperimentWatch& watch) {
         },
         watch.deadline);
     if (enough) return absl::OkStatus();
-    if (IsCompacted(status) && !request.resume_token().empty()) {
+    if (absl::IsOutOfRange(status) && !request.resume_token().empty()) {
       request.clear_resume_token();
       continue;
     }
@@ -122,62 +119,52 @@ std::string Learned(Client* client, const v1::Experiment& experiment) {
       updates == 1 ? "first update" : absl::StrFormat("mean of %d updates", updates));
 }
 
-int Follow(Client* client, const Output& output, const std::string& name) {
+absl::StatusOr<int> Follow(Client* client, const Output& output, const std::string& name) {
+  constexpr absl::Duration kLearnedPeriod = absl::Seconds(2);
   ProgressBar bar;
   v1::Experiment last;
   std::string learned;
   uint32_t learned_update = 0;
   absl::Time next_learned = absl::InfinitePast();
-  const absl::Duration kLearnedPeriod = absl::Seconds(2);
   bool deleted = false;
-  const auto on_lost = NoteLost(&output);
+  const auto show = [&] {
+    const bool working = last.state() == v1::Experiment::STATE_RUNNING && !last.activity().empty();
+    const uint32_t update = last.progress().outer_updates();
+    if (update != learned_update && (IsFinal(last.state()) || absl::Now() >= next_learned)) {
+      learned = Learned(client, last);
+      learned_update = update;
+      next_learned = absl::Now() + kLearnedPeriod;
+    }
+    bar.Show(last.progress(), working ? last.activity() : StateText(last.state()),
+             [&](int columns) { return learned.substr(0, columns); });
+  };
+  const auto on_event = [&](const Event& event) {
+    if (!event.has_experiment()) return true;
+    deleted = event.event() == Event::EVENT_DELETED;
+    if (deleted) return false;
+    last = event.experiment();
+    if (!output.table()) {
+      output.Document(last, last.name());
+    } else if (!output.options().quiet) {
+      show();
+    }
+    return !IsFinal(last.state());
+  };
+  const auto on_lost = [&](const absl::Status& lost) {
+    bar.Finish();
+    NoteLost (&output)(lost);
+  };
   const absl::Status status =
-      Watch(client, {.names = {name},
-                     .progress = true,
-                     .on_event =
-                         [&](const Event& event) {
-                           if (!event.has_experiment()) return true;
-                           if (event.event() == Event::EVENT_DELETED) {
-                             deleted = true;
-                             return false;
-                           }
-                           last = event.experiment();
-                           if (!output.table()) {
-                             if (output.format() == Format::kYaml) std::printf("---\n");
-                             output.Object(last, last.name(), {});
-                             std::fflush(stdout);
-                           } else if (!output.options().quiet) {
-                             const bool working = last.state() == v1::Experiment::STATE_RUNNING &&
-                                                  !last.activity().empty();
-                             const uint32_t update = last.progress().outer_updates();
-                             if (update != learned_update &&
-                                 (IsFinal(last.state()) || absl::Now() >= next_learned)) {
-                               learned = Learned(client, last);
-                               learned_update = update;
-                               next_learned = absl::Now() + kLearnedPeriod;
-                             }
-                             bar.Show(last.progress(),
-                                      working ? last.activity() : StateText(last.state()),
-                                      [&](int columns) { return learned.substr(0, columns); });
-                           }
-                           return !IsFinal(last.state());
-                         },
-                     .on_lost =
-                         [&](const absl::Status& lost) {
-                           bar.Finish();
-                           on_lost(lost);
-                         }});
+      Watch(client, {.names = {name}, .progress = true, .on_event = on_event, .on_lost = on_lost});
   bar.Finish();
   if (absl::IsCancelled(status)) {
     output.Note(name + " is left as it is; 'mentorctl watch " + ShortName(name) +
                 "' shows it again");
     return kInterrupted;
   }
-  if (!status.ok()) return output.Fail(status);
-  if (deleted) {
-    return output.Fail(
-        MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted"));
-  }
+  MENTOR_RETURN_IF_ERROR(status);
+  if (deleted)
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted");
   if (output.table() && !output.options().quiet) {
     const std::string trouble = Trouble(last);
     std::printf("%s %s%s\n", Printable(name).c_str(), StateText(last.state()).c_str(),

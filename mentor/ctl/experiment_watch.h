@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
 #include "mentor/ctl/client.h"
@@ -15,9 +16,7 @@
 namespace mentor::ctl {
 
 struct ExperimentWatch {
-  std::vector<std::string> names;  // Full names; empty: all experiments.
-  // Token from a list response; empty: the present state comes first.
-  std::string resume_token = {};
+  std::vector<std::string> names;  // Full names; empty: all experiments. Their state comes first.
   bool progress = false;
   absl::Time deadline = absl::InfiniteFuture();  // Returns DEADLINE_EXCEEDED afterwards.
   // Returns false to stop. After an expired token the present state comes again as EVENT_CREATED.
@@ -31,9 +30,6 @@ struct ExperimentWatch {
 // Runs until on_event returns false (OK), a permanent error, or Interrupt (CANCELLED).
 absl::Status Watch(Client* client, const ExperimentWatch& watch);
 
-// True if a stream that ended with this status is worth retrying.
-bool IsPassing(const absl::Status& status);
-
 // Returns a callback that reports the lost connection on stderr.
 std::function<void(const absl::Status&)> NoteLost(const Output* output);
 
@@ -44,6 +40,6 @@ std::string Learned(Client* client, const v1::Experiment& experiment);
 // Shows the progress of one experiment until it ends: a bar on a terminal, lines elsewhere. With
 // --output json it prints an object for each change. Returns kOk on success, and kOtherState for
 // another final state.
-int Follow(Client* client, const Output& output, const std::string& name);
+absl::StatusOr<int> Follow(Client* client, const Output& output, const std::string& name);
 
 }  // namespace mentor::ctl

@@ -6,9 +6,9 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include "common/check.h"
 #include "common/progress_bar.h"
 #include "common/resources/names.h"
-#include "common/status.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/download.h"
 #include "mentor/ctl/experiment_flags.h"
@@ -23,25 +23,25 @@ struct CheckpointFlags {
   std::vector<std::string> pin, unpin;
 };
 
-int Pin(Session& session, const std::string& experiment, const std::vector<std::string>& numbers,
-        bool pinned) {
-  return ForEach(session, numbers, [&](const std::string& number) -> int {
-    const auto name = FullCheckpointName(
-        absl::StrContains(number, '/') ? number : ShortName(experiment) + "/checkpoints/" + number);
-    if (!name.ok()) return session.output.Fail(name.status());
+int Pin(Session& session, const std::string& experiment, const Names& numbers, bool pinned) {
+  return ForEach(session, numbers, [&](const std::string& number) -> absl::Status {
+    MENTOR_ASSIGN_OR_RETURN(
+        const std::string name,
+        FullCheckpointName(absl::StrContains(number, '/')
+                               ? number
+                               : ShortName(experiment) + "/checkpoints/" + number));
     v1::UpdateCheckpointRequest request;
-    request.mutable_checkpoint()->set_name(*name);
+    request.mutable_checkpoint()->set_name(name);
     request.mutable_checkpoint()->set_pinned(pinned);
     request.mutable_update_mask()->add_paths("pinned");
-    const auto checkpoint = session.client->Call(&Stub::UpdateCheckpoint, request);
-    if (!checkpoint.ok()) return session.output.Fail(checkpoint.status());
-    session.output.Done(*checkpoint, *name, *name + (pinned ? " pinned" : " unpinned"));
-    return kOk;
+    MENTOR_ASSIGN_OR_RETURN(const auto checkpoint,
+                            session.client->Call(&Stub::UpdateCheckpoint, request));
+    session.output.Done(checkpoint, name, name + (pinned ? " pinned" : " unpinned"));
+    return absl::OkStatus();
   });
 }
 
-int Checkpoints(Session& session, const CheckpointFlags& flags) {
-  const Output& output = session.output;
+absl::StatusOr<int> Checkpoints(Session& session, const CheckpointFlags& flags) {
   if (!flags.pin.empty() || !flags.unpin.empty()) {
     const int code = Pin(session, flags.name, flags.pin, true);
     const int other = Pin(session, flags.name, flags.unpin, false);
@@ -49,38 +49,33 @@ int Checkpoints(Session& session, const CheckpointFlags& flags) {
   }
   v1::ListCheckpointsRequest request;
   request.set_parent(FullName(flags.name));
-  Listing listing(&output, {"CHECKPOINT", "UPDATE", "SIZE", "CREATED", "PINNED", "STATE HASH"});
+  MENTOR_ASSIGN_OR_RETURN(const auto answer,
+                          session.client->CallForAll(&Stub::ListCheckpoints, request));
+  Listing listing(&session.output,
+                  {"CHECKPOINT", "UPDATE", "SIZE", "CREATED", "PINNED", "STATE HASH"});
   const absl::Time now = absl::Now();
-  const absl::Status status =
-      ListAll(session.client, request, [&](const v1::ListCheckpointsResponse& page) {
-        for (const v1::Checkpoint& checkpoint : page.checkpoints()) {
-          listing.Add(
-              checkpoint, checkpoint.name(),
-              {ShortName(checkpoint.name()), absl::StrCat(checkpoint.outer_step()),
-               Bytes(checkpoint.size_bytes()), Ago(FromProto(checkpoint.create_time()), now),
-               checkpoint.pinned() ? "yes" : "-", checkpoint.state_hash().substr(0, 16)});
-        }
-        return true;
-      });
-  if (!status.ok()) return output.Fail(status);
-  listing.End();
-  return kOk;
+  for (const v1::Checkpoint& checkpoint : answer.checkpoints()) {
+    listing.Add(checkpoint, checkpoint.name(),
+                {ShortName(checkpoint.name()), absl::StrCat(checkpoint.outer_step()),
+                 Bytes(checkpoint.size_bytes()), Ago(FromProto(checkpoint.create_time()), now),
+                 checkpoint.pinned() ? "yes" : "-", checkpoint.state_hash().substr(0, 16)});
+  }
+  return listing.End();
 }
 
-int Artifacts(Session& session, const std::string& name) {
+absl::StatusOr<int> Artifacts(Session& session, const std::string& name) {
   v1::ListArtifactsRequest request;
   request.set_parent(FullName(name));
-  const auto answer = session.client->CallForAll(&Stub::ListArtifacts, request);
-  if (!answer.ok()) return session.output.Fail(answer.status());
+  MENTOR_ASSIGN_OR_RETURN(const auto answer,
+                          session.client->CallForAll(&Stub::ListArtifacts, request));
   Listing listing(&session.output, {"ARTIFACT", "TYPE", "SIZE", "UPDATED"});
   const absl::Time now = absl::Now();
-  for (const v1::Artifact& artifact : answer->artifacts()) {
+  for (const v1::Artifact& artifact : answer.artifacts()) {
     listing.Add(artifact, artifact.name(),
                 {ShortName(artifact.name()), artifact.media_type(), Bytes(artifact.size_bytes()),
                  Ago(FromProto(artifact.update_time()), now)});
   }
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
 struct DownloadFlags {
@@ -94,40 +89,36 @@ struct DownloadFlags {
 absl::StatusOr<std::string> Resolve(Client* client, const std::string& given) {
   const std::string name = ShortName(given);
   if (!absl::StrContains(name, '/')) {
-    const auto newest = NewestCheckpoint(client, FullName(name));
-    if (!newest.ok()) return newest.status();
-    return newest->name();
+    MENTOR_ASSIGN_OR_RETURN(const auto newest, NewestCheckpoint(client, FullName(name)));
+    return newest.name();
   }
   if (CollectionOf(FullName(name)) == kArtifacts) return FullName(name);
-  return FullCheckpointName(name);
+  const auto checkpoint = FullCheckpointName(name);
+  if (checkpoint.ok()) return checkpoint;
+  return WithHint(checkpoint.status(),
+                  "artifacts are EXPERIMENT/artifacts/PATH, as 'artifacts' shows them");
 }
 
-int DownloadFile(Session& session, const DownloadFlags& flags) {
+absl::StatusOr<int> DownloadFile(Session& session, const DownloadFlags& flags) {
   const Output& output = session.output;
-  const auto name = Resolve(session.client, flags.name);
-  if (!name.ok()) {
-    return output.Fail(name.status(), absl::IsInvalidArgument(name.status())
-                                          ? "artifacts are EXPERIMENT/artifacts/PATH, as "
-                                            "'artifacts' shows them"
-                                          : "");
-  }
-  const bool checkpoint = CollectionOf(*name) == kCheckpoints;
+  MENTOR_ASSIGN_OR_RETURN(const std::string name, Resolve(session.client, flags.name));
+  const bool checkpoint = CollectionOf(name) == kCheckpoints;
   // A checkpoint becomes "first-00000042.ckpt"; an artifact keeps its own name.
-  const std::vector<std::string> parts = absl::StrSplit(*name, '/');
-  const std::string own = checkpoint ? parts[1] + "-" + LastPart(*name) + ".ckpt" : LastPart(*name);
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  const std::string own = checkpoint ? parts[1] + "-" + LastPart(name) + ".ckpt" : LastPart(name);
   std::filesystem::path path = flags.out.empty() ? own : flags.out;
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) path /= own;
   if (!flags.force && std::filesystem::exists(path, ignored)) {
-    return output.Fail(absl::AlreadyExistsError(path.string() + " already exists"),
-                       "--force overwrites it; --out names another file");
+    return WithHint(absl::AlreadyExistsError(path.string() + " already exists"),
+                    "--force overwrites it; --out names another file");
   }
   ProgressBar bar;
   const auto on_lost = NoteLost(&output);
   const bool shown = output.table() && !output.options().quiet;
   const auto done = Fetch(
       session.client,
-      {.name = *name,
+      {.name = name,
        .path = path,
        .on_progress =
            [&](uint64_t bytes, uint64_t total) {
@@ -152,12 +143,12 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
                                                        : "interrupted before a byte had come");
     return kInterrupted;
   }
-  if (!done.ok()) return output.Fail(done.status());
+  MENTOR_RETURN_IF_ERROR(done.status());
   v1::Artifact file;
-  file.set_name(*name);
+  file.set_name(name);
   file.set_size_bytes(done->size_bytes);
   output.Done(
-      file, *name,
+      file, name,
       absl::StrFormat("%s: %d bytes, sha256 %s", path.string(), done->size_bytes, done->sha256));
   return kOk;
 }
@@ -166,49 +157,38 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
 
 void AddFileVerbs(Commands* commands) {
   {
-    const auto flags = std::make_shared<CheckpointFlags>();
-    CLI::App* command = commands->Add(
+    const auto [command, flags] = commands->Add<CheckpointFlags>(
         kResultGroup, "checkpoints", "List the checkpoints of an experiment, or pin some of them",
         "mentorctl checkpoints first\n"
         "mentorctl checkpoints first --pin 42 --pin 43\n"
         "mentorctl checkpoints first --unpin 42",
-        [=](Session& session) { return Checkpoints(session, *flags); });
+        Checkpoints);
     AddName(command, &flags->name);
-    Repeatable(
-        command->add_option("--pin", flags->pin,
-                            "Keep this checkpoint whatever the retention says; may be repeated"))
-        ->type_name("NUMBER");
-    Repeatable(command->add_option("--unpin", flags->unpin,
-                                   "Leave this checkpoint to the retention again; may be repeated"))
-        ->type_name("NUMBER");
+    Repeatable(AddOption(command, "--pin", &flags->pin, "NUMBER",
+                         "Keep this checkpoint whatever the retention says; may be repeated"));
+    Repeatable(AddOption(command, "--unpin", &flags->unpin, "NUMBER",
+                         "Leave this checkpoint to the retention again; may be repeated"));
   }
   {
-    const auto name = std::make_shared<std::string>();
-    CLI::App* command =
-        commands->Add(kResultGroup, "artifacts", "List the files that an experiment has produced",
-                      "mentorctl artifacts first\nmentorctl artifacts first --output name",
-                      [=](Session& session) { return Artifacts(session, *name); });
-    AddName(command, name.get());
+    const auto [command, name] = commands->Add<std::string>(
+        kResultGroup, "artifacts", "List the files that an experiment has produced",
+        "mentorctl artifacts first\nmentorctl artifacts first --output name", Artifacts);
+    AddName(command, name);
   }
   {
-    const auto flags = std::make_shared<DownloadFlags>();
-    CLI::App* command = commands->Add(
+    const auto [command, flags] = commands->Add<DownloadFlags>(
         kResultGroup, "download",
         "Download a checkpoint or an artifact; an interrupted download resumes",
         "mentorctl download first                              # its newest checkpoint\n"
         "mentorctl download first/checkpoints/42 --out best.ckpt\n"
         "mentorctl download first/artifacts/merged.txtpb",
-        [=](Session& session) { return DownloadFile(session, *flags); });
-    command
-        ->add_option("name", flags->name,
-                     "EXPERIMENT/checkpoints/NUMBER, EXPERIMENT/artifacts/PATH, or an experiment "
-                     "for its newest checkpoint")
-        ->type_name("CHECKPOINT")
+        DownloadFile);
+    AddOption(command, "name", &flags->name, "CHECKPOINT",
+              "EXPERIMENT/checkpoints/NUMBER, EXPERIMENT/artifacts/PATH, or an experiment for its "
+              "newest checkpoint")
         ->required();
-    command
-        ->add_option("--out", flags->out,
-                     "File or folder to write; default: its own name in this folder")
-        ->type_name("FILE");
+    AddOption(command, "--out", &flags->out, "FILE",
+              "File or folder to write; default: its own name in this folder");
     command->add_flag("--force", flags->force, "Overwrite an existing file");
   }
 }

@@ -1,10 +1,12 @@
 // The verbs `peers`, `drain`, `shards`, `tasks` and `catalogue`.
+#include <algorithm>
+
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <google/protobuf/empty.pb.h>
 
+#include "common/check.h"
 #include "common/process/command_line.h"
 #include "common/resources/names.h"
 #include "common/spec/spec.h"
@@ -50,35 +52,27 @@ std::string TimeOf(const v1::Peer& peer) {
   });
 }
 
-int Peers(Session& session) {
-  const auto answer = session.client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
-  if (!answer.ok()) return session.output.Fail(answer.status());
+absl::StatusOr<int> Peers(Session& session) {
+  MENTOR_ASSIGN_OR_RETURN(const auto answer,
+                          session.client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest()));
   const absl::Time now = absl::Now();
   Listing listing(&session.output,
                   {"PEER", "HOST", "BUILD", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "CONNECTED",
                    "LEARNER", "MEMORY", "KIND", "NOTE"});
-  for (const v1::Peer& peer : answer->peers()) {
+  for (const v1::Peer& peer : answer.peers()) {
     const bool learner = IsLearner(peer);
-    listing.Add(
-        peer, peer.name(),
-        {ShortPeer(peer.name()), peer.host(), peer.build(),
-         learner ? "-" : absl::StrCat(peer.threads()),
-         learner ? absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots())
-                 : absl::StrFormat("%d units", peer.work()),
-         Count(peer.env_steps_per_second()),
-         peer.has_round_trip()
-             ? absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(FromProto(peer.round_trip())))
-             : "-",
-         Ago(FromProto(peer.connect_time()), now),
-         peer.learner().empty() ? "-" : LastPart(ShortPeer(peer.learner())),
-         learner ? MemoryOf(peer) : "-", learner ? KindOf(peer) : "-",
-         peer.quarantined()        ? Cell("kept away", Style::kWarning)
-         : peer.draining()         ? Cell("draining", Style::kWarning)
-         : !peer.refusal().empty() ? Cell("refused " + peer.refusal(), Style::kWarning)
-                                   : Cell(TimeOf(peer))});
+    listing.Add(peer, peer.name(),
+                {ShortPeer(peer.name()), peer.host(), peer.build(), ThreadsText(peer),
+                 WorkText(peer), Count(peer.env_steps_per_second()), RoundTripText(peer),
+                 Ago(FromProto(peer.connect_time()), now),
+                 peer.learner().empty() ? "-" : LastPart(ShortPeer(peer.learner())),
+                 learner ? MemoryOf(peer) : "-", learner ? KindOf(peer) : "-",
+                 peer.quarantined()        ? Cell("kept away", Style::kWarning)
+                 : peer.draining()         ? Cell("draining", Style::kWarning)
+                 : !peer.refusal().empty() ? Cell("refused " + peer.refusal(), Style::kWarning)
+                                           : Cell(TimeOf(peer))});
   }
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
 // Returns the full name of the only peer that begins with `given`: people type what the table
@@ -93,45 +87,41 @@ absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
     return absl::InvalidArgumentError("peer '" + given +
                                       "': give at least one character of its name");
   }
-  const auto answer = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
-  if (!answer.ok()) return answer.status();
-  std::vector<std::string> found;
-  for (const v1::Peer& peer : answer->peers()) {
+  MENTOR_ASSIGN_OR_RETURN(const auto answer,
+                          client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest()));
+  Names found;
+  for (const v1::Peer& peer : answer.peers()) {
     if (peer.name() == given) return given;
     if (absl::StartsWith(peer.name(), given)) found.push_back(peer.name());
   }
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, "there is no peer " + given);
-  }
-  return absl::InvalidArgumentError("peer '" + given + "' could be " +
-                                    absl::StrJoin(found, " or ") + ": give more of its name");
+  return OnlyOne(found, "peer", given, "its name");
 }
 
-int Drain(Session& session, const std::vector<std::string>& names) {
-  return ForEach(session, names, [&](const std::string& given) -> int {
-    const auto name = PeerOf(session.client, given);
-    if (!name.ok()) return session.output.Fail(name.status(), "'mentorctl peers' shows them");
+absl::StatusOr<int> Drain(Session& session, const Names& names) {
+  const auto drain = [&](const std::string& given) -> absl::Status {
+    MENTOR_ASSIGN_OR_RETURN(const std::string name, PeerOf(session.client, given));
     v1::DrainPeerRequest request;
-    request.set_name(*name);
-    const auto empty = session.client->Call(&Stub::DrainPeer, request);
-    if (!empty.ok()) return session.output.Fail(empty.status(), "'mentorctl peers' shows them");
+    request.set_name(name);
+    MENTOR_RETURN_IF_ERROR(session.client->Call(&Stub::DrainPeer, request).status());
     v1::Peer peer;
-    peer.set_name(*name);
+    peer.set_name(name);
     peer.set_draining(true);
-    session.output.Done(peer, *name, *name + " finishes its work and takes no more");
-    return kOk;
+    session.output.Done(peer, name, name + " finishes its work and takes no more");
+    return absl::OkStatus();
+  };
+  return ForEach(session, names, [&](const std::string& given) {
+    return WithHint(drain(given), "'mentorctl peers' shows them");
   });
 }
 
-int Shards(Session& session, const std::string& name) {
+absl::StatusOr<int> Shards(Session& session, const std::string& name) {
   v1::ListShardsRequest request;
   if (!name.empty()) request.set_parent(FullName(name));
-  const auto answer = session.client->CallForAll(&Stub::ListShards, request);
-  if (!answer.ok()) return session.output.Fail(answer.status());
+  MENTOR_ASSIGN_OR_RETURN(const auto answer,
+                          session.client->CallForAll(&Stub::ListShards, request));
   Listing listing(&session.output,
                   {"SHARD", "STATE", "LEARNER", "LIFETIMES", "ITERATIONS", "STEPS"});
-  for (const v1::ShardInfo& shard : answer->shards()) {
+  for (const v1::ShardInfo& shard : answer.shards()) {
     const std::string state = shard.state() == v1::ShardInfo::STATE_RUNNING ? "RUNNING" : "WAITING";
     listing.Add(shard, shard.name(),
                 {ShortName(shard.name()), Cell(state, StyleOfState(state)),
@@ -141,8 +131,7 @@ int Shards(Session& session, const std::string& name) {
                  absl::StrFormat("%s/%s", Count(static_cast<double>(shard.env_steps())),
                                  Count(static_cast<double>(shard.env_steps_total())))});
   }
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
 // ---- tasks
@@ -167,61 +156,51 @@ absl::StatusOr<v1::BenchmarkSpec> BenchmarkOf(const TaskFlags& flags) {
         "-f has the whole benchmark: leave out its name and "
         "--environment");
   }
-  const auto text = ReadInput(flags.file);
-  if (!text.ok()) return text.status();
-  const ExperimentFile file = ParseExperimentFile(flags.file, *text, {});
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadInput(flags.file));
+  const ExperimentFile file = ParseExperimentFile(flags.file, text, {});
   if (!file.violations.empty()) return ToStatus(file.violations);
   return file.experiment.spec().benchmark();
 }
 
-int Tasks(Session& session, const TaskFlags& flags) {
-  const auto benchmark = BenchmarkOf(flags);
-  if (!benchmark.ok()) return session.output.Fail(benchmark.status());
+absl::StatusOr<int> Tasks(Session& session, const TaskFlags& flags) {
   v1::ListTasksRequest request;
-  *request.mutable_benchmark() = *benchmark;
+  MENTOR_ASSIGN_OR_RETURN(*request.mutable_benchmark(), BenchmarkOf(flags));
+  MENTOR_ASSIGN_OR_RETURN(const auto answer, session.client->CallForAll(&Stub::ListTasks, request));
   Listing listing(&session.output, {"TASK", "SPLIT", "ENVIRONMENT", "PARAMETERS"});
-  uint32_t shown = 0;
-  bool all = false;
-  do {
-    request.set_page_size(
-        static_cast<int>(flags.limit > 0 ? std::min<uint32_t>(flags.limit - shown, 1000) : 1000));
-    const auto page = session.client->Call(&Stub::ListTasks, request);
-    if (!page.ok()) return session.output.Fail(page.status());
-    for (const v1::TaskInfo& task : page->tasks()) {
-      const std::string parameters = absl::StrJoin(
-          task.parameters(), " ",
-          [](std::string* out, double value) { absl::StrAppendFormat(out, "%.4g", value); });
-      listing.Add(task, task.name(),
-                  {LastPart(task.name()), task.split(), task.environment(),
-                   parameters.empty() ? "drawn by each lifetime" : parameters});
-      ++shown;
-    }
-    request.set_page_token(page->next_page_token());
-    all = page->next_page_token().empty();
-    if (flags.limit > 0 && shown >= flags.limit && !all) {
-      listing.End();
-      session.output.Note(
-          absl::StrFormat("%d of %d tasks; --limit shows more", shown, page->total_size()));
-      return kOk;
-    }
-  } while (!all);
+  const int all = answer.tasks_size();
+  const int shown = flags.limit > 0 ? std::min(static_cast<int>(flags.limit), all) : all;
+  for (int i = 0; i < shown; ++i) {
+    const v1::TaskInfo& task = answer.tasks(i);
+    const std::string parameters = absl::StrJoin(
+        task.parameters(), " ",
+        [](std::string* out, double value) { absl::StrAppendFormat(out, "%.4g", value); });
+    listing.Add(task, task.name(),
+                {LastPart(task.name()), task.split(), task.environment(),
+                 parameters.empty() ? "drawn by each lifetime" : parameters});
+  }
   listing.End();
+  if (shown < all)
+    session.output.Note(absl::StrFormat("%d of %d tasks; --limit shows more", shown, all));
   return kOk;
 }
 
 // ---- catalogue
 
-int Catalogue(Session& session, const std::string& kind, const std::string& name) {
+struct CatalogueFlags {
+  std::string kind, entry;
+};
+
+absl::StatusOr<int> Catalogue(Session& session, const CatalogueFlags& flags) {
   v1::ListCatalogueRequest request;
-  request.set_kind(kind);
-  const auto answer = session.client->Call(&Stub::ListCatalogue, request);
-  if (!answer.ok()) return session.output.Fail(answer.status());
+  request.set_kind(flags.kind);
+  MENTOR_ASSIGN_OR_RETURN(const auto answer, session.client->Call(&Stub::ListCatalogue, request));
   Listing listing(&session.output, {"KIND", "NAME", "WHAT"});
+  const bool one = !flags.entry.empty();
   bool found = false;
-  for (const v1::CatalogueEntry& entry : answer->entries()) {
-    if (!name.empty() && entry.name() != name) continue;
+  for (const v1::CatalogueEntry& entry : answer.entries()) {
+    if (one && entry.name() != flags.entry) continue;
     found = true;
-    if (name.empty() || !session.output.table()) {
+    if (!one || !session.output.table()) {
       listing.Add(entry, entry.name(), {entry.kind(), entry.name(), entry.help()});
       continue;
     }
@@ -229,76 +208,59 @@ int Catalogue(Session& session, const std::string& kind, const std::string& name
                 Printable(entry.help()).c_str());
     if (entry.settings().empty()) continue;
     std::vector<Row> rows = {{"SETTING", "DEFAULT", "WHAT"}};
-    for (const auto& setting : entry.settings()) {
+    for (const auto& setting : entry.settings())
       rows.push_back({setting.name(), setting.default_value(), setting.help()});
-    }
     session.output.Table(rows);
   }
-  if (!name.empty() && !found) {
-    return session.output.Fail(absl::NotFoundError("there is no " + kind + " '" + name + "'"),
-                               "'mentorctl catalogue " + kind + "' lists them");
+  if (one && !found) {
+    return WithHint(absl::NotFoundError("there is no " + flags.kind + " '" + flags.entry + "'"),
+                    "'mentorctl catalogue " + flags.kind + "' lists them");
   }
-  if (name.empty() || !session.output.table()) listing.End();
-  return kOk;
+  return one && session.output.table() ? kOk : listing.End();
 }
 
 }  // namespace
 
 void AddFleetVerbs(Commands* commands) {
   commands->Add(kFleetGroup, "peers", "List the connected learners and actors",
-                "mentorctl peers\nmentorctl peers --output json",
-                [](Session& session) { return Peers(session); });
+                "mentorctl peers\nmentorctl peers --output json", Peers);
   {
-    const auto names = std::make_shared<std::vector<std::string>>();
-    CLI::App* command = commands->Add(
+    const auto [command, names] = commands->Add<Names>(
         kFleetGroup, "drain", "Let actors or learners finish their work and give them no more",
-        "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6",
-        [=](Session& session) { return Drain(session, *names); });
-    command
-        ->add_option("names", *names,
-                     "actors/NAME or learners/NAME; the beginning of a name is enough")
-        ->type_name("PEER")
+        "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6", Drain);
+    AddOption(command, "names", names, "PEER",
+              "actors/NAME or learners/NAME; the beginning of a name is enough")
         ->required();
   }
   {
-    const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->Add(kFleetGroup, "shards", "List running and waiting shards",
-                                      "mentorctl shards\nmentorctl shards first",
-                                      [=](Session& session) { return Shards(session, *name); });
-    command->add_option("name", *name, "Only the shards of this experiment")
-        ->type_name("EXPERIMENT");
+    const auto [command, name] =
+        commands->Add<std::string>(kFleetGroup, "shards", "List running and waiting shards",
+                                   "mentorctl shards\nmentorctl shards first", Shards);
+    AddOption(command, "name", name, "EXPERIMENT", "Only the shards of this experiment");
   }
   {
-    const auto flags = std::make_shared<TaskFlags>();
-    CLI::App* command =
-        commands->Add(kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
-                      "mentorctl tasks point_reach\n"
-                      "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
-                      "mentorctl tasks -f push_near_far",
-                      [=](Session& session) { return Tasks(session, *flags); });
-    command->add_option("benchmark", flags->benchmark, "Name of the benchmark")
-        ->type_name("BENCHMARK");
-    command
-        ->add_option("--environment", flags->environment,
-                     "Environment, for a benchmark that offers several")
-        ->type_name("NAME");
-    command->add_option("-f,--file", flags->file, "Take the benchmark of this spec")
-        ->type_name("SPEC:FILE");
-    command->add_option("--limit", flags->limit, "Show at most this many")->type_name("NUMBER");
+    const auto [command, flags] = commands->Add<TaskFlags>(
+        kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
+        "mentorctl tasks point_reach\n"
+        "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
+        "mentorctl tasks -f push_near_far",
+        Tasks);
+    AddOption(command, "benchmark", &flags->benchmark, "BENCHMARK", "Name of the benchmark");
+    AddOption(command, "--environment", &flags->environment, "NAME",
+              "Environment, for a benchmark that offers several");
+    AddOption(command, "-f,--file", &flags->file, "SPEC:FILE", "Take the benchmark of this spec");
+    AddOption(command, "--limit", &flags->limit, "NUMBER", "Show at most this many");
   }
   {
-    const auto kind = std::make_shared<std::string>();
-    const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->Add(
+    const auto [command, flags] = commands->Add<CatalogueFlags>(
         kFleetGroup, "catalogue",
         "List what a spec can name: environments, benchmarks, signal networks, rules",
         "mentorctl catalogue\nmentorctl catalogue rule\nmentorctl catalogue rule black_box",
-        [=](Session& session) { return Catalogue(session, *kind, *name); });
-    command
-        ->add_option("kind", *kind, "environment, benchmark, signal, rule, wrapper or curriculum")
-        ->type_name("KIND")
+        Catalogue);
+    AddOption(command, "kind", &flags->kind, "KIND",
+              "environment, benchmark, signal, rule, wrapper or curriculum")
         ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper", "curriculum"}));
-    command->add_option("entry", *name, "Show this entry with its settings")->type_name("NAME");
+    AddOption(command, "entry", &flags->entry, "NAME", "Show this entry with its settings");
   }
 }
 

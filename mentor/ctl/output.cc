@@ -11,7 +11,6 @@
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <google/protobuf/util/json_util.h>
-#include <nlohmann/json.hpp>
 
 #include "common/status.h"
 #include "google/rpc/error_details.pb.h"
@@ -21,6 +20,8 @@ namespace mentor::ctl {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr char kHintPayload[] = "mentor/hint";  // Payload of a status.
 
 bool Continues(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
@@ -121,6 +122,11 @@ int ExitCodeOf(const absl::Status& status) {
   }
 }
 
+absl::Status WithHint(absl::Status status, const std::string& hint) {
+  if (!status.ok() && !hint.empty()) status.SetPayload(kHintPayload, absl::Cord(hint));
+  return status;
+}
+
 size_t Width(std::string_view utf8) {
   return std::count_if(utf8.begin(), utf8.end(), [](char c) { return !Continues(c); });
 }
@@ -136,31 +142,9 @@ std::string Clip(std::string_view utf8, size_t width) {
 }
 
 std::string Styled(std::string_view text, Style style, bool color) {
-  const char* code = nullptr;
-  switch (style) {
-    case Style::kPlain:
-      break;
-    case Style::kBold:
-      code = "1";
-      break;
-    case Style::kDim:
-      code = "2";
-      break;
-    case Style::kGood:
-      code = "32";
-      break;
-    case Style::kBad:
-      code = "31";
-      break;
-    case Style::kBusy:
-      code = "36";
-      break;
-    case Style::kWarning:
-      code = "33";
-      break;
-  }
-  if (!color || code == nullptr || text.empty()) return std::string(text);
-  return absl::StrCat("\x1b[", code, "m", std::string(text), "\x1b[0m");
+  if (!color || style == Style::kPlain || text.empty()) return std::string(text);
+  constexpr const char* kCodes[] = {"0", "1", "2", "32", "31", "36", "33"};  // By style.
+  return absl::StrCat("\x1b[", kCodes[static_cast<int>(style)], "m", std::string(text), "\x1b[0m");
 }
 
 Style StyleOfState(std::string_view state) {
@@ -222,14 +206,6 @@ std::vector<Row> WithRoom(std::vector<Row> rows, int columns_max,
   return rows;
 }
 
-std::string CsvLine(const std::vector<std::string>& cells) {
-  const auto quoted = [](std::string* out, const std::string& cell) {
-    if (cell.find_first_of(",\"\r\n") == cell.npos) return out->append(cell), void();
-    absl::StrAppend(out, "\"", absl::StrReplaceAll(cell, {{"\"", "\"\""}}), "\"");
-  };
-  return absl::StrJoin(cells, ",", quoted);
-}
-
 std::string ToJson(const google::protobuf::Message& message) {
   std::string text;
   google::protobuf::util::MessageToJsonString(message, &text).ok();
@@ -242,25 +218,42 @@ std::string JsonToYaml(const std::string& json, int indent) {
   return text;
 }
 
-void Output::Object(const google::protobuf::Message& message, const std::string& name,
-                    const std::vector<Row>& rows) const {
+void Output::PrintJson(const std::string& json, const std::string& name) const {
   switch (format()) {
     case Format::kJson:
-      std::printf("%s\n", ToJson(message).c_str());
+      std::printf("%s\n", json.c_str());
       break;
     case Format::kYaml:
-      std::printf("%s", JsonToYaml(ToJson(message)).c_str());
+      std::printf("%s", JsonToYaml(json).c_str());
       break;
     case Format::kName:
       std::printf("%s\n", Printable(name).c_str());
       break;
     case Format::kCsv:
-      rows.empty() ? Table({{name}}) : Table(rows);
-      break;
     case Format::kTable:
-      Table(rows);
+      Table({{name}});
       break;
   }
+}
+
+void Output::Object(const google::protobuf::Message& message, const std::string& name,
+                    const std::vector<Row>& rows) const {
+  if (rows.empty() || (format() != Format::kCsv && !table())) {
+    PrintJson(ToJson(message), name);
+  } else {
+    Table(rows);
+  }
+}
+
+void Output::Document(const google::protobuf::Message& message, const std::string& name) const {
+  if (format() == Format::kYaml) std::printf("---\n");
+  PrintJson(ToJson(message), name);
+  std::fflush(stdout);
+}
+
+void Output::Document(const Json& json, const std::string& name) const {
+  if (format() == Format::kYaml) std::printf("---\n");
+  PrintJson(PrintableJson(json.dump(-1, ' ', false, Json::error_handler_t::replace)), name);
 }
 
 void Output::Done(const google::protobuf::Message& message, const std::string& name,
@@ -275,9 +268,14 @@ void Output::Done(const google::protobuf::Message& message, const std::string& n
 void Output::Table(const std::vector<Row>& rows) const {
   if (format() == Format::kCsv) {
     for (const Row& row : rows) {
-      std::vector<std::string> cells;
-      for (const Cell& cell : row) cells.push_back(Printable(cell.text));
-      std::printf("%s\n", CsvLine(cells).c_str());
+      // RFC 4180.
+      const auto quoted = [](std::string* out, const Cell& cell) {
+        const std::string text = Printable(cell.text);
+        const bool plain = text.find_first_of(",\"\r\n") == text.npos;
+        absl::StrAppend(out,
+                        plain ? text : "\"" + absl::StrReplaceAll(text, {{"\"", "\"\""}}) + "\"");
+      };
+      std::printf("%s\n", absl::StrJoin(row, ",", quoted).c_str());
     }
     return;
   }
@@ -340,13 +338,14 @@ std::string Output::HintOf(const absl::Status& status) const {
   return "";
 }
 
-int Output::Fail(const absl::Status& status, const std::string& hint) const {
+int Output::Fail(const absl::Status& status) const {
   std::fflush(stdout);
-  if (json()) {
+  if (format() == Format::kJson) {
     google::rpc::Status json;
     json.set_code(static_cast<int>(status.code()));
     json.set_message(std::string(status.message()));
     status.ForEachPayload([&](absl::string_view url, const absl::Cord& bytes) {
+      if (url == kHintPayload) return;
       google::rpc::Status one;
       google::protobuf::Any& any = *one.add_details();
       any.set_type_url(std::string(url));
@@ -371,39 +370,32 @@ int Output::Fail(const absl::Status& status, const std::string& hint) const {
     std::fprintf(stderr, "error: %s: %s\n", reason.c_str(),
                  Printable({status.message().data(), status.message().size()}).c_str());
   }
-  const std::string advice = hint.empty() ? HintOf(status) : hint;
+  const auto hint = status.GetPayload(kHintPayload);
+  const std::string advice = hint ? std::string(*hint) : HintOf(status);
   if (!advice.empty()) std::fprintf(stderr, "hint: %s\n", Printable(advice).c_str());
   return ExitCodeOf(status);
 }
 
 void Listing::Add(const google::protobuf::Message& message, const std::string& name, Row row) {
   any_ = true;
-  switch (output_->format()) {
-    case Format::kJson:
-      std::printf("%s\n", ToJson(message).c_str());
-      break;
-    case Format::kYaml: {
-      std::string text = JsonToYaml(ToJson(message), 2);
-      text[0] = '-';
-      std::printf("%s", text.c_str());
-      break;
-    }
-    case Format::kName:
-      std::printf("%s\n", Printable(name).c_str());
-      break;
-    case Format::kTable:
-    case Format::kCsv:
-      rows_.push_back(std::move(row));
-      break;
+  if (output_->table() || output_->format() == Format::kCsv) {
+    rows_.push_back(std::move(row));
+  } else if (output_->format() == Format::kYaml) {
+    std::string text = JsonToYaml(ToJson(message), 2);
+    text[0] = '-';
+    std::printf("%s", text.c_str());
+  } else {
+    output_->Object(message, name, {});
   }
 }
 
-void Listing::End() {
+int Listing::End() {
   if (output_->format() == Format::kYaml && !any_) std::printf("[]\n");
   if (output_->format() == Format::kCsv) output_->Table(rows_);
   if (output_->table()) {
     output_->Table(WithRoom(std::move(rows_), output_->options().columns, expendable_));
   }
+  return kOk;
 }
 
 }  // namespace mentor::ctl

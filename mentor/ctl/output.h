@@ -10,6 +10,7 @@
 
 #include <absl/status/status.h>
 #include <google/protobuf/message.h>
+#include <nlohmann/json.hpp>
 
 #include "common/printable.h"
 
@@ -28,6 +29,9 @@ enum Exit : int {
   kInterrupted = 130,
 };
 int ExitCodeOf(const absl::Status& status);
+// Adds a sentence for people, which says what to do and is printed below the error. OK and an empty
+// sentence change nothing.
+absl::Status WithHint(absl::Status status, const std::string& hint);
 // Meaning of each exit code, for people.
 inline constexpr std::pair<Exit, std::string_view> kExitMeanings[] = {
     {kOk, "done"},
@@ -64,9 +68,6 @@ std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_ma
 std::vector<Row> WithRoom(std::vector<Row> rows, int columns_max,
                           const std::vector<std::string>& expendable);
 
-// Returns a line of comma-separated values (RFC 4180) without the line end.
-std::string CsvLine(const std::vector<std::string>& cells);
-
 // Number of characters on a terminal, assuming one per code point.
 size_t Width(std::string_view utf8);
 // Returns at most `width` characters; the last one is "…" when text was cut.
@@ -91,20 +92,22 @@ class Output {
     bool quiet = false;
     bool color = false;  // Color on stdout.
     int columns = 0;     // Width of the terminal on stdout; 0 without a terminal.
-    bool verbose = false;
     std::string server;  // For hints.
   };
   explicit Output(Options options) : options_(std::move(options)) {}
 
   Format format() const { return options_.format; }
   bool table() const { return options_.format == Format::kTable; }
-  bool json() const { return options_.format == Format::kJson; }
   const Options& options() const { return options_; }
 
   // Prints one object as JSON, as YAML, as its name, or as the rows of a table without a header.
   // Without rows, it prints the name instead of a table.
   void Object(const google::protobuf::Message& message, const std::string& name,
               const std::vector<Row>& rows) const;
+  // Prints one of several objects for programs as it comes: a line of JSON, a document of YAML, or
+  // its name.
+  void Document(const google::protobuf::Message& message, const std::string& name) const;
+  void Document(const nlohmann::ordered_json& json, const std::string& name) const;
   // Prints the result of a change: a sentence for people.
   void Done(const google::protobuf::Message& message, const std::string& name,
             const std::string& sentence) const;
@@ -113,9 +116,10 @@ class Output {
   void Note(const std::string& sentence) const;
   // Prints "error: REASON: sentence" and a hint, or a google.rpc.Status in JSON. Returns the exit
   // code.
-  int Fail(const absl::Status& status, const std::string& hint = "") const;
+  int Fail(const absl::Status& status) const;
 
  private:
+  void PrintJson(const std::string& json, const std::string& name) const;
   std::string HintOf(const absl::Status& status) const;
 
   const Options options_;
@@ -128,7 +132,7 @@ class Listing {
   Listing(const Output* output, Row header, std::vector<std::string> expendable = {})
       : output_(output), expendable_(std::move(expendable)), rows_{std::move(header)} {}
   void Add(const google::protobuf::Message& message, const std::string& name, Row row);
-  void End();
+  int End();  // Returns kOk.
 
  private:
   const Output* const output_;

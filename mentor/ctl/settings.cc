@@ -52,12 +52,9 @@ std::optional<mode_t> ModeOf(const std::filesystem::path& path) {
 }
 
 absl::StatusOr<Format> ParseFormat(const std::string& text) {
-  if (text == "table") return Format::kTable;
-  if (text == "json") return Format::kJson;
-  if (text == "yaml") return Format::kYaml;
-  if (text == "csv") return Format::kCsv;
-  if (text == "name") return Format::kName;
-  const std::vector<std::string> names = {"table", "json", "yaml", "csv", "name"};
+  const std::vector<std::string> names = {"table", "json", "yaml", "csv", "name"};  // By Format.
+  const auto found = std::find(names.begin(), names.end(), text);
+  if (found != names.end()) return static_cast<Format>(found - names.begin());
   return absl::InvalidArgumentError(
       "is '" + text + "'; give table, json, yaml, csv or name" +
       (NearestNames(text, names).empty() ? "" : "; " + NameHint(text, names)));
@@ -218,33 +215,23 @@ absl::Status Settings::ResolveEach(const GlobalFlags& flags, const Environment& 
   } else {
     add("token_file", flags.token_file, path(context.token_file()), "", "");
   }
-  if (flags.allow_insecure) {
-    all_.push_back({"allow_insecure", "yes", "--allow_insecure"});
-  } else if (const auto variable = environment("MENTOR_ALLOW_INSECURE")) {
-    if (*variable != "1" && *variable != "0") {
-      return absl::InvalidArgumentError("MENTOR_ALLOW_INSECURE is '" + *variable +
-                                        "'; give 1 or 0");
-    }
-    all_.push_back({"allow_insecure", *variable == "1" ? "yes" : "no", "MENTOR_ALLOW_INSECURE"});
-  } else if (context.allow_insecure()) {
-    all_.push_back({"allow_insecure", "yes", "context " + context.name()});
+  add("allow_insecure", flags.allow_insecure ? std::optional<std::string>("1") : std::nullopt,
+      context.allow_insecure() ? "1" : "", "", "0");
+  if (std::string& value = all_.back().value; value == "1" || value == "0") {
+    value = value == "1" ? "yes" : "no";
   } else {
-    all_.push_back({"allow_insecure", "no", "default"});
+    return absl::InvalidArgumentError("MENTOR_ALLOW_INSECURE is '" + value + "'; give 1 or 0");
   }
   add("output", flags.output, "", config_.output(), "table");
   add("timeout", flags.timeout ? std::optional(Number(*flags.timeout)) : std::nullopt, "",
       config_.timeout() > 0 ? Number(config_.timeout()) : "", "10");
-  if (flags.no_color) {
-    all_.push_back({"color", "no", "--no_color"});
-  } else if (environment("MENTOR_NO_COLOR")) {
-    all_.push_back({"color", "no", "MENTOR_NO_COLOR"});
-  } else if (environment("NO_COLOR")) {
-    all_.push_back({"color", "no", "NO_COLOR"});
-  } else if (config_.no_color()) {
-    all_.push_back({"color", "no", "config file"});
-  } else {
-    all_.push_back({"color", "yes", "default"});
-  }
+  const char* colorless = flags.no_color                   ? "--no_color"
+                          : environment("MENTOR_NO_COLOR") ? "MENTOR_NO_COLOR"
+                          : environment("NO_COLOR")        ? "NO_COLOR"
+                          : config_.no_color()             ? "config file"
+                                                           : nullptr;
+  all_.push_back(
+      {"color", colorless != nullptr ? "no" : "yes", colorless != nullptr ? colorless : "default"});
   return absl::OkStatus();
 }
 

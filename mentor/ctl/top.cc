@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/check.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "mentor/ctl/commands.h"
@@ -19,22 +20,13 @@ namespace {
 
 using S = v1::Experiment;
 
-// Sort order: running experiments first, then the next in line.
+// Sort order: running experiments first, then those that stop, then the next in line.
 int Rank(const v1::Experiment& experiment) {
-  switch (experiment.state()) {
-    case S::STATE_RUNNING:
-      return 0;
-    case S::STATE_PAUSING:
-      return 1;
-    case S::STATE_CANCELLING:
-      return 1;
-    case S::STATE_QUEUED:
-      return 2;
-    case S::STATE_PAUSED:
-      return 3;
-    default:
-      return 4;
-  }
+  constexpr S::State kOrder[] = {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING,
+                                 S::STATE_QUEUED, S::STATE_PAUSED};
+  const auto found = std::find(std::begin(kOrder), std::end(kOrder), experiment.state());
+  const auto rank = static_cast<int>(found - std::begin(kOrder));
+  return rank > 1 ? rank - 1 : rank;  // Pausing and cancelling are one.
 }
 
 int PriorityRank(const v1::Experiment& experiment) {
@@ -70,16 +62,6 @@ Fleet Sum(const FleetPicture& picture) {
     }
   }
   return fleet;
-}
-
-std::string RoundTrip(const v1::Peer& peer) {
-  if (!peer.has_round_trip()) return "-";
-  return absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(FromProto(peer.round_trip())));
-}
-
-std::string WorkOf(const v1::Peer& peer) {
-  if (!IsLearner(peer)) return absl::StrFormat("%d units", peer.work());
-  return absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots());
 }
 
 // Says what a peer waits for, or does besides its work.
@@ -198,8 +180,9 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
       {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
   for (const v1::Peer& peer : picture.peers) {
     peers.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
-                     IsLearner(peer) ? "-" : absl::StrFormat("%d", peer.threads()), WorkOf(peer),
-                     peer.work() == 0 ? "-" : Count(peer.env_steps_per_second()), RoundTrip(peer),
+                     ThreadsText(peer), WorkText(peer),
+                     peer.work() == 0 ? "-" : Count(peer.env_steps_per_second()),
+                     RoundTripText(peer),
                      Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
                      NoteOf(peer, picture)});
   }
@@ -226,29 +209,18 @@ namespace {
 
 // Queries everything once. On an error, `picture` stays unchanged.
 absl::Status Look(Client* client, FleetPicture* picture) {
-  std::vector<v1::Experiment> experiments;
-  v1::ListExperimentsRequest list;
-  list.set_filter("state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED");
-  absl::Status status = ListAll(client, list, [&](const v1::ListExperimentsResponse& page) {
-    experiments.insert(experiments.end(), page.experiments().begin(), page.experiments().end());
-    return true;
-  });
-  if (!status.ok()) return status;
-  const auto peers = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
-  if (!peers.ok()) return peers.status();
-  const auto shards = client->CallForAll(&Stub::ListShards, v1::ListShardsRequest());
-  if (!shards.ok()) return shards.status();
+  MENTOR_ASSIGN_OR_RETURN(auto experiments, OpenExperiments(client));
+  MENTOR_ASSIGN_OR_RETURN(const auto peers,
+                          client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest()));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards,
+                          client->CallForAll(&Stub::ListShards, v1::ListShardsRequest()));
   picture->experiments = std::move(experiments);
-  picture->peers.assign(peers->peers().begin(), peers->peers().end());
-  picture->shards.assign(shards->shards().begin(), shards->shards().end());
+  picture->peers.assign(peers.peers().begin(), peers.peers().end());
+  picture->shards.assign(shards.shards().begin(), shards.shards().end());
   return absl::OkStatus();
 }
 
-int Once(Session& session) {
-  FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
-  const absl::Status status = Look(session.client, &picture);
-  if (!status.ok()) return session.output.Fail(status);
-  const Output& output = session.output;
+int Once(const Output& output, const FleetPicture& picture) {
   if (output.table()) {
     for (const std::string& line :
          DrawFleet(picture, output.options().columns, 0, output.options().color)) {
@@ -257,67 +229,50 @@ int Once(Session& session) {
     return kOk;
   }
   Listing listing(&output, {});
-  for (const auto& experiment : picture.experiments) {
-    listing.Add(experiment, experiment.name(), {});
-  }
+  for (const auto& experiment : picture.experiments) listing.Add(experiment, experiment.name(), {});
   for (const auto& peer : picture.peers) listing.Add(peer, peer.name(), {});
   for (const auto& shard : picture.shards) listing.Add(shard, shard.name(), {});
-  listing.End();
-  return kOk;
+  return listing.End();
 }
 
-int Top(Session& session, double seconds) {
+struct TopFlags {
+  bool once = false;
+  double seconds = 1;
+};
+
+absl::StatusOr<int> Top(Session& session, const TopFlags& flags) {
   FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
   // An error at the first query ends the command.
-  if (const absl::Status status = Look(session.client, &picture); !status.ok()) {
-    return session.output.Fail(status);
-  }
-  const bool color = session.output.options().color;
-  absl::Status fatal;
-  {
-    Screen screen;
-    for (;;) {
-      picture.now = absl::Now();
-      screen.Show(DrawFleet(picture, screen.columns(), screen.rows(), color));
-      // Wait in small steps, so that `q` takes effect quickly.
-      const absl::Time next = picture.now + absl::Seconds(seconds);
-      bool quit = false;
-      while (!quit && absl::Now() < next) {
-        quit = screen.QuitTyped() || !session.client->Wait(std::chrono::milliseconds(100));
-      }
-      if (quit) break;
-      const absl::Status status = Look(session.client, &picture);
-      if (session.client->interrupted()) break;
-      const bool passing = ExitCodeOf(status) == kUnavailable;
-      if (!status.ok() && !passing) {
-        fatal = status;
-        break;
-      }
-      picture.trouble =
-          status.ok() ? ""
-                      : "lost the server (" + std::string(status.message()) + "); trying again";
+  MENTOR_RETURN_IF_ERROR(Look(session.client, &picture));
+  if (flags.once || !session.output.table() || !Screen::Possible())
+    return Once(session.output, picture);
+  Screen screen;
+  for (;;) {
+    picture.now = absl::Now();
+    screen.Show(
+        DrawFleet(picture, screen.columns(), screen.rows(), session.output.options().color));
+    // Wait in small steps, so that `q` takes effect quickly.
+    const absl::Time next = picture.now + absl::Seconds(flags.seconds);
+    while (absl::Now() < next) {
+      if (screen.QuitTyped()) return kOk;
+      if (!session.client->Wait(std::chrono::milliseconds(100))) return kInterrupted;
     }
+    const absl::Status status = Look(session.client, &picture);
+    if (session.client->interrupted()) return kInterrupted;
+    if (!status.ok() && ExitCodeOf(status) != kUnavailable) return status;
+    picture.trouble =
+        status.ok() ? "" : absl::StrCat("lost the server (", status.message(), "); trying again");
   }
-  if (!fatal.ok()) return session.output.Fail(fatal);
-  return session.client->interrupted() ? kInterrupted : kOk;
 }
 
 }  // namespace
 
 void AddTopVerb(Commands* commands) {
-  const auto once = std::make_shared<bool>(false);
-  const auto seconds = std::make_shared<double>(1);
-  CLI::App* command =
-      commands->Add(kFleetGroup, "top", "Watch the fleet and its experiments live; q quits",
-                    "mentorctl top\nmentorctl top --once\nmentorctl top --once --output json",
-                    [=](Session& session) {
-                      if (*once || !session.output.table() || !Screen::Possible())
-                        return Once(session);
-                      return Top(session, *seconds);
-                    });
-  command->add_flag("--once", *once, "Print once and exit; the default without a terminal");
-  command->add_option("--every", *seconds, "Seconds between updates")
-      ->type_name("SECONDS")
+  const auto [command, flags] = commands->Add<TopFlags>(
+      kFleetGroup, "top", "Watch the fleet and its experiments live; q quits",
+      "mentorctl top\nmentorctl top --once\nmentorctl top --once --output json", Top);
+  command->add_flag("--once", flags->once, "Print once and exit; the default without a terminal");
+  AddOption(command, "--every", &flags->seconds, "SECONDS", "Seconds between updates")
       ->check(CLI::Range(0.2, 3600.0))
       ->capture_default_str();
 }

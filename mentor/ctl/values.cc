@@ -12,6 +12,7 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "common/edit_distance.h"
 #include "common/resources/names.h"
@@ -20,6 +21,8 @@
 
 namespace mentor::ctl {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 absl::string_view Absl(std::string_view text) {
   return {text.data(), text.size()};
@@ -53,6 +56,20 @@ std::string ShortPeer(std::string_view name) {
 
 bool IsLearner(const v1::Peer& peer) {
   return peer.name().starts_with(kLearnersPrefix);
+}
+
+std::string ThreadsText(const v1::Peer& peer) {
+  return IsLearner(peer) ? "-" : absl::StrCat(peer.threads());
+}
+
+std::string WorkText(const v1::Peer& peer) {
+  return IsLearner(peer) ? absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots())
+                         : absl::StrFormat("%d units", peer.work());
+}
+
+std::string RoundTripText(const v1::Peer& peer) {
+  if (!peer.has_round_trip()) return "-";
+  return absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(FromProto(peer.round_trip())));
 }
 
 absl::StatusOr<std::string> FullCheckpointName(std::string_view name) {
@@ -172,20 +189,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(std::string_view 
 }
 
 google::protobuf::Timestamp ToProto(absl::Time time) {
-  const int64_t seconds = absl::ToUnixSeconds(time);
-  google::protobuf::Timestamp proto;
-  proto.set_seconds(seconds);
-  proto.set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
-  return proto;
+  return TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
 }
 
 google::protobuf::Duration ToProto(absl::Duration span) {
-  const int64_t seconds = absl::ToInt64Seconds(span);
-  google::protobuf::Duration proto;
-  proto.set_seconds(seconds);
-  proto.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(span - absl::Seconds(seconds))));
-  return proto;
+  return TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(span));
 }
 
 absl::Time FromProto(const google::protobuf::Timestamp& time) {

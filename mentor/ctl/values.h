@@ -30,6 +30,9 @@ absl::StatusOr<std::string> FullCheckpointName(std::string_view name);
 // Shortens "actors/" and a UUID to "actors/25e027aa" for people; other names stay unchanged.
 std::string ShortPeer(std::string_view name);
 bool IsLearner(const v1::Peer& peer);
+std::string ThreadsText(const v1::Peer& peer);    // "8"; "-" for a learner.
+std::string WorkText(const v1::Peer& peer);       // "16 units" or "1/2 shards"
+std::string RoundTripText(const v1::Peer& peer);  // "1.5 ms"; "-" when unknown.
 // Returns the last part of a resource name.
 std::string LastPart(std::string_view name);
 

@@ -5,9 +5,11 @@
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include "common/check.h"
 #include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/ctl/commands.h"
@@ -20,88 +22,88 @@ namespace {
 
 using Event = v1::WatchExperimentsResponse;
 
-absl::Status Gone(const std::string& name) {
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted");
-}
-
 // Fails at once for an experiment that does not exist, instead of waiting for it.
-absl::Status CheckThere(Client* client, const std::vector<std::string>& names) {
+absl::Status CheckThere(Client* client, const Names& names) {
   for (const std::string& name : names) {
     v1::GetExperimentRequest request;
     request.set_name(name);
-    if (const auto found = client->Call(&Stub::GetExperiment, request); !found.ok()) {
-      return found.status();
-    }
+    MENTOR_RETURN_IF_ERROR(client->Call(&Stub::GetExperiment, request).status());
   }
   return absl::OkStatus();
 }
 
-// Prints a line for each change of state or activity, until all experiments have ended.
-int WatchSeveral(Session& session, const std::vector<std::string>& names) {
+Names FullNames(const Names& given) {
+  Names names;
+  for (const std::string& name : given) names.push_back(FullName(name));
+  return names;
+}
+
+// Returns the state of an event's experiment; DELETED has no value of its own.
+std::string StateOf(const Event& event) {
+  return event.event() == Event::EVENT_DELETED ? "DELETED" : StateText(event.experiment().state());
+}
+
+// Prints a line for each change of state or activity, until all experiments have ended. Without
+// names it shows every experiment, and has no end.
+absl::StatusOr<int> WatchSeveral(Session& session, const Names& names) {
   const Output& output = session.output;
   std::map<std::string, std::string> shown;
   std::set<std::string> open(names.begin(), names.end());
   bool succeeded = true;
-  const absl::Status status =
-      Watch(session.client,
-            {.names = names,
-             .progress = !output.table(),
-             .on_event =
-                 [&](const Event& event) {
-                   if (!event.has_experiment()) return true;
-                   const v1::Experiment& experiment = event.experiment();
-                   const bool gone = event.event() == Event::EVENT_DELETED;
-                   if (output.table()) {
-                     const std::string trouble = Trouble(experiment);
-                     std::string line = experiment.name() + " " +
-                                        (gone ? "DELETED" : StateText(experiment.state()));
-                     if (experiment.state() == v1::Experiment::STATE_RUNNING && !gone) {
-                       absl::StrAppend(&line, " ", experiment.activity());
-                     }
-                     if (!trouble.empty()) absl::StrAppend(&line, ": ", trouble);
-                     if (shown[experiment.name()] != line && !output.options().quiet) {
-                       std::printf("%s\n", Printable(line).c_str());
-                     }
-                     shown[experiment.name()] = line;
-                   } else {
-                     if (output.format() == Format::kYaml) std::printf("---\n");
-                     output.Object(experiment, experiment.name(), {});
-                   }
-                   std::fflush(stdout);
-                   if (gone || IsFinal(experiment.state())) {
-                     succeeded &= !gone && experiment.state() == v1::Experiment::STATE_SUCCEEDED;
-                     open.erase(experiment.name());
-                   }
-                   return !open.empty();
-                 },
-             .on_lost = NoteLost(&output)});
+  const auto on_event = [&](const Event& event) {
+    if (!event.has_experiment()) return true;
+    const v1::Experiment& experiment = event.experiment();
+    const std::string state = StateOf(event);
+    if (output.table()) {
+      const std::string trouble = Trouble(experiment);
+      std::string line = experiment.name() + " " + state;
+      if (state == "RUNNING") absl::StrAppend(&line, " ", experiment.activity());
+      if (!trouble.empty()) absl::StrAppend(&line, ": ", trouble);
+      if (shown[experiment.name()] != line && !output.options().quiet) {
+        std::printf("%s\n", Printable(line).c_str());
+        std::fflush(stdout);
+      }
+      shown[experiment.name()] = line;
+    } else if (names.empty()) {
+      output.Document(event, experiment.name());  // It tells deleted experiments from others.
+    } else {
+      output.Document(experiment, experiment.name());
+    }
+    if (state == "DELETED" || IsFinal(experiment.state())) {
+      succeeded &= state == "SUCCEEDED";
+      open.erase(experiment.name());
+    }
+    return names.empty() || !open.empty();
+  };
+  const absl::Status status = Watch(session.client, {.names = names,
+                                                     .progress = !output.table() && !names.empty(),
+                                                     .on_event = on_event,
+                                                     .on_lost = NoteLost(&output)});
   if (absl::IsCancelled(status)) {
-    output.Note(absl::StrJoin(open, ", ") + " go on; 'mentorctl watch' shows them again");
+    if (!open.empty())
+      output.Note(absl::StrJoin(open, ", ") + " go on; 'mentorctl watch' shows them again");
     return kInterrupted;
   }
-  if (!status.ok()) return output.Fail(status);
+  MENTOR_RETURN_IF_ERROR(status);
   return succeeded ? kOk : kOtherState;
 }
 
-int WatchNames(Session& session, const std::vector<std::string>& given) {
-  std::vector<std::string> names;
-  for (const std::string& name : given) names.push_back(FullName(name));
-  if (const absl::Status status = CheckThere(session.client, names); !status.ok()) {
-    return session.output.Fail(status);
-  }
-  return names.size() == 1 ? Follow(session.client, session.output, names[0])
-                           : WatchSeveral(session, names);
+absl::StatusOr<int> WatchNames(Session& session, const Names& given) {
+  const Names names = FullNames(given);
+  MENTOR_RETURN_IF_ERROR(CheckThere(session.client, names));
+  if (names.size() != 1) return WatchSeveral(session, names);
+  return Follow(session.client, session.output, names[0]);
 }
 
 // ---- wait
 
 struct WaitFlags {
-  std::vector<std::string> names;
+  Names names;
   std::string states = "SUCCEEDED";
   std::string within;
 };
 
-int Wait(Session& session, const WaitFlags& flags) {
+absl::StatusOr<int> Wait(Session& session, const WaitFlags& flags) {
   const Output& output = session.output;
   std::set<std::string> wanted;
   for (const absl::string_view text : absl::StrSplit(flags.states, ',')) {
@@ -110,50 +112,39 @@ int Wait(Session& session, const WaitFlags& flags) {
       wanted.insert("DELETED");
       continue;
     }
-    const auto state = ParseState("--for", word);
-    if (!state.ok()) return output.Fail(state.status());
-    wanted.insert(StateText(*state));
+    MENTOR_ASSIGN_OR_RETURN(const auto state, ParseState("--for", word));
+    wanted.insert(StateText(state));
   }
   absl::Time end = absl::InfiniteFuture();
   if (!flags.within.empty()) {
-    const auto span = ParseSpan("--within", flags.within);
-    if (!span.ok()) return output.Fail(span.status());
-    end = absl::Now() + *span;
+    MENTOR_ASSIGN_OR_RETURN(const auto span, ParseSpan("--within", flags.within));
+    end = absl::Now() + span;
   }
-  std::set<std::string> open;
-  for (const std::string& name : flags.names) open.insert(FullName(name));
-  const std::vector<std::string> names(open.begin(), open.end());
-  if (!wanted.contains("DELETED")) {
-    if (const absl::Status status = CheckThere(session.client, names); !status.ok()) {
-      return output.Fail(status);
-    }
-  }
+  const Names names = FullNames(flags.names);
+  std::set<std::string> open(names.begin(), names.end());
+  const bool until_deleted = wanted.contains("DELETED");
+  if (!until_deleted) MENTOR_RETURN_IF_ERROR(CheckThere(session.client, names));
   std::vector<std::string> others;
   bool missing = false;
-  const absl::Status status = Watch(
-      session.client,
-      {.names = names,
-       .deadline = end,
-       .on_event =
-           [&](const Event& event) {
-             if (!event.has_experiment()) return true;
-             const v1::Experiment& experiment = event.experiment();
-             if (!open.contains(experiment.name())) return true;
-             const bool gone = event.event() == Event::EVENT_DELETED;
-             const std::string state = gone ? "DELETED" : StateText(experiment.state());
-             const bool reached = wanted.contains(state);
-             const bool over = gone || (IsFinal(experiment.state()) && !wanted.contains("DELETED"));
-             if (!reached && !over) return true;
-             output.Done(experiment, experiment.name(), experiment.name() + " " + state);
-             std::fflush(stdout);
-             open.erase(experiment.name());
-             if (!reached) others.push_back(experiment.name() + " is " + state);
-             missing |= gone && !reached;
-             return !open.empty();
-           },
-       .on_lost = NoteLost(&output)});
+  const auto on_event = [&](const Event& event) {
+    const v1::Experiment& experiment = event.experiment();
+    if (!event.has_experiment() || !open.contains(experiment.name())) return true;
+    const std::string state = StateOf(event);
+    const bool reached = wanted.contains(state), gone = state == "DELETED";
+    if (!reached && !gone && (until_deleted || !IsFinal(experiment.state()))) return true;
+    output.Done(experiment, experiment.name(), experiment.name() + " " + state);
+    std::fflush(stdout);
+    open.erase(experiment.name());
+    if (!reached) others.push_back(experiment.name() + " is " + state);
+    missing |= gone && !reached;
+    return !open.empty();
+  };
+  const absl::Status status = Watch(session.client, {.names = {open.begin(), open.end()},
+                                                     .deadline = end,
+                                                     .on_event = on_event,
+                                                     .on_lost = NoteLost(&output)});
   if (absl::IsDeadlineExceeded(status)) {
-    return output.Fail(
+    return WithHint(
         absl::DeadlineExceededError(absl::StrCat(absl::StrJoin(open, ", "), ": not ", flags.states,
                                                  " within ", flags.within)),
         "the experiment continues; wait again or longer");
@@ -163,10 +154,13 @@ int Wait(Session& session, const WaitFlags& flags) {
     return kInterrupted;
   }
   // All requested experiments are deleted already.
-  if (absl::IsNotFound(status) && wanted.contains("DELETED")) return kOk;
-  if (!status.ok()) return output.Fail(status);
+  if (absl::IsNotFound(status) && until_deleted) return kOk;
+  MENTOR_RETURN_IF_ERROR(status);
   if (others.empty()) return kOk;
-  if (missing) output.Fail(Gone(absl::StrJoin(others, ", ")));
+  if (missing) {
+    output.Fail(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                          absl::StrJoin(others, ", ") + " was deleted"));
+  }
   output.Note("ended in another state than " + flags.states + ": " + absl::StrJoin(others, ", "));
   return kOtherState;
 }
@@ -185,22 +179,14 @@ Style StyleOfSeverity(const std::string& severity) {
 }
 
 void PrintLog(const Output& output, const v1::WatchLogsResponse& line) {
-  if (!output.table()) {
-    if (output.format() == Format::kYaml) std::printf("---\n");
-    output.Object(line, line.message(), {});
-  } else {
-    std::map<std::string, std::string> fields(line.fields().begin(), line.fields().end());
-    std::string text = line.message();
-    for (const auto& [key, value] : fields) absl::StrAppend(&text, " ", key, "=", value);
-    const std::string severity =
-        line.severity() +
-        std::string(line.severity().size() < 7 ? 7 - line.severity().size() : 0, ' ');
-    std::printf(
-        "%s %s %s\n", LocalTime(FromProto(line.time())).c_str(),
-        Styled(Printable(severity), StyleOfSeverity(line.severity()), output.options().color)
-            .c_str(),
-        Printable(text).c_str());
-  }
+  if (!output.table()) return output.Document(line, line.message());
+  std::map<std::string, std::string> fields(line.fields().begin(), line.fields().end());
+  std::string text = line.message();
+  for (const auto& [key, value] : fields) absl::StrAppend(&text, " ", key, "=", value);
+  const std::string severity = Printable(absl::StrFormat("%-7s", line.severity()));
+  std::printf("%s %s %s\n", LocalTime(FromProto(line.time())).c_str(),
+              Styled(severity, StyleOfSeverity(line.severity()), output.options().color).c_str(),
+              Printable(text).c_str());
   std::fflush(stdout);
 }
 
@@ -249,15 +235,14 @@ class LogPosition {
   int equal_ = 0;  // The same count in the new stream.
 };
 
-int Logs(Session& session, const LogFlags& flags) {
-  const Output& output = session.output;
+absl::StatusOr<int> Logs(Session& session, const LogFlags& flags) {
   v1::WatchLogsRequest request;
   request.set_name(FullName(flags.name));
   request.set_tail(flags.tail);
   request.set_follow(flags.follow);
   LogPosition place;
   bool lost = false;
-  const auto on_lost = NoteLost(&output);
+  const auto on_lost = NoteLost(&session.output);
   const absl::Time give_up = absl::Now() + absl::FromChrono(session.client->timeout());
   for (int attempt = 0;; ++attempt) {
     place.Begin();
@@ -265,13 +250,13 @@ int Logs(Session& session, const LogFlags& flags) {
         &Stub::WatchLogs, request, [&](const v1::WatchLogsResponse& line) {
           attempt = 0;
           lost = false;
-          if (place.IsNew(line)) PrintLog(output, line);
+          if (place.IsNew(line)) PrintLog(session.output, line);
           return true;
         });
     if (status.ok()) return kOk;  // With --follow: the experiment has ended.
     if (absl::IsCancelled(status)) return kInterrupted;
     const auto pause = RetryAfter(status, attempt, 0.75);
-    if (!pause || (!flags.follow && absl::Now() > give_up)) return output.Fail(status);
+    if (!pause || (!flags.follow && absl::Now() > give_up)) return status;
     if (flags.follow && !lost) on_lost(status);
     lost = true;
     // More lines may have arrived meanwhile than --tail allows.
@@ -284,45 +269,39 @@ int Logs(Session& session, const LogFlags& flags) {
 
 void AddWatchVerbs(Commands* commands) {
   {
-    const auto names = std::make_shared<std::vector<std::string>>();
-    CLI::App* command = commands->Add(
+    const auto [command, names] = commands->Add<Names>(
         kExperimentGroup, "watch", "Follow experiments until they end",
         "mentorctl watch first             # Ctrl-C ends the watch, not the experiment\n"
         "mentorctl watch first second\n"
+        "mentorctl watch                   # every change of every experiment\n"
         "mentorctl watch first --output json",
-        [=](Session& session) { return WatchNames(session, *names); });
-    AddNames(command, names.get())->required();
+        WatchNames);
+    AddNames(command, names)->required(false);
   }
   {
-    const auto flags = std::make_shared<WaitFlags>();
-    CLI::App* command = commands->Add(
+    const auto [command, flags] = commands->Add<WaitFlags>(
         kExperimentGroup, "wait", "Wait until experiments are in a state",
         "mentorctl wait first                            # exit code 0: SUCCEEDED, 7: another end\n"
         "mentorctl wait first --for=RUNNING --within 10m\n"
         "mentorctl wait first second --for=SUCCEEDED,CANCELLED\n"
         "mentorctl wait first --for=DELETED",
-        [=](Session& session) { return Wait(session, *flags); });
-    AddNames(command, &flags->names)->required();
-    command
-        ->add_option(
-            "--for", flags->states,
-            "States to wait for, separated by commas; also DELETED. The wait ends too when "
-            "an experiment ends in another state")
-        ->type_name("STATE:{" + StateNames(",") + ",DELETED}")
+        Wait);
+    AddNames(command, &flags->names);
+    AddOption(command, "--for", &flags->states, "STATE:{" + StateNames(",") + ",DELETED}",
+              "States to wait for, separated by commas; also DELETED. The wait ends too when "
+              "an experiment ends in another state")
         ->capture_default_str();
-    command->add_option("--within", flags->within, "Longest time to wait, for instance 2h")
-        ->type_name("SPAN");
+    AddOption(command, "--within", &flags->within, "SPAN", "Longest time to wait, for instance 2h");
   }
   {
-    const auto flags = std::make_shared<LogFlags>();
-    CLI::App* command = commands->Add(kExperimentGroup, "logs", "Show the log of an experiment",
-                                      "mentorctl logs first --tail 20\n"
-                                      "mentorctl logs first --follow\n"
-                                      "mentorctl logs first --output json",
-                                      [=](Session& session) { return Logs(session, *flags); });
+    const auto [command, flags] =
+        commands->Add<LogFlags>(kExperimentGroup, "logs", "Show the log of an experiment",
+                                "mentorctl logs first --tail 20\n"
+                                "mentorctl logs first --follow\n"
+                                "mentorctl logs first --output json",
+                                Logs);
     AddName(command, &flags->name);
-    command->add_option("--tail", flags->tail, "Print only this many of the last lines")
-        ->type_name("NUMBER");
+    AddOption(command, "--tail", &flags->tail, "NUMBER", "Print only this many of the last lines");
     command->add_flag("-f,--follow", flags->follow,
                       "Keep running and print new lines until the experiment ends");
   }

@@ -16,7 +16,6 @@
 #include "common/protocol.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
-#include "common/uuid.h"
 #include "envs/benchmark.h"
 #include "mentor/local/cluster.h"
 #include "mentor/local/needed_simulators.h"
@@ -24,6 +23,7 @@
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/state_experiments.h"
+#include "mentor/local/tensorboard.h"
 #include "mentor/local/web_page.h"
 #include "mentor/report/program.h"
 #include "mentor/report/records.h"
@@ -191,11 +191,6 @@ int End(const LocalRunOptions& options, const report::ReportData& data,
   return 0;
 }
 
-// A unique name for TensorBoard: runs/a/1 and runs/b/1 have the same last part.
-std::string BoardName(const LocalRunOptions& options, const v1::Experiment& experiment) {
-  return absl::StrCat(NameOfFolder(options.out), "-", UuidBase32(experiment.uid(), 8));
-}
-
 }  // namespace
 
 std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
@@ -213,22 +208,21 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   if (!options.metrics_address.empty())
     MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
+  std::unique_ptr<TensorboardFiles> board;  // Ends after the store.
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
   MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.checked.spec, options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
-  MENTOR_ASSIGN_OR_RETURN(
-      const auto numbers,
-      RunMetrics::Open(
-          {.points =
-               [&](uint32_t step_min, uint32_t step_max) {
-                 return store->results.Points(experiment.uid(), {}, step_min, step_max);
-               },
-           .experiment = experiment,
-           .has_success = options.checked.has_success,
-           .csv = options.out / kMetricsFile,
-           .tensorboard = options.tensorboard.empty()
-                              ? std::filesystem::path()
-                              : options.tensorboard / BoardName(options, experiment)}));
+  MENTOR_ASSIGN_OR_RETURN(const auto numbers,
+                          RunMetrics::Open({.points =
+                                                [&](uint32_t step_min, uint32_t step_max) {
+                                                  return store->results.Points(experiment.uid(), {},
+                                                                               step_min, step_max);
+                                                },
+                                            .experiment = experiment,
+                                            .csv = options.out / kMetricsFile}));
+  if (!options.tensorboard.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(board, TensorboardFiles::Start(options.out, options.tensorboard));
+  }
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
     Violations none;  // The spec was checked.
@@ -254,7 +248,6 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
 
   if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
-  if (data.succeeded) Keep(numbers->AddEvaluation(data), &kept);
   return End(options, data, experiment, stopped, numbers->Learned(kLearnedColumns));
 }
 

@@ -23,7 +23,7 @@ struct LocalRunOptions {
   int learner_threads = 1;
   learner::Device device = {};
   std::string metrics_address = {};  // HOST:PORT; empty: none
-  // Folder in which TensorBoard finds this run's folder; empty: none.
+  // Folder in which TensorBoard finds this run's folder (tensorboard.h); empty: none.
   std::filesystem::path tensorboard = {};
   // The checked starting point of a new run; nullopt: from scratch.
   std::optional<BranchSource> branch = {};

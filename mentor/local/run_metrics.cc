@@ -3,30 +3,22 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
-#include <map>
 #include <numeric>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/time/clock.h>
-#include <absl/time/time.h>
 
 #include "common/check.h"
-#include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec/spec_event.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/sparkline.h"
-#include "mentor/report/evaluation.h"
 
 namespace mentor {
 namespace {
 
-constexpr uint64_t kEventFileBytesMax = uint64_t{1} << 30;
 // Shown values are means over this many outer updates: a single round of few lifetimes is too
 // noisy.
 constexpr size_t kShown = 5;
@@ -37,10 +29,6 @@ absl::Status Append(const std::filesystem::path& path, std::string_view text) {
   file.write(text.data(), static_cast<std::streamsize>(text.size()));
   file.flush();
   return file.good() ? absl::OkStatus() : FileError("writing", path, errno);
-}
-
-double NowSeconds() {
-  return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
 }
 
 double Mean(std::span<const double> numbers) {
@@ -70,95 +58,8 @@ RunMetrics::RunMetrics(Options options)
 
 absl::StatusOr<std::unique_ptr<RunMetrics>> RunMetrics::Open(Options options) {
   std::unique_ptr<RunMetrics> metrics(new RunMetrics(std::move(options)));
-  if (!metrics->options_.tensorboard.empty()) MENTOR_RETURN_IF_ERROR(metrics->OpenEvents());
   MENTOR_RETURN_IF_ERROR(metrics->Update());
   return metrics;
-}
-
-// Each experiment has one event file. A torn end is cut off, because no record may follow it.
-absl::Status RunMetrics::OpenEvents() {
-  const v1::Experiment& experiment = options_.experiment;
-  MENTOR_RETURN_IF_ERROR(MakeFolders(options_.tensorboard, 0755));
-  events_ = options_.tensorboard / absl::StrFormat("events.out.tfevents.%010d.%s",
-                                                   experiment.create_time().seconds(),
-                                                   experiment.uid().substr(0, 8));
-  const auto bytes = ReadFile(events_, kEventFileBytesMax);
-  if (!bytes.ok() && !absl::IsNotFound(bytes.status())) return bytes.status();
-  const EventFileContents contents = ReadEventFile(bytes.ok() ? *bytes : "");
-  for (const tensorboard::Event& event : contents.events) {
-    std::set<std::pair<std::string, int64_t>> values;
-    for (const auto& value : event.summary().value()) values.emplace(value.tag(), event.step());
-    if (values.contains({kEnvStepsTag, event.step()})) {
-      last_event_ = event.step();
-    } else {
-      known_.merge(values);
-    }
-  }
-  std::string text;
-  if (!known_.contains({kSpecTag, 0})) {
-    text =
-        SpecEvent(NowSeconds(), {.uid = experiment.uid(),
-                                 .began_s = static_cast<double>(experiment.create_time().seconds()),
-                                 .spec = experiment.spec()});
-  }
-  if (contents.events.empty())
-    return WriteFileAtomically(events_, EventFileHeader(NowSeconds()) + text, 0644);
-  std::error_code error;
-  std::filesystem::resize_file(events_, contents.bytes, error);
-  return error ? FileError("writing", events_, error.value()) : Append(events_, text);
-}
-
-absl::Status RunMetrics::AddEvents(const std::vector<report::TrainingPoint>& points) {
-  std::string text;
-  for (const report::TrainingPoint& point : points) {
-    if (point.outer_update <= last_event_) continue;
-    std::vector<Scalar> scalars = {{kEnvStepsTag, static_cast<double>(point.env_steps)}};
-    for (const auto& [name, value] : point.metrics) scalars.push_back({GroupedTag(name), value});
-    text += ScalarEvent(NowSeconds(), point.outer_update, scalars);
-  }
-  if (text.empty()) return absl::OkStatus();
-  MENTOR_RETURN_IF_ERROR(Append(events_, text));
-  last_event_ = points.back().outer_update;
-  return absl::OkStatus();
-}
-
-std::string RunMetrics::Fresh(int64_t step, std::vector<Scalar> scalars) {
-  std::erase_if(scalars,
-                [&](const Scalar& scalar) { return !known_.emplace(scalar.tag, step).second; });
-  return scalars.empty() ? "" : ScalarEvent(NowSeconds(), step, scalars);
-}
-
-absl::Status RunMetrics::AddEvaluation(const report::ReportData& data) {
-  if (events_.empty() || data.evaluation.empty()) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
-                          report::SummariseEvaluation(data.evaluation, data.iterations));
-  std::vector<Scalar> numbers;
-  std::string curves;
-  for (const report::MethodResult& result : results) {
-    const std::string prefix =
-        absl::StrCat("evaluation/", result.split, "/", TagOf(result.method), "/",
-                     result.environment, result.environment.empty() ? "" : "/");
-    for (size_t i = 0; i < result.segments.size(); ++i)
-      numbers.push_back({absl::StrCat(prefix, "seg", i), result.segments[i].mean});
-    numbers.push_back({prefix + "last", result.last.mean});
-    if (result.det) numbers.push_back({prefix + "det", result.det->mean});
-    if (result.last_return) numbers.push_back({prefix + "return", result.last_return->mean});
-    for (int episode = 0; episode < result.lifetime_episodes; ++episode) {
-      std::vector<double> success, returns;
-      for (const report::EvaluationRow& row : data.evaluation) {
-        if (row.lifetime_episodes == 0 || row.method != result.method ||
-            row.split != result.split ||
-            (!result.environment.empty() && row.environment != result.environment))
-          continue;
-        success.push_back(row.episode_success[episode]);
-        if (!row.episode_return.empty()) returns.push_back(row.episode_return[episode]);
-      }
-      std::vector<Scalar> point = {{prefix + "success_by_episode", Mean(success)}};
-      if (result.last_return) point.push_back({prefix + "return_by_episode", Mean(returns)});
-      curves += Fresh(episode + 1, std::move(point));
-    }
-  }
-  return Append(events_, Fresh(data.evaluated_update, std::move(numbers)) + curves);
 }
 
 absl::Status RunMetrics::Update() {
@@ -191,7 +92,7 @@ absl::Status RunMetrics::Update() {
     has_csv_ = true;
   }
   last_step_ = points.back().outer_update;
-  return events_.empty() ? absl::OkStatus() : AddEvents(points);
+  return absl::OkStatus();
 }
 
 std::string RunMetrics::Learned(int columns) const {

@@ -1,24 +1,19 @@
-// The metrics of a run at work: metrics.csv in its folder, TensorBoard's event file, and the text
-// beside the progress bar. All come from the store, after its commit. So each outer update is in
-// each file exactly once, even after a crash. One thread.
+// The metrics of a run at work: metrics.csv in its folder, and the text beside the progress bar.
+// Both come from the store, after its commit. So each outer update is in the file exactly once,
+// even after a crash. One thread.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include "common/event_file.h"
-#include "mentor/report/report.h"
 #include "mentor/report/training_table.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/store/store.h"
@@ -35,28 +30,18 @@ class RunMetrics {
     v1::Experiment experiment;
     bool has_success = false;   // Some environment reports success.
     std::filesystem::path csv;  // The CSV file; it is written anew.
-    // Folder for TensorBoard's event file, created when missing; empty: none.
-    std::filesystem::path tensorboard = {};
   };
   // Writes the points that the store has already.
   static absl::StatusOr<std::unique_ptr<RunMetrics>> Open(Options options);
 
   // Writes the points that are new in the store.
   absl::Status Update();
-  // Adds the evaluation at the end of the run to TensorBoard: its numbers, and the curves of
-  // lifetimes by episode. Skips what the file has already.
-  absl::Status AddEvaluation(const report::ReportData& data);
   // Returns "last 5 updates: success 45 % (best 48 %), return 12.3 (best 14.1)  ▁▂▃▅▇" in at most
   // `columns` columns; empty before the first update.
   std::string Learned(int columns) const;
 
  private:
   explicit RunMetrics(Options options);
-
-  absl::Status OpenEvents();
-  absl::Status AddEvents(const std::vector<report::TrainingPoint>& points);
-  // Returns at most one frame, with the scalars that the file lacks.
-  std::string Fresh(int64_t step, std::vector<Scalar> scalars);
 
   // Constant after construction.
   const Options options_;
@@ -65,10 +50,6 @@ class RunMetrics {
   report::MetricSet columns_;  // Columns of the CSV file.
   bool has_csv_ = false;
   uint32_t last_step_ = 0;  // Last step in the CSV file.
-  int64_t last_event_ = 0;  // Last step in the event file.
-  std::filesystem::path events_;
-  // Tag and step of values that belong to no outer update.
-  std::set<std::pair<std::string, int64_t>> known_;
   // One value per update that has the metric.
   std::vector<double> success_, return_;
 };

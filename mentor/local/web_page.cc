@@ -4,25 +4,22 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <string_view>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/strings/str_split.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "common/check.h"
-#include "common/installed.h"
 #include "common/printable.h"
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
+#include "mentor/report/python.h"
 
 extern char** environ;
 
@@ -35,29 +32,12 @@ constexpr std::string_view kListening = "listening on ";
 // NiceGUI loads for a second or two, and longer where the disk is cold.
 constexpr std::chrono::seconds kStart{60};
 
-// The folders of PATH, after the folder of this program.
-std::vector<std::string> Folders() {
-  const char* path = std::getenv("PATH");
-  std::vector<std::string> folders =
-      absl::StrSplit(path == nullptr ? "" : path, ':', absl::SkipEmpty());
-  folders.insert(folders.begin(), ProgramFolder().string());
-  return folders;
-}
-
-// Empty if there is none.
-std::string FindProgram() {
-  for (const std::string& folder : Folders()) {
-    const std::string file = folder + "/" + kProgram;
-    if (access(file.c_str(), X_OK) == 0) return file;
-  }
-  return "";
-}
-
 // Variables of the page. Credentials in this environment belong to other services. Reports on the
 // page are made by this program.
 std::vector<std::string> Variables() {
-  std::vector<std::string> variables = {"LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1",
-                                        absl::StrCat("PATH=", absl::StrJoin(Folders(), ":"))};
+  std::vector<std::string> variables = {
+      "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1",
+      absl::StrCat("PATH=", absl::StrJoin(report::ProgramFolders(), ":"))};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
     bool ours = false;
@@ -81,7 +61,7 @@ absl::Status CheckPage(std::string_view flag, const std::string& listen) {
                         "127.0.0.1 and a port; from another machine use ssh -L",
                         flag, listen));
   }
-  if (!FindProgram().empty()) return absl::OkStatus();
+  if (!report::FindProgram(kProgram).empty()) return absl::OkStatus();
   return absl::NotFoundError(
       absl::StrFormat("the page needs %s, which is not on the PATH: %s", kProgram, kInstall));
 }
@@ -93,11 +73,9 @@ absl::StatusOr<std::unique_ptr<WebPage>> WebPage::Start(const std::string& serve
     return absl::ResourceExhaustedError(absl::StrCat("no pipe: ", std::strerror(errno)));
   std::unique_ptr<WebPage> page(new WebPage);
   page->output_ = ends[0];
-  // setpriv and nice become the program itself and keep their settings. The page is never worth a
-  // slower run.
   auto process = ChildProcess::Start(
-      {.command = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--", "nice", "-n", "10",
-                   FindProgram(), "--server=" + server, "--listen=" + listen, "--read_only"},
+      {.command = report::SideCommand(report::FindProgram(kProgram),
+                                      {"--server=" + server, "--listen=" + listen, "--read_only"}),
        .output = ends[1],
        .group = true,
        .variables = Variables()});

@@ -6,6 +6,8 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+#include <unistd.h>
 
 #include "common/installed.h"
 
@@ -35,6 +37,34 @@ std::string Interpreter() {
 }
 
 }  // namespace
+
+std::vector<std::string> ProgramFolders() {
+  const char* path = std::getenv("PATH");
+  std::vector<std::string> folders =
+      absl::StrSplit(path == nullptr ? "" : path, ':', absl::SkipEmpty());
+  const std::filesystem::path interpreter = Interpreter();
+  if (interpreter.has_parent_path())
+    folders.insert(folders.begin(), interpreter.parent_path().string());
+  folders.insert(folders.begin(), ProgramFolder().string());
+  return folders;
+}
+
+std::string FindProgram(const std::string& name) {
+  for (const std::string& folder : ProgramFolders()) {
+    std::string file = folder + "/" + name;
+    if (access(file.c_str(), X_OK) == 0) return file;
+  }
+  return "";
+}
+
+std::vector<std::string> SideCommand(const std::string& program,
+                                     const std::vector<std::string>& arguments) {
+  // setpriv and nice become the program itself and keep their settings.
+  std::vector<std::string> command = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--",
+                                      "nice",    "-n",          "10",   program};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
 
 std::vector<std::string> PythonCommand(const std::string& text,
                                        const std::vector<std::string>& arguments) {

@@ -252,17 +252,6 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
       resamples);
 }
 
-Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream& random,
-                              int resamples) {
-  std::vector<Levels> levels;
-  std::vector<std::vector<double>> rows;
-  for (size_t i = 0; i < seeds.size(); ++i) {
-    levels.push_back({.meta_seed = i});
-    rows.push_back({seeds[i]});
-  }
-  return BootstrapMeans(levels, rows, random, resamples)[0];
-}
-
 double Median(std::span<const double> x) {
   std::vector<double> sorted(x.begin(), x.end());
   std::sort(sorted.begin(), sorted.end());

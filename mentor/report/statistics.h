@@ -65,10 +65,6 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
                                      const RandomStream& random,
                                      int resamples = kBootstrapResamples);
 
-// As BootstrapMeans, for one value per meta-seed.
-Interval BootstrapMeanOfSeeds(std::span<const double> seeds, const RandomStream& random,
-                              int resamples = kBootstrapResamples);
-
 double Median(std::span<const double> x);  // `x` must not be empty.
 
 // The scores of one method.

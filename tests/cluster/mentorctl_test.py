@@ -71,8 +71,6 @@ class MentorctlTest(ClusterTest):
         self.assertEqual(
             [int(line.split(",")[0]) for line in table[1:]], list(range(1, updates + 1))
         )
-        ctl("export", "tensorboard", "one", "--out", self.folder / "tensorboard")
-        self.assertTrue(list((self.folder / "tensorboard").glob("events.out.tfevents.*.one")))
 
         checkpoints = [
             json.loads(line) for line in ctl("checkpoints", "one", "--output", "json").splitlines()
@@ -124,47 +122,19 @@ class MentorctlTest(ClusterTest):
         self.wait_until(lambda: "actors/" in ctl("peers"), "the fleet's report")
         self.assertIn("good  server: ", ctl("doctor"))
 
-    def test_a_sweep_and_its_table(self):
-        address = self.cluster()
+    def test_names_that_there_are_not_get_the_nearest(self):
+        address = self.cluster(work=False)
 
         def ctl(*arguments, code=0):
             return self.mentorctl(address, *arguments, code=code)
 
-        sweep = ("sweep", SMOKE, "--name", "rates", "--grid", "rule.learning_rate=1e-3,1e-2")
-        short = sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0")
-        wrong = ctl("sweep", SMOKE, "--grid", "rule.learning_rat=1,2", code=2)
+        wrong = ctl("create", "-f", SMOKE, *sets("rule.learning_rat=1"), code=2)
         self.assertIn("did you mean 'learning_rate'?", wrong)
-        wrong = ctl("sweep", SMOKE, "--grid", "rule.outer_update=1,2", code=2)
+        wrong = ctl("create", "-f", SMOKE, *sets("rule.outer_update=1"), code=2)
         self.assertIn("did you mean the field 'rule.outer_updates'?", wrong)
-        ctl(*sweep, *short, "--seeds", "1-2", "--dry_run")
         self.assertEqual(ctl("list", "--output", "name"), "")
-        ctl(*sweep, *short, "--seeds", "1")
-        said = ctl(*sweep, *short, "--seeds", "1-2")
-        self.assertIn("2 of 4 created", said)
-        names = ctl("list", "--label", "sweep=rates", "--output", "name").splitlines()
-        self.assertEqual(
-            names,
-            [f"experiments/rates-1e-{rate}-s{seed}" for rate in (2, 3) for seed in (1, 2)],
-        )
-        ctl("wait", *names, "--within", "120s")
-        table = ("table", "--label", "sweep=rates", "--metric", "meta_return")
-        rows = [json.loads(line) for line in ctl(*table, "-o", "json").splitlines()]
-        self.assertEqual(
-            [row["settings"] for row in rows],
-            [{"rule.learning_rate": rate} for rate in ("1e-3", "1e-2")],
-        )
-        for row in rows:
-            values = []
-            for name in row["experiments"]:
-                lines = ctl("metrics", name, "meta_return", "--csv").splitlines()
-                values.append(float(lines[-1].split(",")[1]))
-            numbers = row["metrics"]["meta_return"]
-            self.assertAlmostEqual(numbers["mean"], sum(values) / 2)
-            self.assertEqual((numbers["low"], numbers["high"]), (min(values), max(values)))
-        self.assertRegex(
-            ctl(*table), r"learning_rate  RUNS  meta_return\n1e-3 +2 +\S+ \[\S+, \S+\]"
-        )
-        wrong = ctl("table", "--label", "sweep=rates", "--metric", "meta_retrun", code=3)
+        ctl("create", "-f", SMOKE, "--id", "one")
+        wrong = ctl("metrics", "one", "meta_retrun", code=3)
         self.assertIn("did you mean 'meta_return'?", wrong)
 
     def test_the_history_of_an_experiment(self):

@@ -243,6 +243,52 @@ sys.exit(command.run("program", action))
         self.assertIn("is not of this study", said)
         self.assertIn("mentorctl list --label sweep=rates", said)
 
+    def test_a_grid_tries_every_combination_once(self):
+        import csv
+
+        address = self.service()
+        self.write(
+            ("spec: SPEC", "spec: SPEC\nsampler: grid"),
+            ("{low: 1e-4, high: 1e-1, log: true}", "{choices: [1e-3, 1e-2]}"),
+            ("  rule.epochs: {type: int, low: 1, high: 4}\n", ""),
+            ("trials: 5\n", ""),
+            ("sampler: {startup_trials: 2}\npruner: {name: hyperband, min_updates: 1}\n", ""),
+        )
+        said = self.sweep("--dry_run", "--server", address)
+        self.assertIn("4 trials of 4 outer updates, 4 at once, seeds 1, 2", said)
+        self.assertEqual(self.experiments(address), {})
+        child = self.begin("sweep", self.study, "--server", address, kill=(CREATE, "after", 3))
+        child.communicate(timeout=400)
+        self.assertEqual(len(self.experiments(address)), 3)
+        self.assertIn("4 complete", self.sweep("--server", address))
+        tried = {tuple(one.params.values()) for one in self.trials()}
+        self.assertEqual(
+            tried, {(rate, gamma) for rate in ("1e-3", "1e-2") for gamma in (0.8, 0.9)}
+        )
+        made = self.experiments(address)
+        self.assertEqual(
+            sorted(made), [f"rates-t{trial:04d}-s{seed}" for trial in range(4) for seed in (1, 2)]
+        )
+        said = self.sweep("--server", address)  # Again: nothing is missing.
+        self.assertNotIn("begins", said)
+        said = self.sweep("--show", "--metric", "seg0", "--csv", "all.csv", "--server", address)
+        self.assertRegex(said, r"TRIAL +VALUE +STD ERROR +seg0 +rule.learning_rate +agent.gamma\n")
+        self.assertEqual(len(said.splitlines()), 2 + 4)
+        with open(self.folder / "all.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["state"] for row in rows], ["complete"] * 4)
+        with mentor_client.Client(address) as client:
+            for row in rows:
+                values, segments = [], []
+                for seed in (1, 2):
+                    name = f"rates-t{int(row['trial']):04d}-s{seed}"
+                    metrics = client.metrics(name, ["shaped_return", "seg0"])
+                    values.append(sum(metrics["shaped_return"].mean[-2:]) / 2)
+                    segments.append(sum(metrics["seg0"].mean[-2:]) / 2)
+                    self.assertAlmostEqual(float(row[f"seed {seed}"]), values[-1])
+                self.assertAlmostEqual(float(row["value"]), sum(values) / 2)
+                self.assertAlmostEqual(float(row["seg0"]), sum(segments) / 2)
+
     def test_without_a_service(self):
         self.assertIn("--local brings one", self.sweep("--server", "127.0.0.1:1", "--dry-run"))
         said = self.sweep("--server", "127.0.0.1:1", code=6)
@@ -475,6 +521,38 @@ trials: 3
             "parameters.rule.epochs.high is 1e+17; give a number from -9.0072e+15 to 9.0072e+15",
             "parameters.agent.clip.step is 1e-300, too small from low to high; give more, or",
         )
+
+    def test_a_grid_that_cannot_be(self):
+        self.refused(
+            f"""
+spec: {SMOKE}
+sampler: {{name: grid, seed: 3, startup_trials: 2}}
+parameters:
+  rule.learning_rate: {{low: 1e-3, high: 1e-2}}
+  agent.gamma: {{choices: [0.8, 0.9]}}
+objective: {{metric: seg2}}
+""",
+            "parameters.rule.learning_rate has no list; a grid needs choices: [...]",
+            "sampler.seed goes with tpe: a grid tries every combination; leave it out",
+            "sampler.startup_trials goes with tpe",
+        )
+        self.refused(
+            f"""
+spec: {SMOKE}
+sampler: grid
+parameters:
+  agent.gamma: {{choices: [0.8, 0.9]}}
+objective: {{metric: seg2}}
+trials: 3
+""",
+            "trials is 3; give a whole number from 1 to 2",
+        )
+        # Seeds alone are a grid of one combination.
+        self.study.write_text(
+            f"spec: {SMOKE}\nsampler: grid\nobjective: {{metric: seg2}}\nseeds: 5\n"
+        )
+        said = self.sweep("--dry_run", "--server", "127.0.0.1:1")
+        self.assertIn("1 trials of 4 outer updates, 1 at once, seeds 1, 2, 3, 4, 5", said)
 
     def test_fields_that_would_have_no_effect(self):
         (self.folder / "file").touch()

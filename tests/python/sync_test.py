@@ -9,10 +9,11 @@ import shutil
 import signal
 import sqlite3
 import struct
+import sys
 
 import studies
 
-from harness import ClusterTest, sets
+from harness import SMOKE, ClusterTest, sets
 
 GIF = (
     b"GIF89a\x02\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x00\x00\x00\x00\x00,"
@@ -201,29 +202,40 @@ class SyncTest(studies.Programs, ClusterTest):
             metric = name.replace("*", "3")
             self.assertEqual(grouped(metric), f"{group}/{metric}", part)
 
-    def test_a_run_writes_what_it_gets_here(self):
+    def test_a_run_writes_it_while_it_is_at_work(self):
         """`mentor run --tensorboard`."""
-        from tensorboard.plugins.hparams import plugin_data_pb2
-
-        run, boards = self.folder / "run", self.folder / "tensorboard"
-        self.run_spec(run, "--tensorboard", self.folder / "own")
-        self.sync("tensorboard", run)
-        _, wanted = self.board()
-        wanted = {key: one for key, one in wanted.items() if "by_env_steps" not in key[0]}
-        settings, texts = self.described()
-        shutil.rmtree(boards)
-        (self.folder / "own").rename(boards)
+        program = self.folder / "bin/mentor-sync"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\n\nfrom mentor_client.sync.main import main\n\n"
+            "sys.exit(main())\n"
+        )
+        program.chmod(0o755)
+        run, updates = self.folder / "run", 300
+        command = ["mentor", "run", SMOKE, "--out", run, "--quiet"]
+        command += ["--tensorboard", self.folder / "tensorboard"]
+        command += sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
+        path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        live = self.start(*command, env=self.environment(**path))
+        self.wait_until(lambda: ("lifetimes/env_steps", 1) in self.board()[1], "a point")
+        live.kill()
+        self.run_to_end(*command, env=self.environment(**path), deadline_s=400)
         counts, values = self.board()
-        self.assertEqual(set(counts.values()), {1})
-        self.assertEqual(values.keys(), wanted.keys())
-        for key, value in wanted.items():
-            self.assertAlmostEqual(values[key] / (value or 1), value / (value or 1), 5, key)
-        own_settings, own_texts = self.described()
-        self.assertEqual(own_texts["spec"].rstrip(), texts["spec"].rstrip())
-        self.assertAlmostEqual(own_settings.start_time_secs, settings.start_time_secs, delta=1.1)
-        own_settings.start_time_secs = settings.start_time_secs
-        self.assertEqual(own_settings, settings)
-        self.assertIsInstance(settings, plugin_data_pb2.SessionStartInfo)
+        self.check_board(run, counts, values)
+        self.assertEqual(len(table(run)), updates)
+        self.assertIn(("evaluation/test/learned/seg0", updates), values)
+        settings, texts = self.described()
+        self.assertIn("rule.learning_rate", settings.hparams)
+        self.assertIn("point_reach", texts["spec"])
+        # What is missing is said before the work.
+        command[4] = self.folder / "other"
+        without = self.environment(libraries=False, **path)
+        said = self.run_to_end(*command, env=without, code=1)
+        self.assertIn("pip install './python[tensorboard]'", said)
+        self.assertIn("--tensorboard: mentor-sync ended with status 5", said)
+        said = self.run_to_end(*command, env={"PATH": "/usr/bin:/bin"}, code=2)
+        self.assertIn("pip install 'mentor_client[tensorboard]'", said)
+        self.assertFalse((run.parent / "other/metrics.csv").exists())
 
     def test_everything_is_in_mlflow_once(self):
         self.assertIn("4 new of 4 outer updates", self.sync("mlflow", RUN))

@@ -275,7 +275,7 @@ def check_arrows(tree):
             if (
                 not match
                 or match[1] != '"'
-                or match[2].startswith(("mentor/v1/", "mentor/tensorboard/", "google/", "tests/"))
+                or match[2].startswith(("mentor/v1/", "google/", "tests/"))
             ):
                 continue
             target, target_place = layers.of(match[2])

@@ -7,7 +7,7 @@ import contextlib
 import pathlib
 import sys
 import tempfile
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import grpc
 
@@ -29,8 +29,9 @@ from .study import Study, cancel, check, settings_text, suggest
 from .study_file import INSTALL, StudyFile, missing_folder, read_study
 
 _ABOUT = """Searches settings of a spec by Optuna: TPE chooses them, Hyperband ends trials that are
-behind. Every trial is an experiment of a service for each seed. A call that was ended anywhere is
-repeated: the study goes on. docs/studies.md says what study.yaml may hold."""
+behind; or tries every combination of a grid. Every trial is an experiment of a service for each
+seed. A call that was ended anywhere is repeated: the study goes on. docs/studies.md says what
+study.yaml may hold."""
 _EXAMPLES = """\
 mentor-sweep study.yaml --dry_run          # checks the study and shows its first settings
 mentor-sweep study.yaml                    # with the service of --server or MENTOR_SERVER
@@ -38,6 +39,7 @@ mentor-sweep study.yaml --dry_run --local  # the same, with a service of its own
 mentor-sweep study.yaml --local            # with a service of this machine, as long as it takes
 mentor-sweep study.yaml --plots plots      # importance.png, parallel.png, ...
 mentor-sweep study.yaml --show --best 20   # what it found so far
+mentor-sweep study.yaml --show --metric seg0 --csv trials.csv
 mentor-sweep study.yaml --cancel           # ends its experiments"""
 
 
@@ -72,11 +74,21 @@ def _parser() -> argparse.ArgumentParser:
         "--plots", metavar="DIR", type=pathlib.Path, help="draw plots into this folder"
     )
     top.add_argument(
+        "--metric",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a further column of the table: this metric of the same outer updates, mean over the "
+        "seeds; may be repeated",
+    )
+    top.add_argument(
+        "--csv", metavar="FILE", type=pathlib.Path, help="write all trials into this file"
+    )
+    top.add_argument(
         "--best",
         metavar="NUMBER",
         type=_at_least_one,
-        default=10,
-        help="trials in the table, 1 or more; default: 10",
+        help="trials in the table, 1 or more; default: 10, and all of a grid",
     )
     add_connection(top)
     return top
@@ -157,6 +169,14 @@ def _cancel(file: StudyFile, client: Client) -> None:
     print(f"{count} experiments cancelled")
 
 
+def _tell(file: StudyFile, study: Any, flags: argparse.Namespace, client: Optional[Client]) -> None:
+    more = report.means_of(file, study, client, flags.metric) if client and flags.metric else {}
+    count = flags.best or (file.trials if file.sampler == "grid" else 10)
+    print(report.best_trials(file, study, count, more))
+    if flags.csv:
+        report.write_csv(file, study, flags.csv, more)
+
+
 def _sweep(flags: argparse.Namespace) -> int:
     file = read_study(flags.study)
     _check_hosts(file, flags)
@@ -165,7 +185,11 @@ def _sweep(flags: argparse.Namespace) -> int:
         return DONE
     if flags.show:
         study = storage.open_study(file, create=False)
-        print(report.best_trials(file, study, flags.best))
+        if flags.metric:
+            with connect(flags.server) as client:
+                _tell(file, study, flags, client)
+        else:
+            _tell(file, study, flags, None)
         if flags.plots:
             report.plots(study, flags.plots, print)
         return DONE
@@ -189,7 +213,7 @@ def _sweep(flags: argparse.Namespace) -> int:
             local.check if local else lambda: None,
         )
         study.run()
-        print(report.best_trials(file, study.study, flags.best))
+        _tell(file, study.study, flags, client)
         found = study.confirm()
         if found:
             print(report.confirmed(file, found))

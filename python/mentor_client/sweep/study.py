@@ -154,7 +154,7 @@ class Study:
         self._say(f"trial {trial.number} {verb}: {settings_text(params)}")
         for seed in self._file.seeds:
             active.names[seed] = self._create(
-                f"{self._file.name}-t{trial.number:04d}-s{seed}",
+                self._file.id(trial.number, seed),
                 self._file.overrides(params, seed),
                 {"trial": str(trial.number)},
             )

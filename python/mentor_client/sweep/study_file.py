@@ -128,6 +128,7 @@ class StudyFile:
     trials: int
     parallel: int
     seeds: Tuple[int, ...]
+    sampler: str  # tpe or grid.
     seed: int  # Seed of the sampler.
     startup_trials: int
     pruner: Pruner
@@ -138,6 +139,10 @@ class StudyFile:
     def updates(self) -> int:
         found: int = self.experiment.spec.rule.outer_updates
         return found
+
+    def id(self, trial: int, seed: int) -> str:
+        """Returns the id of the experiment of one trial and seed."""
+        return f"{self.name}-t{trial:04d}-s{seed}"
 
     def overrides(self, values: Mapping[str, Any], seed: int) -> List[str]:
         """Returns the overrides of one trial and seed."""
@@ -152,12 +157,13 @@ class StudyFile:
         """Returns the part that must not change once the study has begun."""
         spec = ExperimentProto()
         spec.spec.CopyFrom(self.experiment.spec)
-        return {
+        plan = {
             "spec and set": spec.SerializeToString(deterministic=True).hex(),
             "parameters": [repr(one) for one in self.parameters],
             "objective": repr(self.objective),
             "seeds": list(self.seeds),
         }
+        return {**plan, "sampler": "grid"} if self.sampler == "grid" else plan
 
 
 class _Problems:
@@ -371,30 +377,28 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
             f"{_NAME_CHARACTERS}",
         )
     experiment = _base(top, path.parent)
-    parameters = _parameters(top)
+    sampler, seed, startup = _sampler(top)
+    parameters = _parameters(top, sampler)
     given = top.take("set")
     fixed = {_short(str(one)) for one in given} if isinstance(given, dict) else set()
     for one in parameters:
         if _short(one.path) in fixed:
             top.wrong(f"parameters.{one.path}", "stands in set, too; remove one of the two")
     objective = _objective(top)
-    pruner = _pruner(top, objective)
+    pruner = _pruner(top, objective, sampler)
     seeds = _seeds(top, "seeds")
-    sampler = _Fields(problems, "sampler", top.take("sampler") or {}, "seed: 1")
-    sampler.word("name", "tpe", ("tpe",))
-    seed, startup = sampler.whole("seed", 0, 0, 2**31), sampler.whole(
-        "startup_trials", 10, 1, 1000
-    )
-    sampler.done()
     confirm = _Fields(problems, "confirm", top.take("confirm") or {}, "seeds: [101, 102, 103]")
     fresh = _seeds(confirm, "seeds") if confirm.has("seeds") else ()
     for both in set(fresh) & set(seeds):
         confirm.wrong("seeds", f"has {both}, which trials have too; give others")
     confirm.done()
-    trials = top.whole("trials", 0, 1, _TRIALS_MAX)
-    if not top.has("trials"):
+    cells = math.prod(len(one.choices) for one in parameters) if sampler == "grid" else 0
+    if cells > _TRIALS_MAX:
+        top.wrong("parameters", f"have {cells} combinations; give at most {_TRIALS_MAX}")
+    trials = top.whole("trials", cells, 1, min(cells, _TRIALS_MAX) or _TRIALS_MAX)
+    if not cells and not top.has("trials"):
         top.wrong("trials", "is missing; say how many settings shall be tried, for instance 40")
-    parallel = top.whole("parallel", 1, 1, _PARALLEL_MAX)
+    parallel = top.whole("parallel", max(1, min(cells, _PARALLEL_MAX)), 1, _PARALLEL_MAX)
     storage = top.word("storage", f"sqlite:///{name}.db")
     if not re.fullmatch(r"sqlite:///(?!:memory:).*[^/]|postgresql.*", storage):
         top.wrong(
@@ -441,6 +445,7 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         trials,
         parallel,
         seeds,
+        sampler,
         seed,
         startup,
         pruner,
@@ -538,15 +543,37 @@ def _short(path: str) -> str:
     return re.sub(r"\.option\.([^.]+)$", r".\1", path)
 
 
-def _parameters(top: _Fields) -> List[Parameter]:
+def _sampler(top: _Fields) -> Tuple[str, int, int]:
+    """Returns its name, its seed and the number of trials that are drawn at random first."""
+    found = top.take("sampler")
+    if isinstance(found, str):
+        found = {"name": found}
+    fields = _Fields(top._problems, "sampler", found or {}, "seed: 1")
+    name = fields.word("name", "tpe", ("tpe", "grid"))
+    seed = fields.whole("seed", 0, 0, 2**31)
+    startup = fields.whole("startup_trials", 10, 1, 1000)
+    for other in ("seed", "startup_trials"):
+        if name == "grid" and fields.has(other):
+            fields.wrong(other, "goes with tpe: a grid tries every combination; leave it out")
+    fields.done()
+    return name, seed, startup
+
+
+def _parameters(top: _Fields, sampler: str) -> List[Parameter]:
     found = top.take("parameters")
+    if found is None and sampler == "grid":
+        return []  # Only seeds differ.
     example = "rule.learning_rate: {low: 1e-4, high: 1e-2, log: true}"
     if not isinstance(found, dict) or not found:
         top.wrong(
             "parameters", f"is {_shown(found)}; name settings of the spec, for instance {example}"
         )
         return []
-    return [_parameter(top, str(path), value) for path, value in found.items()]
+    parameters = [_parameter(top, str(path), value) for path, value in found.items()]
+    for one in parameters:
+        if sampler == "grid" and one.kind != "choices":
+            top.wrong(f"parameters.{one.path}", "has no list; a grid needs choices: [...]")
+    return parameters
 
 
 def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
@@ -638,13 +665,13 @@ def _objective(top: _Fields) -> Objective:
     )
 
 
-def _pruner(top: _Fields, objective: Objective) -> Pruner:
+def _pruner(top: _Fields, objective: Objective, sampler: str) -> Pruner:
     found = top.take("pruner")
     if isinstance(found, str):
         found = {"name": found}
     fields = _Fields(top._problems, "pruner", found or {}, "name: hyperband")
-    # Evaluations have no pruner by default, unless the study names one.
-    usual = "hyperband" if objective.metric or found else "none"
+    # Evaluations and grids have no pruner by default, unless the study names one.
+    usual = "hyperband" if (objective.metric and sampler != "grid") or found else "none"
     name = fields.word("name", usual, ("hyperband", "median", "none"))
     metric = fields.word("metric", objective.metric)
     if name != "none" and fields.is_mapping and not metric:

@@ -350,11 +350,7 @@ class FakeService final : public v1::ExperimentService::Service {
       if (step < request->step_min() || (request->step_max() > 0 && step > request->step_max())) {
         continue;
       }
-      for (const auto& [metric, recorded] : values) {
-        // One that differs between experiments.
-        const double value = metric == "its_seed"
-                                 ? static_cast<double>(experiments_[request->name()].spec().seed())
-                                 : recorded;
+      for (const auto& [metric, value] : values) {
         if (!request->metrics().empty() &&
             std::find(request->metrics().begin(), request->metrics().end(), metric) ==
                 request->metrics().end()) {

@@ -27,7 +27,7 @@ TEST_CASE("mentorctl: its manual page is whole and man has nothing to say agains
   CHECK(ReadText(warnings).empty());
   const std::string shown = ReadText(text);
   for (const char* part : {"SYNOPSIS", "mentorctl - control", "--token_file=FILE", "CREATE",
-                           "mentorctl clone CHECKPOINT", "CONFIG VIEW", "EXPORT TENSORBOARD",
+                           "mentorctl clone CHECKPOINT", "CONFIG VIEW", "BUNDLES PUSH",
                            "mentorctl wait first --for=RUNNING", "EXIT STATUS"}) {
     INFO(part);
     CHECK(Contains(shown, part));

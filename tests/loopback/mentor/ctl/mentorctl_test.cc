@@ -205,7 +205,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   // The specs that come with Mentor are found by name.
   const Outcome ready = fixture.Run({"validate", "-f", "smoke"});
   CHECK(Contains(ready.out, "smoke is valid"));
-  const Outcome near = fixture.Run({"sweep", "smoek", "--seeds", "1"});
+  const Outcome near = fixture.Run({"create", "-f", "smoek"});
   CHECK(near.code == 2);
   CHECK(Contains(near.err, "there is no spec 'smoek'; did you mean 'smoke'?"));
   CHECK(fixture.Run({"--help"}).code == 0);

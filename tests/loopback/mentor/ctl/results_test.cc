@@ -1,6 +1,4 @@
-// Results and the fleet: checkpoints, downloads, plots, exports, top, peers, doctor, completion.
-#include <cstring>
-
+// Results and the fleet: checkpoints, downloads, top, peers, doctor, completion.
 #include <sys/stat.h>
 
 #include "common/hash.h"
@@ -51,112 +49,6 @@ bool InPath(const char* program) {
   WARN(std::string("skipped: ") + program + " is not installed");
   return false;
 }
-
-// A reader of TensorBoard's files that shares no code with the writer.
-struct Point {
-  int64_t step = 0;
-  std::string tag = {};
-  float value = 0;
-};
-class EventReader {
- public:
-  explicit EventReader(const std::string& bytes) : bytes_(bytes) {}
-  std::vector<Point> Read(std::string* version) {
-    std::vector<Point> points;
-    while (at_ < bytes_.size()) {
-      const std::string length_bytes = Take(8);
-      uint64_t length = 0;
-      std::memcpy(&length, length_bytes.data(), 8);
-      CheckCrc(length_bytes);
-      const std::string event = Take(length);
-      CheckCrc(event);
-      ReadEvent(event, version, &points);
-    }
-    return points;
-  }
-
- private:
-  // Bit by bit, from the definition of CRC-32C.
-  static uint32_t SlowCrc(const std::string& data) {
-    uint32_t crc = 0xffffffff;
-    for (const unsigned char byte : data) {
-      crc ^= byte;
-      for (int i = 0; i < 8; ++i) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
-    }
-    return ~crc;
-  }
-  void CheckCrc(const std::string& data) {
-    uint32_t stored = 0;
-    std::memcpy(&stored, Take(4).data(), 4);
-    const uint32_t rotated = stored - 0xa282ead8u;
-    CHECK(((rotated >> 17) | (rotated << 15)) == SlowCrc(data));
-  }
-  std::string Take(size_t count) {
-    REQUIRE(at_ + count <= bytes_.size());
-    at_ += count;
-    return bytes_.substr(at_ - count, count);
-  }
-  static uint64_t Varint(const std::string& text, size_t* at) {
-    uint64_t value = 0;
-    for (int shift = 0;; shift += 7) {
-      const auto byte = static_cast<unsigned char>(text.at((*at)++));
-      value |= uint64_t{byte & 0x7fu} << shift;
-      if (byte < 0x80) return value;
-    }
-  }
-  // Fields as (number, bytes of the value).
-  static std::vector<std::pair<int, std::string>> Fields(const std::string& text) {
-    std::vector<std::pair<int, std::string>> fields;
-    for (size_t at = 0; at < text.size();) {
-      const uint64_t tag = Varint(text, &at);
-      const size_t begin = at;
-      size_t length = 0;
-      switch (tag & 7) {
-        case 0:
-          Varint(text, &at);
-          length = at - begin;
-          at = begin;
-          break;
-        case 1:
-          length = 8;
-          break;
-        case 2:
-          length = Varint(text, &at);
-          break;
-        case 5:
-          length = 4;
-          break;
-        default:
-          FAIL("wire type");
-      }
-      fields.emplace_back(static_cast<int>(tag >> 3), text.substr(at, length));
-      at += length;
-    }
-    return fields;
-  }
-  static void ReadEvent(const std::string& event, std::string* version,
-                        std::vector<Point>* points) {
-    int64_t step = 0;
-    for (const auto& [number, bytes] : Fields(event)) {
-      size_t at = 0;
-      if (number == 2) step = static_cast<int64_t>(Varint(bytes, &at));
-      if (number == 3) *version = bytes;
-      if (number != 5) continue;
-      for (const auto& [one, value] : Fields(bytes)) {
-        CHECK(one == 1);
-        Point point = {.step = step};
-        for (const auto& [field, content] : Fields(value)) {
-          if (field == 1) point.tag = content;
-          if (field == 2) std::memcpy(&point.value, content.data(), 4);
-        }
-        points->push_back(point);
-      }
-    }
-  }
-
-  const std::string& bytes_;
-  size_t at_ = 0;
-};
 
 }  // namespace
 
@@ -294,89 +186,6 @@ TEST_CASE("mentorctl: artifacts are listed and fetched under their own names", "
         3);
 }
 
-TEST_CASE("mentorctl: every point of every metric is in the TensorBoard file", "[loopback]") {
-  Fixture fixture;
-  fixture.Make("one");
-  const std::string out = (fixture.folder() / "runs").string();
-  CHECK(fixture.Run({"export", "tensorboard", "one", "--out", out}).code == 5);
-  for (uint32_t step = 1; step <= 100; ++step) {
-    fixture.service().AddPoint(step * 300, {{"loss", 1.0 / step}});
-  }
-  fixture.service().AddPoint(0, {{"score", -2.5}});
-  const Outcome done = fixture.Run({"export", "tensorboard", "one", "--out", out});
-  INFO(done.err);
-  REQUIRE(done.code == 0);
-  CHECK(Contains(done.err, ": 101 points of 2 metrics\n"));
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(out)) files.push_back(entry.path());
-  REQUIRE(files.size() == 1);
-  CHECK(Contains(files[0].filename().string(), "events.out.tfevents."));
-  const std::string bytes = ReadText(files[0]);
-  std::string version;
-  const std::vector<Point> points = EventReader(bytes).Read(&version);
-  CHECK(version == "brain.Event:2");
-  REQUIRE(points.size() == 103);
-  CHECK(points[0].tag == "_hparams_/session_start_info");
-  CHECK(points[1].tag == "spec");
-  CHECK(points[2].tag == "outer/score");
-  CHECK(points[2].value == -2.5f);
-  for (uint32_t step = 1; step <= 100; ++step) {
-    CHECK(points[step + 2].step == step * 300);
-    CHECK(points[step + 2].tag == "outer/loss");
-    CHECK(points[step + 2].value == 1.0f / static_cast<float>(step));
-  }
-}
-
-TEST_CASE("mentorctl: plots as text, SVG and PNG", "[loopback]") {
-  if (!InPath("gnuplot")) return;
-  Fixture fixture;
-  fixture.Make("one");
-  CHECK(fixture.Run({"plot", "one"}).code == 5);  // Nothing to draw yet.
-  for (uint32_t step = 1; step <= 20; ++step) {
-    fixture.service().AddPoint(step, {{"loss_mean", 1.0 / step}, {"it's", 2}});
-  }
-  const Outcome text = fixture.Run({"plot", "one", "loss_mean"});
-  INFO(text.err);
-  CHECK(text.code == 0);
-  CHECK(Contains(text.out, "one: loss_mean"));
-  CHECK(Contains(text.out, "outer update"));
-  CHECK(std::count(text.out.begin(), text.out.end(), '*') > 20);
-
-  const std::string svg = (fixture.folder() / "all.svg").string();
-  CHECK(fixture.Run({"plot", "one", "--out", svg}).code == 0);
-  const std::string drawn = ReadText(svg);
-  CHECK(Contains(drawn, "one: loss_mean"));
-  CHECK(Contains(drawn, "one: it's"));
-  CHECK(Contains(drawn, "</svg>"));
-
-  // Without names the usual metrics appear. Numbers of one family share a plot.
-  for (uint32_t step = 1; step <= 20; ++step) {
-    std::map<std::string, double> values = {{"meta_return", step}};
-    for (int i = 0; i <= 10; ++i) values["seg" + std::to_string(i)] = 0.01 * step * i;
-    fixture.service().AddPoint(step, values);
-  }
-  const Outcome few = fixture.Run({"plot", "one"});
-  CHECK(few.code == 0);
-  CHECK(Contains(few.out, "one: seg*"));
-  CHECK(Contains(few.out, "seg10"));
-  CHECK(Contains(few.out, "one: meta_return"));
-  CHECK_FALSE(Contains(few.out, "loss_mean"));
-  CHECK(few.err == "7 of 14 metrics; 'mentorctl metrics one' lists those to name\n");
-  CHECK(fixture.Run({"plot", "one", "seg0", "seg1", "seg10", "--out", svg}).code == 0);
-  const std::string segments = ReadText(svg);
-  CHECK(Contains(segments, "one: seg*"));
-  CHECK_FALSE(Contains(segments, "one: seg1<"));
-  CHECK(Contains(segments, ">seg10<"));
-  const std::string png = (fixture.folder() / "one.png").string();
-  CHECK(fixture.Run({"plot", "one", "loss_mean", "--out", png}).code == 0);
-  CHECK(ReadText(png).substr(1, 3) == "PNG");
-  CHECK(fixture.Run({"plot", "one", "--out", "x.pdf"}).code == 2);
-  const Outcome none = fixture.Run({"plot", "one", "success"});
-  CHECK(none.code == 3);
-  CHECK(Contains(none.err, "has no values of 'success'"));
-  CHECK(Contains(none.err, "'mentorctl metrics one' lists those that have values"));
-}
-
 TEST_CASE("mentorctl: peers, drain, shards, tasks, catalogue", "[loopback]") {
   Fixture fixture;
   fixture.service().SetPeers(Fleet());
@@ -502,7 +311,6 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
   };
   CHECK(complete("pa") == "pause\n");
   CHECK(complete("config us") == "use_context\n");
-  CHECK(complete("export ") == "tensorboard\n");
   CHECK(complete("--output j") == "json\n");
   CHECK(complete("list --output = j") == "json\n");  // So bash cuts --output=j.
   CHECK(complete("list --output=j") == "json\n");

@@ -240,10 +240,6 @@ TEST_CASE("statistics: with one lifetime to a goal the levels are the bootstrap 
   const Interval interval = MeanOf({.values = values}, OnOwnGoals(30), 500);
   CHECK(interval.low == Quantile(resampled, 0.025));
   CHECK(interval.high == Quantile(resampled, 0.975));
-  // The same over meta-seeds.
-  const Interval seeds = BootstrapMeanOfSeeds(values, kRandom, 500);
-  CHECK(seeds.low == interval.low);
-  CHECK(seeds.high == interval.high);
 }
 
 TEST_CASE("statistics: intervals by levels cover the mean where levels are not independent",
