@@ -17,7 +17,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> PlanOf(const OptionValues& options) 
   return FindPlan(kOptions.Read(options));
 }
 
-// None without the bundle: the environment, if there is one, refuses such a task.
+// There are none without the bundle: the environment, if there is one, refuses such a task.
 std::vector<double> DrawOwnParameters(const OptionValues& options, const RandomStream& random,
                                       uint32_t index) {
   const auto plan = PlanOf(options);

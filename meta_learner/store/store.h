@@ -113,7 +113,7 @@ class ChangeHub : public std::enable_shared_from_this<ChangeHub> {
   struct Entry {
     explicit Entry(Callback callback) : callback(std::move(callback)) {}
     Mutex mutex;
-    Callback callback ABSL_GUARDED_BY(mutex);  // Null once the subscription is gone.
+    Callback callback ABSL_GUARDED_BY(mutex);  // It is null once the subscription is gone.
   };
 
   Mutex mutex_;
@@ -144,10 +144,10 @@ struct NewExperiment {
   // The submitted and checked spec, and the settings beside it. The store also keeps the spec with
   // every default.
   v1::Experiment experiment;
-  // Empty: the store makes one.
+  // The store makes one if it is empty.
   std::string id = {};
   std::string owner = std::string(kLocalOwner);
-  // Empty: not idempotent.
+  // A call without one is not idempotent.
   std::string request_id = {};
   // Hash of the request without its id: a different request with the same id is refused.
   std::string request_hash = {};
@@ -169,14 +169,14 @@ absl::Status CheckEtag(std::string_view name, std::string_view expected, std::st
 struct ListQuery {
   int page_size = 0;  // As requested.
   std::string page_token = {};
-  std::function<bool(const v1::Experiment&)> matches = {};  // None: all.
+  std::function<bool(const v1::Experiment&)> matches = {};  // Without it every one matches.
   std::string order_by = {};                                // As in ListExperiments.
   std::string key = {};  // Filter and order: a page token with another key is refused.
 };
 
 struct ExperimentPage {
   std::vector<v1::Experiment> experiments;
-  std::string next_page_token;  // Empty on the last page.
+  std::string next_page_token;  // The last page has none.
   int64_t total_size = 0;
   int64_t revision = 0;  // Revision of the store when the page was read.
 };

@@ -26,7 +26,7 @@ struct Hyperparameter {
   double PlaceOf(double value) const;
 };
 
-// All hyperparameters that can be tuned, with their widest ranges.
+// What can be tuned, with the widest ranges.
 const std::vector<Hyperparameter>& TunableHyperparameters();
 // The tuned ones, in the order of TunableHyperparameters. The options must have passed
 // CheckHyperparameters.

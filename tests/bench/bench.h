@@ -21,7 +21,7 @@ using Figures = std::map<std::string, Figure>;
 
 struct Settings {
   learner::Device device = {};
-  std::vector<std::string> environments = {};  // Empty: those that the measurement chooses.
+  std::vector<std::string> environments = {};  // The measurement chooses if there are none.
 };
 
 // Each measures one round, warm-up included. UNIMPLEMENTED: not with these settings, or not here.

@@ -109,7 +109,7 @@ class Scene {
 
   const envs::EnvironmentEntry& entry() const { return *entry_; }
   const envs::EnvironmentInfo& info() const { return environment_->info(); }
-  // Null if it does not run on MuJoCo.
+  // It is null without MuJoCo.
   envs::MuJoCoEnvironment* mujoco() const {
     return dynamic_cast<envs::MuJoCoEnvironment*>(environment_.get());
   }

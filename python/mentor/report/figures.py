@@ -36,7 +36,7 @@ def line_figure(
     y: str,
     **how: Any,
 ) -> List[Figure]:
-    """Nothing where no line has a number. `rates`: the axis is that of a success rate."""
+    """There is none where no line has a number. `rates`: the axis is that of a success rate."""
     found = [one for one in found if any(math.isfinite(v.mean) for _, v in one.places)]
     if not found:
         return []
@@ -53,7 +53,7 @@ def line_figure(
 def row_figure(
     name: str, section: str, title: str, caption: str, found: Sequence[Row], x: str, **how: Any
 ) -> List[Figure]:
-    """Nothing without rows."""
+    """There is none without rows."""
     said = "; ".join(f"{row.name} {words.interval(row.value)}" for row in found) + "."
     drawn = charts.rows(found, x, **how) if found else None
     return [Figure(name, section, title, caption, drawn, said)] if drawn else []
@@ -205,8 +205,8 @@ def published_table(
     found = Table(
         f"published_{file_name(split)}",
         title,
-        "published method | part of the lifetime | episodes | published # | ours | success rate ~ | "
-        "difference #",
+        "published method | part of the lifetime | episodes | published # | ours | success rate ~ "
+        "| difference #",
     )
     for curve in curves:
         name, rates, det = ours.get(curve.method.lower(), ("-", [], None))

@@ -33,7 +33,8 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
   const std::filesystem::path run = folder.path() / "run";
-  const LocalRunOptions options{.checked = testing::CheckedSpecOf(Spec()), .out = run, .quiet = true};
+  const LocalRunOptions options{
+      .checked = testing::CheckedSpecOf(Spec()), .out = run, .quiet = true};
   REQUIRE(RunLocally(options).value() == 0);
   const auto data = ReportOf(run);
   REQUIRE(data.ok());
