@@ -1,6 +1,5 @@
 #include "common/spec/differences.h"
 
-#include <map>
 #include <set>
 
 #include <absl/strings/str_cat.h>
@@ -29,8 +28,6 @@ std::string ValueText(const Message& message, const FieldDescriptor& field, int 
   return text;
 }
 
-// Adds the leaves of a spec by the path that --set takes, including options of parts; lists are
-// joined by commas.
 void Flatten(const Message& message, const std::string& prefix,
              std::map<std::string, std::string>* flat) {
   const auto* reflection = message.GetReflection();
@@ -70,12 +67,16 @@ std::map<std::string, std::string> FlatSettings(v1::ExperimentSpec spec) {
   spec = WithDefaults(spec);
   spec.clear_display_name();
   spec.clear_checkpoint();
+  return FlatSpec(spec);
+}
+
+}  // namespace
+
+std::map<std::string, std::string> FlatSpec(const v1::ExperimentSpec& spec) {
   std::map<std::string, std::string> flat;
   Flatten(spec, "", &flat);
   return flat;
 }
-
-}  // namespace
 
 std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
                                          const v1::ExperimentSpec& to, size_t lines_max) {

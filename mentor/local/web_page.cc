@@ -26,7 +26,7 @@ extern char** environ;
 namespace mentor {
 namespace {
 
-constexpr char kProgram[] = "mentor-web";
+constexpr char kWebProgram[] = "mentor-web";
 constexpr char kInstall[] = "pip install 'mentor_client[web]'";
 constexpr std::string_view kListening = "listening on ";
 // NiceGUI loads for a second or two, and longer where the disk is cold.
@@ -61,9 +61,9 @@ absl::Status CheckPage(std::string_view flag, const std::string& listen) {
                         "127.0.0.1 and a port; from another machine use ssh -L",
                         flag, listen));
   }
-  if (!report::FindProgram(kProgram).empty()) return absl::OkStatus();
+  if (!report::FindProgram(kWebProgram).empty()) return absl::OkStatus();
   return absl::NotFoundError(
-      absl::StrFormat("the page needs %s, which is not on the PATH: %s", kProgram, kInstall));
+      absl::StrFormat("the page needs %s, which is not on the PATH: %s", kWebProgram, kInstall));
 }
 
 absl::StatusOr<std::unique_ptr<WebPage>> WebPage::Start(const std::string& server,
@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<WebPage>> WebPage::Start(const std::string& serve
   std::unique_ptr<WebPage> page(new WebPage);
   page->output_ = ends[0];
   auto process = ChildProcess::Start(
-      {.command = report::SideCommand(report::FindProgram(kProgram),
+      {.command = report::SideCommand(report::FindProgram(kWebProgram),
                                       {"--server=" + server, "--listen=" + listen, "--read_only"}),
        .output = ends[1],
        .group = true,
@@ -107,7 +107,7 @@ absl::Status WebPage::WaitForAddress() {
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
       return absl::FailedPreconditionError(
-          absl::StrCat(kProgram, ready > 0 ? " ended at its start" : " does not start",
+          absl::StrCat(kWebProgram, ready > 0 ? " ended at its start" : " does not start",
                        said.empty() ? "" : ": ", PrintableLines(said.substr(0, 4000))));
     }
     said.append(bytes, static_cast<size_t>(count));
