@@ -128,12 +128,12 @@ bool UnitDispatcher::HasOpenChecks(uint64_t shard) const {
 
 bool UnitDispatcher::MayCheck(const Check& check, ActorId id, const Actor& actor,
                               bool elsewhere) const {
-  const std::string name = NameOf(id, actor);
-  const auto silent_from = SilentFrom(actor);
   if (actor.leaving || actor.refused || actor.silent || KeptAway(actor) ||
-      (silent_from && *silent_from <= options_.now()) || check.barred.contains(name) ||
-      !Offers(actor, check.entry.env_host) || (actor.credit == 0 && actor.held.empty()))
+      check.barred.contains(NameOf(id, actor)) || !Offers(actor, check.entry.env_host) ||
+      (actor.credit == 0 && actor.held.empty()))
     return false;
+  const auto silent_from = SilentFrom(actor);
+  if (silent_from && *silent_from <= options_.now()) return false;
   return !elsewhere ||
          std::none_of(check.answers.begin(), check.answers.end(),
                       [&](const Answer& answer) { return answer.host == actor.info.host; });

@@ -24,7 +24,7 @@ class NeighboursTest(Neighbours):
         self.fail(measured)
 
     def goes_on(self, what):
-        """Each fault let the good one make a few updates in such a time, or none."""
+        """At its worst, each fault left the good one less than 3 updates a second, or none."""
         before = self.updates()
         self.wait_until(lambda: self.updates() > before + 100, f"100 updates {what}", 30)
 
