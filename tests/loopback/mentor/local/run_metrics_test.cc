@@ -13,7 +13,6 @@
 #include "common/fair_queue.h"
 #include "common/pause_point.h"
 #include "mentor/local/run_report.h"
-#include "meta_learner/experiment/reported_numbers.h"
 #include "meta_learner/store/store.h"
 #include "methods/base/experiment_metrics.h"
 #include "methods/base/outer_rule.h"
@@ -49,7 +48,7 @@ report::ReportData Run(const std::vector<std::string>& overrides) {
   REQUIRE(data.ok());
   REQUIRE(data->training.size() == 2);
   MetricTable promised;
-  for (const std::string& name : meta_learner::ReportedNumbers(spec))
+  for (const std::string& name : testing::CheckedSpecOf(spec).reported_numbers)
     promised.push_back({.name = name});
   for (const report::TrainingPoint& point : data->training) {
     for (const auto& [name, value] : point.metrics) {
