@@ -33,7 +33,8 @@ TEST_CASE("checked spec: has the spec as it was given, and with every default", 
 TEST_CASE("checked spec: one answer names wrong ranges and wrong parts", "[unit]") {
   Violations violations;
   const v1::ExperimentSpec spec =
-      ParseSpec("benchmark { name: 'point_reach' } agent { gamma: 7 } rule { name: 'blackbox' }",
+      ParseSpec("benchmark { name: 'point_reach' } evaluation { goals: 1 } agent { gamma: 7 } "
+                "rule { name: 'blackbox' }",
                 {"rule.outer_updates=-1"}, &violations);
   Violations found;
   CHECK_FALSE(meta_learner::Check(spec, &found).has_value());
@@ -42,8 +43,8 @@ TEST_CASE("checked spec: one answer names wrong ranges and wrong parts", "[unit]
   CHECK(found.list()[1].field == "rule.name");
   // A spec that fits is none where its text was wrong before.
   REQUIRE_FALSE(violations.empty());
-  CHECK_FALSE(
-      meta_learner::Check(*LoadSpec("benchmark { name: 'point_reach' }"), &violations).has_value());
+  const auto fits = LoadSpec("benchmark { name: 'point_reach' } evaluation { goals: 1 }");
+  CHECK_FALSE(meta_learner::Check(*fits, &violations).has_value());
 }
 
 TEST_CASE("checked spec: a curriculum that waits for success where there is none is warned of",

@@ -198,7 +198,7 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     v1::ExperimentSpec spec;
     spec.mutable_benchmark()->set_name("point_reach");
     // Without a baseline that some lifetimes lack.
-    spec.mutable_rule()->set_lifetimes_per_update(30);
+    spec.mutable_rule()->set_lifetimes_per_update(960);  // Each example divides it.
     spec.mutable_rule()->set_shard_lifetimes(30);
     AddExample(*rule, &spec);
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);
