@@ -27,7 +27,7 @@ class PagesTest(PageTest):
         pages = sorted((walk.ROOT / "zoo").glob("*/README.md"))
         names = [str(page.relative_to(walk.ROOT)) for page in pages]
         self.assertGreaterEqual(len(names), 3)
-        self.walk(*names, only=PYTHON, before=("cd zoo",))
+        self.walk(*names, only=PYTHON)
 
     def test_own_environments(self):
         self.has_all_of_python()
