@@ -197,10 +197,14 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     INFO(rule->name);
     v1::ExperimentSpec spec;
     spec.mutable_benchmark()->set_name("point_reach");
-    spec.mutable_rule()->set_shard_lifetimes(30);
     AddExample(*rule, &spec);
-    // A single shard, as some rules ask, without a baseline that some lifetimes lack.
-    spec.mutable_rule()->set_lifetimes_per_update(spec.rule().shard_lifetimes());
+    // Without a baseline that some lifetimes lack; enough for a round of POET.
+    if (!spec.rule().has_shard_lifetimes()) {
+      spec.mutable_rule()->set_shard_lifetimes(30);
+      spec.mutable_rule()->set_lifetimes_per_update(30 * 1000);
+    } else if (!spec.rule().has_lifetimes_per_update()) {
+      spec.mutable_rule()->set_lifetimes_per_update(spec.rule().shard_lifetimes());
+    }
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);
     const auto memory = MemoryOfSpec(spec);
     CHECK(memory.largest.bytes > 0);
