@@ -212,14 +212,16 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
   MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.checked.spec, options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
-  MENTOR_ASSIGN_OR_RETURN(const auto numbers,
-                          RunMetrics::Open({.points =
-                                                [&](uint32_t step_min, uint32_t step_max) {
-                                                  return store->results.Points(experiment.uid(), {},
-                                                                               step_min, step_max);
-                                                },
-                                            .experiment = experiment,
-                                            .csv = options.out / kMetricsFile}));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto numbers,
+      RunMetrics::Open({.points =
+                            [&](uint32_t step_min, uint32_t step_max) {
+                              return store->results.Points(experiment.uid(), {}, step_min,
+                                                           step_max);
+                            },
+                        .iterations = options.checked.spec.lifetime().iterations(),
+                        .has_success = options.checked.has_success,
+                        .csv = options.out / kMetricsFile}));
   if (!options.tensorboard.empty()) {
     MENTOR_ASSIGN_OR_RETURN(board, TensorboardFiles::Start(options.out, options.tensorboard));
   }

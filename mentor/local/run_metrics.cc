@@ -53,8 +53,7 @@ Shown LastAndBest(const std::vector<double>& numbers) {
 }  // namespace
 
 RunMetrics::RunMetrics(Options options)
-    : options_(std::move(options)),
-      last_seg_(absl::StrCat("seg", options_.experiment.spec().lifetime().iterations() - 1)) {}
+    : options_(std::move(options)), last_seg_(absl::StrCat("seg", options_.iterations - 1)) {}
 
 absl::StatusOr<std::unique_ptr<RunMetrics>> RunMetrics::Open(Options options) {
   std::unique_ptr<RunMetrics> metrics(new RunMetrics(std::move(options)));

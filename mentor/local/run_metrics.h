@@ -15,7 +15,6 @@
 #include <absl/status/statusor.h>
 
 #include "mentor/report/training_table.h"
-#include "mentor/v1/experiment.pb.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor {
@@ -27,7 +26,7 @@ class RunMetrics {
       uint32_t step_min, uint32_t step_max)>;
   struct Options {
     Points points;
-    v1::Experiment experiment;
+    int64_t iterations = 0;     // Inner iterations of a lifetime.
     bool has_success = false;   // Some environment reports success.
     std::filesystem::path csv;  // The CSV file; it is written anew.
   };

@@ -310,6 +310,8 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
       continue;
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportDataOf(store.get(), experiment));
     data.goes_on = in_use && IsAtWork(experiment.state());
+    // A fetched experiment, alone in a folder that is named by the user.
+    if (std::filesystem::equivalent(folder, run.state, error)) data.folder = run.state.string();
     return data;
   }
   return absl::NotFoundError(run.experiment.string() + " is not in its store");

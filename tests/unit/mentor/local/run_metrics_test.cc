@@ -11,7 +11,6 @@
 #include <absl/strings/str_split.h>
 
 #include "meta_learner/store/store.h"
-#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -43,11 +42,7 @@ TEST_CASE("run metrics: outer updates that end while the file is written are in 
     ++done;
     return series;
   };
-  const auto metrics =
-      RunMetrics::Open({.points = points,
-                        .experiment = mentor::testing::SmallExperiment().experiment,
-                        .csv = csv})
-          .value();
+  const auto metrics = RunMetrics::Open({.points = points, .iterations = 3, .csv = csv}).value();
   std::vector<std::string> expected;
   for (int look = 0; look < 20; ++look) {
     const uint32_t before = done;
