@@ -333,7 +333,6 @@ class Fetching {
                                    return store->results.Points(experiment.uid(), {}, step_min,
                                                                 step_max);
                                  },
-                             .experiment = experiment,
                              .csv = state / kMetricsFile})
         .status();
   }
