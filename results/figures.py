@@ -15,7 +15,12 @@ from mentor.report.statistics import Interval
 
 COLOURS = ("green", "blue", "purple", "orange", "vermillion")
 PANEL_WIDTH, NAME_WIDTH = 330, 72
-TASKS = ("reach", "door-close", "button-press")
+# The learned rewards that stand beside the paper's: its outer rate and its choice of weights.
+REWARDS = {
+    "reach": ("reach-reward", "test.learned"),
+    "door-close": ("door-close-paper-rate", "test.learned_best"),
+    "button-press": ("button-press-reward", "test.learned"),
+}
 # The parts of a life, and their numbers in claims and in paper_figures.csv.
 PARTS = {
     "1-4": ("seg0", "1-4"),
@@ -138,22 +143,24 @@ def rewards(recorded):
         task: life_panel(
             recorded,
             ("1", f"ml1 {task}", "test"),
-            [("learned reward", f"{task}-reward", "test.learned")]
+            [("learned reward", *reward)]
             + [(f"PPO {kind}", f"{task}-ppo", f"test.ppo_{kind}") for kind in kinds],
         )
-        for task in TASKS
+        for task, reward in REWARDS.items()
     }
 
 
 def advantages(recorded):
-    roles = ("advantage", "reward")
     return {
         task: life_panel(
             recorded,
             ("3", f"ml1 {task}", "test"),
-            [(f"learned {role}", f"{task}-{role}", "test.learned") for role in roles],
+            [
+                ("learned advantage", f"{task}-advantage", "test.learned"),
+                ("learned reward", *reward),
+            ],
         )
-        for task in TASKS
+        for task, reward in REWARDS.items()
     }
 
 

@@ -299,7 +299,6 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
         " has no mentor.db: copy the whole folder, or get the run with 'mentor fetch'"));
   }
   auto opened = meta_learner::OpenStore(run.state);
-  // The store of a running process may be read up to its last commit.
   const bool in_use = ReasonOf(opened.status()) == ReasonName(Reason::kInUse);
   if (in_use) opened = meta_learner::OpenStoreToRead({.folder = run.state});
   MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
@@ -310,7 +309,6 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
       continue;
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportDataOf(store.get(), experiment));
     data.goes_on = in_use && IsAtWork(experiment.state());
-    // A fetched experiment, alone in a folder that is named by the user.
     if (std::filesystem::equivalent(folder, run.state, error)) data.folder = run.state.string();
     return data;
   }
