@@ -110,7 +110,7 @@ def sampler(file: StudyFile, number: int, path: str = "") -> Any:
 def _grid(optuna: Any, file: StudyFile) -> Any:
     """Returns the sampler that gives trial N the Nth combination, in an order of its own."""
 
-    class Grid(optuna.samplers.GridSampler):  # type: ignore[misc,name-defined]
+    class Grid(optuna.samplers.GridSampler):  # type: ignore[misc]
         def after_trial(self, *arguments: Any) -> None:
             """Optuna's would stop Study.optimize, which is not at work here."""
 
