@@ -37,6 +37,25 @@ if TYPE_CHECKING:
     from .specs import Violation as Violation
     from .specs import spec as spec
 
+__all__ = [
+    "LearnedReward",
+    "MentorEnv",
+    "MentorVectorEnv",
+    "ProgramError",
+    "Run",
+    "RunError",
+    "STOP",
+    "Spec",
+    "SpecError",
+    "Task",
+    "Update",
+    "Violation",
+    "metaworld",
+    "run",
+    "spec",
+    "vector",
+]
+
 # The submodule that has a name; a submodule stands for itself.
 _HOMES = {
     "LearnedReward": "rewards",
@@ -56,7 +75,6 @@ _HOMES = {
     "spec": "specs",
     "vector": "environments.vector",
 }
-__all__ = [*_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

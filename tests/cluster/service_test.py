@@ -105,9 +105,7 @@ class ServiceTest(ClusterTest):
 
     def test_three_users_five_experiments_and_every_process_killed(self):
         meta, self.address = self.start_meta()
-        history = self.start(
-            "mentorctl", *self.as_user("viewer"), "watch", "--output", "json"
-        )
+        history = self.start("mentorctl", *self.as_user("viewer"), "watch", "--output", "json")
         # Without workers it sees a1 before the first update.
         self.create("ada", "a1", 1)
         history.wait_for('"name": ?"experiments/a1"')

@@ -32,10 +32,10 @@ TEST_CASE("checked spec: has the spec as it was given, and with every default", 
 
 TEST_CASE("checked spec: one answer names wrong ranges and wrong parts", "[unit]") {
   Violations violations;
-  const v1::ExperimentSpec spec =
-      ParseSpec("benchmark { name: 'point_reach' } evaluation { goals: 1 } agent { gamma: 7 } "
-                "rule { name: 'blackbox' }",
-                {"rule.outer_updates=-1"}, &violations);
+  const v1::ExperimentSpec spec = ParseSpec(
+      "benchmark { name: 'point_reach' } evaluation { goals: 1 } agent { gamma: 7 } "
+      "rule { name: 'blackbox' }",
+      {"rule.outer_updates=-1"}, &violations);
   Violations found;
   CHECK_FALSE(meta_learner::Check(spec, &found).has_value());
   REQUIRE(found.list().size() == 2);
