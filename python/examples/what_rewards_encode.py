@@ -2,8 +2,9 @@
 """What does a learned signal encode? This is row 14 of results/experiments.md. Does an agent that
 is further than others at the same step of its life get a greater signal?
 
-Usage: what_rewards_encode.py RUN...
-  RUN   folder of `mentor run`, `mentor reproduce` or `mentor fetch` whose evaluation has ended
+Usage: what_rewards_encode.py [--best] RUN...
+  --best   the best weights, where the run has tested them; else the last ones
+  RUN      folder of `mentor run`, `mentor reproduce` or `mentor fetch` whose evaluation has ended
 
 Example: what_rewards_encode.py reproduced/door-close-reward-1 reproduced/door-close-reward-2
 
@@ -33,13 +34,13 @@ class Missing(Exception):
     """A run without what is to be read."""
 
 
-def read(folder):
+def read(folder, method):
     """Returns the signals and shaped rewards of the kept lives on test goals, [lives, steps] each,
     and the number of inner iterations."""
     lives = [
         life
         for shard in RunFolder(folder).shards()
-        if method_name(shard) == "learned" and (shard.tasks or shard.split) == "test"
+        if method_name(shard) == method and (shard.tasks or shard.split) == "test"
         for life in shard.lifetimes
         if life.signal and len(life.signal) == len(life.shaped)
     ]
@@ -67,12 +68,14 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--best", action="store_true")
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
     print("| run | lives | correlation with progress, given time | by inner iteration |")
     print("|---|---|---|---|")
-    for run in parser.parse_args().runs:
+    flags = parser.parse_args()
+    for run in flags.runs:
         try:
-            signal, shaped, iterations = read(run)
+            signal, shaped, iterations = read(run, "learned_best" if flags.best else "learned")
         except (MentorError, Missing) as error:
             sys.exit(f"error: {error}")
         low, high = interval(signal, shaped)
