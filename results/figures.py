@@ -15,7 +15,8 @@ from mentor.report.statistics import Interval
 
 COLOURS = ("green", "blue", "purple", "orange", "vermillion")
 PANEL_WIDTH, NAME_WIDTH = 330, 72
-# The learned rewards that stand beside the paper's: its outer rate and its choice of weights.
+# The learned rewards that stand beside the paper's. Door-close alone has its outer rate and its
+# choice of weights by now.
 REWARDS = {
     "reach": ("reach-reward", "test.learned"),
     "door-close": ("door-close-paper-rate", "test.learned_best"),

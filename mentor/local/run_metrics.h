@@ -26,6 +26,7 @@ class RunMetrics {
       uint32_t step_min, uint32_t step_max)>;
   struct Options {
     Points points;
+    // For Learned():
     int64_t iterations = 0;     // Inner iterations of a lifetime.
     bool has_success = false;   // Some environment reports success.
     std::filesystem::path csv;  // The CSV file; it is written anew.

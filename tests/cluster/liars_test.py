@@ -35,8 +35,8 @@ class LiarsTest(ClusterTest):
         )
 
     def check_bits(self, server, id, hash, alone, check_every=SAMPLE[1]):
-        """A sample may come after an outer update; then the owner is told so, within a second of
-        the end at the latest."""
+        """A sample may come after an outer update, even after the last one; then the owner is told
+        so."""
         if check_every == 1:
             self.assertEqual(hash, alone)
         elif hash != alone:

@@ -365,7 +365,7 @@ TEST_CASE("export: a signal teaches as the run that it came from", "[loopback]")
   const std::string card = ReadText(signal / "README.md");
   CHECK(Contains(card, "| learned | unseen goals | 4 |"));
   CHECK(Contains(card, "model-index:\n- name: \"signal\"\n  results:\n  - task:\n"));
-  CHECK(Contains(card, "    - type: mean_reward\n      value: "));
+  CHECK(Contains(card, "    - type: mean_reward\n      value: 10.2"));
 
   EvaluateOptions options{.runs = {out}, .seeds = {1}, .baselines = {}, .quiet = true};
   REQUIRE(Evaluate(options).value() == 0);
