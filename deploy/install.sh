@@ -95,6 +95,9 @@ install_wheels() {
     --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
     -r "$list"
+  # Once for all: where Python keeps no bytecode, each import would compile everything again. Some
+  # files are templates or tests of the compiler itself.
+  if [ "$1" != wheels ]; then python3 -m compileall -q -j 0 "$target" >/dev/null || true; fi
   cp "$list" "$target.txt"
 }
 

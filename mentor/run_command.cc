@@ -45,6 +45,7 @@ struct RunFlags {
   learner::DeviceFlags device;
   std::string web;
   bool quiet = false;
+  bool no_report = false;
   bool check_only = false;
   bool list = false;
   CommonFlags common{.log_format = "text", .metrics_address = ""};
@@ -156,6 +157,7 @@ int Run(const RunFlags& flags) {
                                 .branch = std::move(request.branch),
                                 .web = flags.web,
                                 .quiet = flags.quiet,
+                                .report = !flags.no_report,
                                 .next_flags = next_flags});
   return code.ok() ? *code : Fail(code.status());
 }
@@ -192,6 +194,9 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                 "default: a free port, which is printed. Afterwards: mentor web RUN")
       ->type_name("HOST:PORT");
   run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
+  run->add_flag("--no_report", flags.no_report,
+                "Draw no report at the end, which takes some seconds; 'mentor report RUN' draws it "
+                "at any time");
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
   run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");

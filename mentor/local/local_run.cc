@@ -156,14 +156,22 @@ void Say(const LocalRunOptions& options, const v1::Experiment& experiment, bool 
   }
 }
 
-// Writes the records, draws the report from them, and says how the run ended. Returns the exit
-// code.
+// Draws the report from the records, unless the options say that nobody wants it.
+absl::StatusOr<report::Said> Draw(const LocalRunOptions& options, const absl::Status& recorded) {
+  MENTOR_RETURN_IF_ERROR(recorded);
+  if (!options.report) return absl::CancelledError("not asked for");
+  if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
+  return report::DrawReport(options.out);
+}
+
+// Writes the records and the report, and says how the run ended. Returns the exit code.
 int End(const LocalRunOptions& options, const report::ReportData& data,
         const v1::Experiment& experiment, bool stopped, const std::string& learned) {
   const absl::Status recorded = report::WriteRecords(data, options.out / report::kRecordsFolder);
-  const auto report = recorded.ok() ? report::DrawReport(options.out) : recorded;
+  const auto report = Draw(options, recorded);
+  const bool unwanted = absl::IsCancelled(report.status());
   // Without Python a run ends with its records.
-  const bool failed = !report.ok() && !absl::IsNotFound(report.status());
+  const bool failed = !report.ok() && !unwanted && !absl::IsNotFound(report.status());
   if (!stopped && experiment.state() == v1::Experiment::STATE_FAILED) {
     std::fprintf(stderr, "error: the experiment failed: %s\n",
                  experiment.error().message().c_str());
@@ -171,10 +179,10 @@ int End(const LocalRunOptions& options, const report::ReportData& data,
   if (failed) {
     std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
                  std::string(report.status().message()).c_str(), options.out.c_str());
-  } else if (!report.ok()) {
+  } else if (!report.ok() && !unwanted) {
     std::fprintf(stderr, "note: no report: %s; then run: mentor report %s\n",
                  std::string(report.status().message()).c_str(), options.out.c_str());
-  } else if (options.summary) {
+  } else if (report.ok() && options.summary) {
     for (const std::string& warning : report->warnings)
       std::fprintf(stderr, "warning: %s\n", warning.c_str());
   }
@@ -248,7 +256,6 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   absl::Status kept;
   Keep(numbers->Update(), &kept);
 
-  if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   return End(options, data, experiment, stopped, numbers->Learned(kLearnedColumns));
 }

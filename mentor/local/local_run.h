@@ -30,6 +30,7 @@ struct LocalRunOptions {
   // HOST:PORT of the page that shows the run while it goes on (web_page.h); empty: none.
   std::string web = {};
   bool quiet = false;  // No progress bar.
+  bool report = true;  // At the end, draw the report; it takes longer than a short run.
   std::string next_flags =
       {};               // Flags of the command that is named at the end: " --simulator ...".
   bool summary = true;  // At the end, print on stdout what was learned and where the files are.
@@ -42,8 +43,8 @@ std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
 
 // Runs or continues the experiment in options.out. Returns exit code 0 when it is complete, 1 when
 // it fails, and 130 after a signal: the same call then resumes. metrics.csv grows during the run.
-// The report is written at the end; the code is 1 when that fails. Returns an error when the run
-// could not begin.
+// The records and the report are written at the end; the code is 1 when that fails. Returns an
+// error when the run could not begin.
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options);
 
 }  // namespace mentor

@@ -112,7 +112,7 @@ class DoctorTest(ClusterTest):
 
     def test_a_run_says_whether_it_learned_as_its_report_does(self):
         run = self.folder / "run"
-        said = self.run_spec(run)
+        said = self.run_spec(run, report=True)
         done = self.doctor(run)
         self.assertIn(done.returncode, (0, FOUND), done.stderr)
         asked = json.loads(self.doctor(run, "--json").stdout)

@@ -31,7 +31,7 @@ def undisturbed():
     thread."""
     with ClusterTest.alone() as case:
         run = case.folder / "run"
-        value = case.run_hash(run, *PENDULUM, "--threads", 1)
+        value = case.run_hash(run, *PENDULUM, "--threads", 1, report=True)
         return value, evaluated_lifetimes(run), (run / "report.html").read_text()
 
 
@@ -99,6 +99,7 @@ class MetaWorldBenchmarksTest(ClusterTest):
                 "evaluation.deterministic_episodes=1",
                 "evaluation.baseline=PPO_SPARSE,PPO_SPARSE_AND_SHAPED",
             ),
+            report=True,
             deadline_s=400,
         )
         rows = evaluated_lifetimes(run)
@@ -128,6 +129,7 @@ class MetaWorldBenchmarksTest(ClusterTest):
                 "evaluation.goals=1",
                 "evaluation.train_goals=false",
             ),
+            report=True,
         )
         rows = evaluated_lifetimes(run)
         self.assertEqual({row["split"] for row in rows}, {"train"})

@@ -33,7 +33,7 @@ class FetchTest(ClusterTest):
         self.create_experiment(self.address, "one", "--wait")
         here, there = self.folder / "here", self.folder / "there"
         self.assertIn("SUCCEEDED, outer update 4 of 4", self.fetch("one", there))
-        self.assertEqual(self.hash(there), self.run_hash(here))
+        self.assertEqual(self.hash(there), self.run_hash(here, report=True))
         self.run_to_end("mentor", "report", there)
         evaluation = (here / "report" / "evaluation.csv").read_bytes()
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
@@ -99,7 +99,9 @@ class FetchTest(ClusterTest):
         self.create_experiment(self.address, "one", *settings, "--wait", spec=POINT_MASS)
         here, there = self.folder / "here", self.folder / "there"
         self.fetch("one", there)
-        self.assertEqual(self.hash(there), self.run_hash(here, *settings, spec=POINT_MASS))
+        self.assertEqual(
+            self.hash(there), self.run_hash(here, *settings, spec=POINT_MASS, report=True)
+        )
         tables = []
         for run in (here, there):
             said = self.run_to_end("mentor", "report", run, "--last_episodes", 4)

@@ -117,7 +117,7 @@ class WhileItRunsTest(ClusterTest):
 
     def test_a_report_that_cannot_be_written_is_a_failure(self):
         run = self.folder / "run"
-        self.run_spec(run)
+        self.run_spec(run, report=True)
         (run / "report.html").unlink()
         (run / "report.html").mkdir()
         said = self.run_to_end("mentor", "run", "smoke", "--out", run, code=1)

@@ -42,7 +42,7 @@ class ReportTest(ClusterTest):
     def test_a_page_of_a_run(self):
         run = self.folder / "run"
         # Without Python a run ends with its records, and says how to get the report.
-        output = self.run_spec(run, env={"MENTOR_PYTHON": "no-python"})
+        output = self.run_spec(run, report=True, env={"MENTOR_PYTHON": "no-python"})
         self.assertIn("no report: there is no program no-python: install Python", output)
         self.assertIn(f"then run: mentor report {run}", output)
         self.assertFalse((run / "report.html").exists())
@@ -67,7 +67,7 @@ class ReportTest(ClusterTest):
 
     def test_a_folder_that_cannot_be_written_is_reported_elsewhere(self):
         run, out = self.folder / "run", self.folder / "out"
-        self.run_spec(run)
+        self.run_spec(run, report=True)
         # A file in the way, as a folder without rights is to anybody but root.
         for name in ("records", "report"):
             shutil.rmtree(run / name)

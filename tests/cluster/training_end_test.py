@@ -61,7 +61,7 @@ class TrainingEndTest(ClusterTest):
 
     def test_patience(self):
         run = self.folder / "run"
-        whole = self.run_hash(run, *PATIENT)
+        whole = self.run_hash(run, *PATIENT, report=True)
         rows = metrics(run)
         last = len(rows)
         self.assertLess(last, 60)

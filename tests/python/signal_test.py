@@ -44,7 +44,7 @@ class ExportTest(ClusterTest):
     def export(self, name):
         spec, out = self.folder / f"{name}.txtpb", self.folder / name
         spec.write_text(SPECS[name])
-        self.run_to_end("mentor", "run", spec, "--out", self.folder / "run" / name, "--quiet")
+        self.run_spec(self.folder / "run" / name, spec=spec)
         said = self.run_to_end("mentor", "export", self.folder / "run" / name, "--out", out)
         self.assertIn("Next", said)
         return out

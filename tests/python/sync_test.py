@@ -28,7 +28,7 @@ def setUpModule():
     shared = SyncTest.alone()
     case = shared.__enter__()
     RUN, LONG_RUN = case.folder / "reach", case.folder / "long"
-    case.run_spec(RUN)
+    case.run_spec(RUN, report=True)
     (RUN / "life.gif").write_bytes(GIF)
     shutil.copytree(RUN, LONG_RUN)
     rows = table(RUN)

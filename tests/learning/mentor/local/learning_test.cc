@@ -119,7 +119,8 @@ Learned Run(const v1::ExperimentSpec& spec, int workers) {
                       .threads_per_actor = 1,
                       .learner_threads = workers,
                       .metrics_address = {},
-                      .quiet = true})
+                      .quiet = true,
+                      .report = false})
               .value_or(1) == 0);
   Learned learned;
   const auto run = FindRun(folder.path());

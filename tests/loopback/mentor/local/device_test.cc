@@ -15,7 +15,8 @@ std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device
   const auto code = RunLocally({.checked = testing::CheckedSpecOf(spec),
                                 .out = folder.path(),
                                 .device = device,
-                                .quiet = true});
+                                .quiet = true,
+                                .report = false});
   REQUIRE(code.ok());
   REQUIRE(*code == 0);
   const auto hash = HashRun(folder.path());

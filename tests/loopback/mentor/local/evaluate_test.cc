@@ -350,6 +350,7 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
   const testing::TempFolder idle;
   spec.mutable_evaluation()->clear_baseline();
   REQUIRE(testing::RunQuietly(spec, idle.path()) == 0);
+  REQUIRE(Mentor({"report", idle.path().string()}) == 0);
   CHECK(Contains(ReadText(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
 }
 

@@ -187,8 +187,10 @@ TEST_CASE("mixed fleet: a local run does not go on with what GPUs began", "[loop
                 "a GPU bits")
                 .ok());
   }
-  const auto code =
-      RunLocally({.checked = testing::CheckedSpecOf(spec), .out = folder.path(), .quiet = true});
+  const auto code = RunLocally({.checked = testing::CheckedSpecOf(spec),
+                                .out = folder.path(),
+                                .quiet = true,
+                                .report = false});
   CHECK(ReasonOf(code.status()) == "NUMERIC_MISMATCH");
   CHECK(code.status().message().find("a GPU bits") != absl::string_view::npos);
 }

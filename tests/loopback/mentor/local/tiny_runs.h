@@ -37,7 +37,8 @@ inline v1::ExperimentSpec Checked(std::string_view text,
 
 // Runs to the end, quietly. The exit code.
 inline int RunQuietly(const v1::ExperimentSpec& spec, const std::filesystem::path& out) {
-  return RunLocally({.checked = CheckedSpecOf(spec), .out = out, .quiet = true}).value();
+  return RunLocally({.checked = CheckedSpecOf(spec), .out = out, .quiet = true, .report = false})
+      .value();
 }
 
 }  // namespace mentor::testing
