@@ -20,8 +20,8 @@ URL = f"s3://{BUCKET}/mentor"
 
 
 class Proxy:
-    """Forwards connections to a port, unless it is cut: by cut(), or by itself in the middle of a
-    request, cut_at()."""
+    """Forwards connections to a port until it is cut. cut() cuts now, cut_at() in the middle of a
+    request that is still to come."""
 
     def __init__(self, port):
         self._target = port

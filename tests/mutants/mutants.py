@@ -45,7 +45,7 @@ BUILDS_MAX = 6
 COMMITS = 50
 # Tests that look at the sources, or compare with what was compiled elsewhere.
 LEFT_OUT = {"nightly", "tidy", "gate", "monitoring"}
-# A third does not compile and is left out, so that many more are drawn.
+# Drawn for each that is wanted: a third does not compile and is left out.
 SPARE = 1.6
 SURVIVED, NOT_REACHED = "SURVIVED", "NOT REACHED"
 SWITCH = """// The switch of tests/mutants/mutants.py.

@@ -33,9 +33,7 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
   const std::filesystem::path run = folder.path() / "run";
-  const LocalRunOptions options{
-      .checked = testing::CheckedSpecOf(Spec()), .out = run, .quiet = true, .report = false};
-  REQUIRE(RunLocally(options).value() == 0);
+  REQUIRE(testing::RunQuietly(Spec(), run) == 0);
   const auto data = ReportOf(run);
   REQUIRE(data.ok());
   REQUIRE(data->training.size() == 3);
@@ -46,7 +44,7 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
 
   // A kill in the middle of a line.
   std::ofstream(run / "metrics.csv", std::ios::app) << "4,12";
-  REQUIRE(RunLocally(options).value() == 0);
+  REQUIRE(testing::RunQuietly(Spec(), run) == 0);
   CHECK(ReadFile(run / "metrics.csv", kBytesMax).value() == table);
 }
 
@@ -54,10 +52,7 @@ TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[lo
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
   const std::filesystem::path run = folder.path() / "run";
-  REQUIRE(
-      RunLocally(
-          {.checked = testing::CheckedSpecOf(Spec()), .out = run, .quiet = true, .report = false})
-          .value() == 0);
+  REQUIRE(testing::RunQuietly(Spec(), run) == 0);
   const auto whole = HashRun(run);
   REQUIRE(whole.ok());
   CHECK(whole->damaged.empty());

@@ -35,7 +35,7 @@ inline v1::ExperimentSpec Checked(std::string_view text,
   return LoadSpec(text, overrides).value();
 }
 
-// Runs to the end, quietly. The exit code.
+// Runs to the end, quietly and without a report. The exit code.
 inline int RunQuietly(const v1::ExperimentSpec& spec, const std::filesystem::path& out) {
   return RunLocally({.checked = CheckedSpecOf(spec), .out = out, .quiet = true, .report = false})
       .value();
