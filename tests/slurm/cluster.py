@@ -176,18 +176,26 @@ class Cluster:
 
     def runs_again(self, number, times):
         """Waits until a job runs that was requeued so many times, without Slurm's two minutes."""
+        hurried = False
 
         def runs():
+            nonlocal hurried
             job = self.job(number)
-            self.test.assertIn(job["JobState"], ("PENDING", "COMPLETING", "RUNNING"), job)
-            if job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
-                self.command("scontrol", "update", f"jobid={number}", "starttime=now")
+            self.test.assertIn(job["JobState"], ("PENDING", "COMPLETING", "RUNNING"))
+            if not hurried and job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
+                # In the second in which the job was killed, a node refuses it as one that was.
+                self.command("scontrol", "update", f"jobid={number}", "starttime=now+3")
+                hurried = True
             return job["JobState"] == "RUNNING" and job["Restarts"] == str(times)
 
         try:
             self.wait_until(runs, f"{number} runs after {times} restarts", 180)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.job(number)}") from None
+            logs = "".join(
+                f"\n{log.name}:\n{log.read_text(encoding='utf-8')}"
+                for log in sorted(self.folder.glob("slurm*-*.log"))
+            )
+            raise AssertionError(f"{error}\n{self.job(number)}{logs}") from None
 
     def cancel_all(self):
         self.command("scancel", "--user", getpass.getuser())
