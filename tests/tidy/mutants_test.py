@@ -7,6 +7,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "mutants"))
 import draw  # noqa: E402
+import mutants  # noqa: E402
 
 SOURCE = """\
 namespace a {
@@ -58,6 +59,23 @@ class Statements(unittest.TestCase):
         ]:  # fmt: skip
             with self.subTest(old):
                 self.assertEqual(draw.switched(old, new), text)
+
+
+class Blame(unittest.TestCase):
+    def test_what_does_not_compile_is_blamed_where_the_compiler_tells_it(self):
+        copy = pathlib.Path("/copy")
+        files = {"a/b.cc": ("", [(3, 4, "m1"), (9, 9, "m2")])}
+        for said, names in [
+            ("../a/b.cc:4:1: error: no f", {"m1"}),
+            ("/copy/a/b.cc:7:1: error: control reaches end of non-void function", {"m1"}),
+            ("/copy/a/b.cc:20:1: error: 'place' was not declared in this scope", {"m2"}),
+            ("/copy/a/b.cc:9:2:   required from here\n/usr/x.h:1:1: error: no match", {"m2"}),
+            ("/copy/a/b.cc:7:2:   required from here", set()),
+            ("/copy/a/b.cc:2:1: error: before both", set()),
+            ("/copy/a/c.cc:4:1: error: another file", set()),
+        ]:
+            with self.subTest(said):
+                self.assertEqual(mutants.to_blame(copy, files, said), names)
 
 
 if __name__ == "__main__":
