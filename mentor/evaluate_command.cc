@@ -98,6 +98,13 @@ std::vector<std::string> RunsAmong(const std::vector<std::string>& folders) {
   return runs;
 }
 
+CLI::Validator NotEmpty() {
+  return {[](const std::string& text) {
+            return std::string(text.empty() ? "is empty: give a name, or leave this out" : "");
+          },
+          ""};
+}
+
 struct EvaluateFlags {
   EvaluateOptions options;
   std::vector<std::string> runs;
@@ -258,8 +265,8 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
           },
           "WEIGHTS"))
       ->group("Protocol");
-  evaluate->add_option("--name", flags.options.name,
-                       "Name of the evaluation; default: TASKS-uUPDATES");
+  evaluate->add_option("--name", flags.options.name, "Name of its folder; default: TASKS-uUPDATES")
+      ->check(NotEmpty());
   evaluate->add_option("--out", flags.out, "Also write the report to this folder");
   evaluate->add_option("--actors", flags.options.actors, "Number of actors")
       ->check(CLI::Range(1, 256))

@@ -89,6 +89,9 @@ std::shared_ptr<grpc::Channel> ConnectTo(
   const std::string& target = parts.endpoint.empty() ? address : parts.endpoint;
   const auto proxy = IsLoopback(target) ? std::nullopt : ProxyFor(address);
   parts.arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, proxy.has_value());
+  // The retries of gRPC 1.51 abort the process when a server's stream ends without grpc-status.
+  // Without them the call fails. No service config asks for retries.
+  parts.arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (proxy) {
     // Appends the proxy to the errors of connections. A server's own errors carry details.
     parts.Intercept(

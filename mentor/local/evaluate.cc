@@ -12,7 +12,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
 #include <google/protobuf/text_format.h>
@@ -26,6 +25,7 @@
 #include "common/spec/spec.h"
 #include "mentor/local/cluster.h"
 #include "mentor/local/evaluation_jobs.h"
+#include "mentor/local/evaluation_name.h"
 #include "mentor/local/look_inside.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/signal_export.h"
@@ -196,11 +196,11 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
     if (spec.lifetime().iterations() != subject.run.spec.lifetime().iterations())
       absl::StrAppend(&name, "-iterations", spec.lifetime().iterations());
   }
-  const bool is_signal = subject.run.folder.experiment.empty();
-  subject.folder = (is_signal ? options.results / NameOfFolder(path)
-                              : EvaluationsFolder(subject.run.folder.experiment)) /
-                   absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
   subject.experiment = "evaluations/" + name;
+  MENTOR_ASSIGN_OR_RETURN(name, EvaluationFolderName(name));
+  const std::filesystem::path& own = subject.run.folder.experiment;  // Exported signals have none.
+  subject.folder =
+      (own.empty() ? options.results / NameOfFolder(path) : EvaluationsFolder(own)) / name;
   return subject;
 }
 
@@ -275,7 +275,7 @@ absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& s
       jobs.push_back({.owner = {subject.experiment, spec, *subject.benchmark},
                       .teacher = teacher,
                       .split = subject.split,
-                      .folder = subject.folder / absl::StrFormat("seed-%d", spec.seed()),
+                      .folder = subject.folder / meta_learner::SeedFolder(spec.seed()),
                       .tasks = subject.label,
                       .outer_step = subject.run.outer_step,
                       .spec_hash = SpecHash(subject.run.spec),
@@ -338,7 +338,7 @@ absl::Status PrintTable(const Subject& subject) {
   for (const v1::ExperimentSpec& spec : subject.specs) {
     MENTOR_ASSIGN_OR_RETURN(
         const auto shards,
-        meta_learner::ReadShards(subject.folder / absl::StrFormat("seed-%d", spec.seed()), &run));
+        meta_learner::ReadShards(subject.folder / meta_learner::SeedFolder(spec.seed()), &run));
     for (const v1::EvaluationShard& shard : shards) {
       for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
         rows.push_back(

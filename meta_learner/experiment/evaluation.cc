@@ -24,6 +24,7 @@ constexpr uint32_t kSignalLifetimes = 8;
 // Enough shards at once to keep two learners busy, and few enough that an interruption loses
 // little.
 constexpr size_t kShardsAtOnce = 4;
+constexpr std::string_view kSeedFolder = "seed-";
 
 v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
   switch (baseline) {
@@ -52,6 +53,29 @@ std::filesystem::path ShardFile(const EvaluationJob& job, size_t index) {
   return job.folder / ShardFileName(SplitName(job.split), job.teacher.method, index);
 }
 
+// Returns a shard's message without results.
+v1::EvaluationShard WithoutResults(const EvaluationJob& job, size_t index, const v1::Shard& shard,
+                                   const std::vector<SampledTask>& tasks) {
+  v1::EvaluationShard proto;
+  proto.set_taught_by(job.teacher.method);
+  proto.set_split(SplitName(job.split));
+  proto.set_index(static_cast<uint32_t>(index));
+  proto.set_tasks(job.tasks);
+  proto.set_seed(job.owner.spec.seed());
+  proto.set_outer_step(job.outer_step);
+  proto.set_spec_hash(job.spec_hash);
+  proto.set_state_hash(job.state_hash);
+  if (job.teacher.method == v1::EVALUATION_METHOD_LEARNED_AVERAGE)
+    proto.set_averaged_checkpoints(job.averaged_checkpoints);
+  for (const auto& lifetime : shard.lifetimes()) {
+    v1::EvaluatedLifetime& row = *proto.add_lifetimes();
+    row.set_number(lifetime.number());
+    row.set_environment(tasks[lifetime.number()].environment);
+    row.set_goal(static_cast<uint32_t>(tasks[lifetime.number()].goal));
+  }
+  return proto;
+}
+
 absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& shard,
                        const std::vector<SampledTask>& tasks, const ShardResult& result) {
   const uint32_t iterations = job.owner.spec.lifetime().iterations();
@@ -67,30 +91,17 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
     outcome.episode_return.resize(std::min(asked, outcome.episode_return.size()));
   }
 
-  v1::EvaluationShard proto;
-  proto.set_taught_by(job.teacher.method);
-  proto.set_split(SplitName(job.split));
-  proto.set_index(static_cast<uint32_t>(index));
-  proto.set_tasks(job.tasks);
-  proto.set_seed(job.owner.spec.seed());
-  proto.set_outer_step(job.outer_step);
-  proto.set_spec_hash(job.spec_hash);
-  proto.set_state_hash(job.state_hash);
-  if (job.teacher.method == v1::EVALUATION_METHOD_LEARNED_AVERAGE)
-    proto.set_averaged_checkpoints(job.averaged_checkpoints);
-  for (int i = 0; i < shard.lifetimes_size(); ++i) {
-    v1::EvaluatedLifetime& row = *proto.add_lifetimes();
-    const uint32_t number = shard.lifetimes(i).number();
-    row.set_number(number);
-    row.set_environment(tasks[number].environment);
-    row.set_goal(static_cast<uint32_t>(tasks[number].goal));
+  v1::EvaluationShard proto = WithoutResults(job, index, shard, tasks);
+  for (int i = 0; i < proto.lifetimes_size(); ++i) {
+    v1::EvaluatedLifetime& row = *proto.mutable_lifetimes(i);
     for (double value : outcomes[i].episode_success) row.add_episode_success(value);
     for (double value : outcomes[i].episode_return) row.add_episode_return(value);
     for (int episodes : outcomes[i].segment_episodes)
       row.add_segment_episodes(static_cast<uint32_t>(episodes));
     for (double value : deterministic[i].episode_success) row.add_deterministic_success(value);
     for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
-    if (job.teacher.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
+    if (job.teacher.source != v1::REWARD_SOURCE_SIGNAL || row.number() >= kSignalLifetimes)
+      continue;
     for (const learner::Segment& segment : lifetime) {
       if (!segment.signals.defined()) continue;  // The rule has no signals.
       const auto signal = segment.signals.accessor<float, 2>();
@@ -143,6 +154,9 @@ absl::Status CheckOwner(const std::filesystem::path& file, const v1::EvaluationS
   const std::string name = ShardFileName(shard.split(), shard.taught_by(), shard.index());
   if (file.filename() != name)
     return refuse(absl::StrCat("holds what ", name, " should hold: it was copied or renamed"));
+  const std::string folder = file.parent_path().filename(), own = SeedFolder(shard.seed());
+  if (folder != own && folder.starts_with(kSeedFolder))
+    return refuse(absl::StrCat("holds what one in ", own, " should hold: it was copied"));
   if (run == nullptr) return absl::OkStatus();
   if (shard.spec_hash() != run->spec_hash) {
     return refuse(absl::StrCat("belongs to a run of another spec (", Printable(shard.spec_hash()),
@@ -170,14 +184,37 @@ absl::StatusOr<v1::EvaluationShard> ReadOne(const std::filesystem::path& file,
   return shard;
 }
 
-// True if an earlier start evaluated this shard. A damaged file is evaluated again.
-absl::StatusOr<bool> IsEvaluated(const EvaluationJob& job, size_t index) {
-  const std::filesystem::path file = ShardFile(job, index);
+// True if what an earlier start evaluated is this shard.
+bool IsSame(const v1::EvaluationShard& found, v1::EvaluationShard expected, uint32_t iterations) {
+  if (found.spec_hash().empty()) {  // An earlier build wrote it.
+    expected.clear_spec_hash();
+    expected.clear_state_hash();
+  }
+  v1::EvaluationShard own = found;
+  own.clear_lifetimes();
+  for (const v1::EvaluatedLifetime& lifetime : found.lifetimes()) {
+    if (static_cast<uint32_t>(lifetime.segment_episodes_size()) != iterations) return false;
+    v1::EvaluatedLifetime& row = *own.add_lifetimes();
+    row.set_number(lifetime.number());
+    row.set_environment(lifetime.environment());
+    row.set_goal(lifetime.goal());
+  }
+  return own.SerializeAsString() == expected.SerializeAsString();
+}
+
+// True if an earlier start evaluated this shard. A file that is damaged, or of another shard, is
+// evaluated again.
+absl::StatusOr<bool> IsEvaluated(const EvaluationJob& job, const v1::EvaluationShard& expected) {
+  const std::filesystem::path file = ShardFile(job, expected.index());
   const auto shard = ReadOne(file, /*run=*/nullptr);
-  if (shard.ok()) return true;
   if (absl::IsNotFound(shard.status())) return false;
-  if (!absl::IsDataLoss(shard.status())) return shard.status();
-  MENTOR_LOG(kWarning, "a result is damaged; it is computed again",
+  const bool is_damaged = absl::IsDataLoss(shard.status());
+  if (!shard.ok() && !is_damaged && !absl::IsFailedPrecondition(shard.status()))
+    return shard.status();
+  if (shard.ok() && IsSame(*shard, expected, job.owner.spec.lifetime().iterations())) return true;
+  MENTOR_LOG(kWarning,
+             is_damaged ? "a result is damaged; it is computed again"
+                        : "a result is of another seed, run, life or task; it is computed again",
              {{"experiment", job.owner.experiment}, {"file", file.string()}});
   return false;
 }
@@ -279,7 +316,8 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
     std::vector<size_t> indices;
     std::vector<v1::Shard> shards;
     for (; begin < all.size() && shards.size() < kShardsAtOnce; ++begin) {
-      MENTOR_ASSIGN_OR_RETURN(const bool is_done, IsEvaluated(job, begin));
+      MENTOR_ASSIGN_OR_RETURN(const bool is_done,
+                              IsEvaluated(job, WithoutResults(job, begin, all[begin], tasks)));
       if (is_done) {
         count->done += static_cast<uint32_t>(all[begin].lifetimes_size());
         count->skipped += static_cast<uint32_t>(all[begin].lifetimes_size());
@@ -302,6 +340,10 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
 
 std::string SplitName(envs::Split split) {
   return split == envs::Split::kTest ? "test" : "train";
+}
+
+std::string SeedFolder(uint64_t seed) {
+  return absl::StrCat(std::string(kSeedFolder), seed);
 }
 
 absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationShard& shard) {

@@ -89,6 +89,8 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
 
 // "test" or "train".
 std::string SplitName(envs::Split split);
+// "seed-SEED", the folder of shards of one seed among others. It holds no others.
+std::string SeedFolder(uint64_t seed);
 
 // The file of a shard, with a checksum.
 absl::Status WriteShard(const std::filesystem::path& file, const v1::EvaluationShard& shard);
@@ -101,8 +103,9 @@ struct EvaluatedRun {
 };
 // All shards in a folder, in a fixed order: by split, method and index. Empty when the folder is
 // missing. DATA_LOSS names a file that changed since it was written; files of earlier builds have
-// no checksum. FAILED_PRECONDITION names a file whose shard differs from the file's name. With a
-// run, it also names shards of other runs or states; files of earlier builds do not name their run.
+// no checksum. FAILED_PRECONDITION names a file whose shard differs from its name or SeedFolder.
+// With a run, it also names shards of other runs or states; files of earlier builds do not name
+// their run.
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder,
                                                             const EvaluatedRun* run = nullptr);
 

@@ -14,9 +14,11 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/sealed.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/bundle_shelf.h"
+#include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/state_folder.h"
@@ -26,7 +28,10 @@ namespace {
 
 using sql::Database;
 
-constexpr std::string_view kFormat = "mentor-backup 1\n";
+constexpr std::string_view kFormat = "mentor-backup 2\n";
+// Its manifest has no first line that proves the others.
+constexpr std::string_view kUnsealedFormat = "mentor-backup 1\n";
+constexpr char kDatabaseFile[] = "mentor.db";
 constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
 
 // Copies all rows. Must run within transactions of both databases.
@@ -204,24 +209,58 @@ absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& 
   return true;
 }
 
-absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
-  const auto format = ReadFile(folder / "FORMAT", 1000);
-  if (!format.ok() || *format != kFormat) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1'", folder.string()));
+absl::Status NotWhole(const std::string& what) {
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, what + "; use another backup");
+}
+
+absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder, bool* is_sealed) {
+  const std::string format = ReadFile(folder / "FORMAT", 1000).value_or("");
+  *is_sealed = format == kFormat;
+  if (!*is_sealed && format != kUnsealedFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1' or "
+                        "'mentor-backup 2'",
+                        folder.string()));
   }
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / "MANIFEST", kManifestBytesMax));
+  const std::filesystem::path file = folder / "MANIFEST";
+  MENTOR_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kManifestBytesMax));
+  if (*is_sealed) {
+    auto lines = Unsealed(text, file);
+    if (!lines.ok() || !IsSealed(text)) {
+      return NotWhole(file.string() +
+                      " is cut or changed: its first line is not the SHA-256 of the others");
+    }
+    text = *std::move(lines);
+  }
   MENTOR_ASSIGN_OR_RETURN(Manifest manifest, ParseManifest(text));
+  if (!manifest.contains(kDatabaseFile))
+    return NotWhole(absl::StrCat(file.string(), " does not name ", kDatabaseFile));
   for (const auto& [name, expected] : manifest) {
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, UINT64_MAX / 2));
     if (Sha256Hex(bytes) != expected) {
-      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                       absl::StrFormat("%s is not what was written: its SHA-256 differs from the "
-                                       "manifest; use another backup",
-                                       (folder / name).string()));
+      return NotWhole((folder / name).string() +
+                      " is not what was written: its SHA-256 differs from the manifest");
     }
   }
   return manifest;
+}
+
+// Returns DATA_LOSS unless the manifest names the file of every checkpoint in the database.
+absl::Status CheckCheckpoints(const Manifest& manifest, const std::filesystem::path& folder,
+                              Database* database) {
+  auto rows = database->Query(sql::Select("checkpoints", "ORDER BY uid, outer_step"));
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, rows.Step());
+    if (!found) return absl::OkStatus();
+    const std::string name = CheckpointName(rows.Text(0), rows.Integer(1)), hash = rows.Text(3);
+    const auto file = manifest.find(name);
+    // The store leaves out rows without proof, too.
+    const bool is_proved = sql::IsProved(sql::TableOf("checkpoints"), rows);
+    if (is_proved && (file == manifest.end() || file->second != hash)) {
+      return NotWhole(absl::StrFormat("%s names no %s with the SHA-256 %s, as the database does",
+                                      (folder / "MANIFEST").string(), name, hash));
+    }
+  }
 }
 
 }  // namespace
@@ -262,7 +301,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
   Manifest manifest;
   {
     MENTOR_ASSIGN_OR_RETURN(const auto to,
-                            sql::OpenSqlite(folder / "mentor.db", /*read_only=*/false));
+                            sql::OpenSqlite(folder / kDatabaseFile, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), folder));
     {
       MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
@@ -298,33 +337,37 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
     MENTOR_RETURN_IF_ERROR(to->Query("PRAGMA journal_mode=DELETE").Step().status());
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string database,
-                          ReadFile(folder / "mentor.db", UINT64_MAX / 2));
-  manifest["mentor.db"] = Sha256Hex(database);
+                          ReadFile(folder / kDatabaseFile, UINT64_MAX / 2));
+  manifest[kDatabaseFile] = Sha256Hex(database);
   ++summary.files;
   summary.bytes += database.size();
   std::string text;
   for (const auto& [name, hash] : manifest) absl::StrAppend(&text, hash, "  ", name, "\n");
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "MANIFEST", text));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "MANIFEST", Sealed(text)));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "FORMAT", kFormat));
   return summary;
 }
 
 absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
                                       const StoreOptions& target) {
-  MENTOR_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder));
+  bool is_sealed = false;
+  MENTOR_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder, &is_sealed));
   MENTOR_RETURN_IF_ERROR(RequireEmpty(target.folder, "state"));
   BackupSummary summary;
   // Work on a copy, since opening a database writes files beside it.
   const std::filesystem::path copy = target.folder / "backup.db";
   std::error_code error;
-  std::filesystem::copy_file(folder / "mentor.db", copy, error);
-  if (error) return FileError("cannot copy", folder / "mentor.db", error.value());
+  std::filesystem::copy_file(folder / kDatabaseFile, copy, error);
+  if (error) return FileError("cannot copy", folder / kDatabaseFile, error.value());
   summary.files = 1;
   summary.bytes = std::filesystem::file_size(copy, error);
   if (error) return FileError("cannot look at", copy, error.value());
   {
     MENTOR_ASSIGN_OR_RETURN(const auto from, sql::OpenSqlite(copy, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(from.get(), target.folder));
+    // A bucket may have what an earlier version's manifest does not name.
+    if (!is_sealed && target.objects == nullptr)
+      MENTOR_RETURN_IF_ERROR(CheckCheckpoints(manifest, folder, from.get()));
     MENTOR_ASSIGN_OR_RETURN(const auto to, OpenStateDatabase(target, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), target.folder));
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there, Uids(to.get()));
@@ -352,7 +395,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   for (const char* name : {"backup.db", "backup.db-wal", "backup.db-shm"})
     std::filesystem::remove(target.folder / name, error);
   for (const auto& [name, hash] : manifest) {
-    if (name == "mentor.db") continue;
+    if (name == kDatabaseFile) continue;
     MENTOR_ASSIGN_OR_RETURN(const std::string copied,
                             CopyFile(folder / name, target.folder / name, &summary));
     if (copied != hash) return absl::DataLossError(name + " changed while it was restored");

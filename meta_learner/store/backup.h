@@ -5,8 +5,8 @@
 // moves a state from SQLite to PostgreSQL and back.
 //
 //   BACKUP/
-//     FORMAT                  "mentor-backup 1", written last
-//     MANIFEST                SHA-256 and name of every file
+//     FORMAT                  "mentor-backup 2", written last
+//     MANIFEST                SHA-256 and name of every file, sealed (common/sealed.h)
 //     mentor.db
 //     experiments/UID/...
 //     bundles/...
@@ -26,7 +26,8 @@ namespace mentor::meta_learner {
 
 using Manifest = std::map<std::string, std::string>;  // SHA-256 in hex, by name.
 
-// Parses a manifest. Returns DATA_LOSS unless names are unique, relative and inside the backup.
+// Parses a manifest without its seal. Returns DATA_LOSS unless names are unique, relative and
+// inside the backup.
 absl::StatusOr<Manifest> ParseManifest(std::string_view text);
 
 struct BackupSummary {
@@ -41,8 +42,9 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
                                      const std::filesystem::path& folder);
 
 // Checks every hash first, then fills a new state folder (and an empty database). Returns DATA_LOSS
-// with the name of a file that differs from the manifest. Watchers of the old state must list
-// again.
+// with the name of a file that differs from the manifest, or when the manifest is not whole.
+// Nothing proves manifests of format 1: they must name the database and its checkpoints. Watchers
+// of the old state must list again.
 absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
                                       const StoreOptions& target);
 

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <google/protobuf/text_format.h>
@@ -176,10 +177,17 @@ absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, kAboutBytesMax));
   MENTOR_ASSIGN_OR_RETURN(const std::string text, Unsealed(bytes, file));
   v1::Experiment experiment;
-  if (google::protobuf::TextFormat::ParseFromString(text, &experiment) && experiment.has_spec())
+  std::string what;
+  if (!google::protobuf::TextFormat::ParseFromString(text, &experiment) || !experiment.has_spec()) {
+    what = "damaged: it cannot be read";
+  } else if (!experiment.uid().empty() && experiment.uid() != folder.filename().string()) {
+    what = "of another experiment, with the UID " + Printable(experiment.uid()) +
+           ": it was copied or moved";
+  } else {
     return experiment;
+  }
   return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                   file.string() + " is damaged: it cannot be read");
+                   absl::StrCat(file.string(), " is ", what));
 }
 
 absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file) {

@@ -58,7 +58,7 @@ inline constexpr std::string_view kAboutFile = "experiment.txtpb";
 inline constexpr std::string_view kSpecFile = "spec.txtpb", kMergedSpecFile = "merged.txtpb";
 absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment);
 // Reads kAboutFile, or a file with a spec. Returns NOT_FOUND when it is missing, DATA_LOSS when it
-// is not as it was written.
+// is not as it was written, or has another UID than the folder's name.
 absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder);
 absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file);
 // Takes the rights of others from files of an experiment that earlier versions gave them.

@@ -244,6 +244,51 @@ TEST_CASE("evaluate: what is there is kept, what is missing is made again alike"
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("evaluate: a part of another seed, run, life or task is made again", "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const std::vector<std::string> command = {"evaluate",  runs.reward, "--name",      "believed",
+                                            "--seeds",   "6",         "--baselines", "none",
+                                            "--weights", "last",      "--quiet"};
+  REQUIRE(Mentor(command) == 0);
+  const auto folder = Experiment(runs.reward) / "evaluations" / "believed";
+  using Change = void (*)(v1::EvaluationShard*);
+  // One change in each of the two parts of the six seeds.
+  const Change changes[] = {
+      [](auto* part) { part->set_seed(7); },
+      [](auto* part) { part->set_spec_hash("aa"); },
+      [](auto* part) { part->set_state_hash("aa"); },
+      [](auto* part) { part->set_outer_step(1); },
+      [](auto* part) { part->set_tasks("train"); },
+      [](auto* part) { part->set_averaged_checkpoints(1); },
+      [](auto* part) { part->mutable_lifetimes()->RemoveLast(); },
+      [](auto* part) { part->mutable_lifetimes(0)->set_number(9); },
+      [](auto* part) { part->mutable_lifetimes(0)->set_environment("elsewhere"); },
+      [](auto* part) { part->mutable_lifetimes(1)->set_goal(9); },
+      [](auto* part) { part->mutable_lifetimes(1)->mutable_segment_episodes()->RemoveLast(); },
+      [](auto* part) { part->set_index(9); },
+  };
+  std::map<std::filesystem::path, std::string> before;
+  for (const Change change : changes) {
+    const size_t at = before.size();
+    const auto seed = folder / meta_learner::SeedFolder(at / 2 + 1);
+    const auto file =
+        seed / (at % 2 == 0 ? "test-learned-00000.binpb" : "test-learned-00001.binpb");
+    before[file] = ReadText(file);
+    v1::EvaluationShard part;
+    REQUIRE(part.ParseFromString(before[file]));
+    part.clear_crc32c();
+    change(&part);
+    REQUIRE(meta_learner::WriteShard(file, part).ok());
+    REQUIRE(ReadText(file) != before[file]);
+  }
+  REQUIRE(Mentor(command) == 0);
+  for (const auto& [file, bytes] : before) {
+    INFO(file);
+    CHECK(ReadText(file) == bytes);
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a comparison",
           "[loopback]") {
   const Runs& runs = TwoRuns();
@@ -331,6 +376,8 @@ TEST_CASE("evaluate: flags", "[loopback]") {
   CHECK(tasks->benchmark.environment() == "button-press-v3");
   CHECK(tasks->train);
   CHECK(Mentor({"evaluate", "/nonexistent"}) == 2);
+  for (const char* name : {"", "..", ".", "a\nb"})
+    CHECK(Mentor({"evaluate", TwoRuns().reward, "--check", "--name", name}) == 2);
   CHECK(Mentor({"report", "/nonexistent", "/nowhere"}) == 2);
   CHECK(Mentor({"report", "/nonexistent"}) == 2);
 }

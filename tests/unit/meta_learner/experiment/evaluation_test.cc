@@ -187,5 +187,24 @@ TEST_CASE("evaluation: a file of another run, state or shard is refused, one of 
   CHECK(read("copy.binpb", foreign, &own).empty());
 }
 
+TEST_CASE("evaluation: a file of another seed than its folder's is refused", "[unit]") {
+  const testing::TempFolder folder;
+  v1::EvaluationShard shard;
+  shard.set_split("test");
+  shard.set_seed(7);
+  shard.set_taught_by(v1::EVALUATION_METHOD_LEARNED);
+  shard.set_spec_hash("aa");
+  for (const std::string name : {"seed-7", "seed-77", "evaluation"}) {
+    REQUIRE(MakeFolders(folder.path() / name).ok());
+    REQUIRE(WriteShard(folder.path() / name / "test-learned-00000.binpb", shard).ok());
+  }
+  CHECK(ReadShards(folder.path() / SeedFolder(7)).ok());
+  CHECK(ReadShards(folder.path() / "evaluation").ok());  // At the end of a run.
+  const absl::Status refused = ReadShards(folder.path() / SeedFolder(77)).status();
+  CHECK(absl::IsFailedPrecondition(refused));
+  CHECK(refused.message().find("seed-77/test-learned-00000.binpb holds what one in seed-7") !=
+        std::string::npos);
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner

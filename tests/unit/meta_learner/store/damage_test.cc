@@ -352,6 +352,51 @@ TEST_CASE("damage: reindex refuses a folder whose checkpoints are of no spec tha
   CHECK(Contains(refused, kept->spec_hash));
 }
 
+TEST_CASE("damage: reindex takes no name from another experiment's file", "[unit]") {
+  const TempFolder folder;
+  const std::string uid = MakeState(folder.path());
+  const std::string other =
+      OpenStore(folder.path()).value()->records.Get("experiments/other")->uid();
+  const auto about = [&](const std::string& of) {
+    return folder.path() / "experiments" / of / "experiment.txtpb";
+  };
+  fs::rename(about(uid), folder.path() / "kept");
+  fs::rename(about(other), about(uid));
+  fs::rename(folder.path() / "kept", about(other));
+  for (const char* suffix : {"", "-wal", "-shm"})
+    fs::remove((folder.path() / "mentor.db").string() + suffix);
+  const auto done = Reindex({.folder = folder.path()});
+  REQUIRE(done.ok());
+  REQUIRE(done->size() == 2);
+  for (const Reindexed& one : *done) {
+    INFO(one.uid << ": " << one.status << one.spec_from);
+    const std::string said = std::string(one.status.message()) + one.spec_from;
+    CHECK(Contains(said, "experiment.txtpb is of another experiment, with the UID " +
+                             (one.uid == uid ? other : uid)));
+    // "other" has neither checkpoints nor files of its spec.
+    CHECK(one.status.ok() == (one.uid == uid));
+  }
+  const auto listed = OpenStore(folder.path()).value()->records.List({})->experiments;
+  REQUIRE(listed.size() == 1);
+  CHECK(listed[0].uid() == uid);
+  CHECK(listed[0].name() == "experiments/exp-" + UuidBase32(uid, 10));
+  CHECK(listed[0].owner() == "local");
+}
+
+TEST_CASE("damage: a folder that is copied under a new UID is named and left out", "[unit]") {
+  const TempFolder folder;
+  const std::string uid = MakeState(folder.path()), copy = NewUuid();
+  fs::copy(folder.path() / "experiments" / uid, folder.path() / "experiments" / copy,
+           fs::copy_options::recursive);
+  CHECK(Contains(OpenStore(folder.path()).status(), copy));
+  std::string from;
+  const absl::Status refused = ReindexedOf(folder.path(), copy, &from).status();
+  CHECK(absl::IsDataLoss(refused));
+  CHECK(Contains(refused, "is of another experiment, with the UID " + uid));
+  CHECK(fs::exists(folder.path() / "lost" / copy / "experiment.txtpb"));
+  CHECK(OpenStore(folder.path()).value()->records.List({})->experiments.size() == 2);
+}
+
 TEST_CASE("damage: a damaged row is brought back with the owner of its file", "[unit]") {
   const TempFolder folder;
   const std::string uid = MakeState(folder.path());
