@@ -23,12 +23,14 @@
 #include "common/resources/states.h"
 #include "common/rpc/bundles.h"
 #include "common/spec/bundles.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/download.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/values.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/checked_spec.h"
@@ -230,13 +232,25 @@ class Fetching {
       if (!newest.ok() && !absl::IsNotFound(newest.status())) return newest.status();
       if (newest.ok()) wanted.push_back(*newest);
     }
+    const std::string spec_hash = SpecHash(experiment.spec());
     for (const v1::Checkpoint& checkpoint : wanted) {
       const std::filesystem::path path =
           folder / meta_learner::CheckpointFileName(checkpoint.outer_step());
-      meta_learner::CheckpointInfo info;
-      const bool here = meta_learner::ReadCheckpoint(path, &info).ok() &&
-                        info.state_hash == checkpoint.state_hash();
-      if (!here) MENTOR_RETURN_IF_ERROR(Fetch(checkpoint.name(), path));
+      const auto check = [&] {
+        return meta_learner::ReadCheckpointOf(path, {.spec_hash = spec_hash,
+                                                     .state_hash = checkpoint.state_hash(),
+                                                     .sha256 = checkpoint.sha256()})
+            .status();
+      };
+      if (!check().ok()) {
+        MENTOR_RETURN_IF_ERROR(Fetch(checkpoint.name(), path));
+        // Fill seals it under another UID, and nothing would show then whose it was.
+        if (const absl::Status status = check(); !status.ok()) {
+          return absl::DataLossError(
+              absl::StrFormat("%s came as another file than the server lists: %s",
+                              checkpoint.name(), std::string(status.message())));
+        }
+      }
       contents->checkpoints.push_back(path);
     }
     return absl::OkStatus();

@@ -10,7 +10,7 @@
 
 #include "common/printable.h"
 #include "common/process/flags.h"
-#include "mentor/local/run_report.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/state_experiments.h"
 
 namespace mentor {
@@ -21,8 +21,9 @@ bool IsDamaged(const RunHash& hash) {
   if (hash.damaged.empty()) return false;
   std::fprintf(
       stderr,
-      "error: the newest checkpoint is damaged, so the hash of this run is not known; after "
-      "outer update %u it was %s; run or resume the experiment again, or restore a backup%s\n",
+      "error: the newest checkpoint is damaged, missing or of something else, so the hash of this "
+      "run is not known; after outer update %u it was %s; run or resume the experiment again, or "
+      "restore a backup%s\n",
       hash.outer_step, hash.state_hash.c_str(), PrintableLines(hash.damaged).c_str());
   return true;
 }

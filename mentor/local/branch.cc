@@ -1,10 +1,9 @@
 #include "mentor/local/branch.h"
 
-#include <absl/strings/str_cat.h>
-
 #include "common/check.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/checked_spec.h"
 
@@ -17,14 +16,12 @@ absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from) {
     WarnOfDamage(newest);
     source.file = newest.checkpoint;
   }
-  MENTOR_ASSIGN_OR_RETURN(source.checkpoint, meta_learner::ReadCheckpoint(source.file));
   const std::filesystem::path spec_file = state.folder.experiment / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
   MENTOR_ASSIGN_OR_RETURN(source.spec, LoadSpec(text, {}, meta_learner::CheckParts));
-  if (source.checkpoint.spec_hash != SpecHash(source.spec)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(source.file.string(), " belongs to another spec than ", spec_file.string()));
-  }
+  MENTOR_ASSIGN_OR_RETURN(
+      source.checkpoint,
+      meta_learner::ReadCheckpointOf(source.file, {.spec_hash = SpecHash(source.spec)}));
   return source;
 }
 

@@ -26,6 +26,7 @@
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "mentor/local/processor.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/measures.h"
@@ -195,10 +196,9 @@ absl::StatusOr<uint32_t> LastUpdate(const RunFolder& folder, const v1::Experimen
   if (spec.rule().outer_updates() == 0) return 0;
   MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(folder.experiment));
   if (hash.damaged.empty() && !hash.checkpoint.empty()) {
-    MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
-                            meta_learner::ReadCheckpoint(hash.checkpoint));
-    if (checkpoint.spec_hash != SpecHash(spec))
-      return absl::DataLossError("its newest checkpoint is of another spec");
+    MENTOR_ASSIGN_OR_RETURN(
+        const meta_learner::Checkpoint checkpoint,
+        meta_learner::ReadCheckpointOf(hash.checkpoint, {.spec_hash = SpecHash(spec)}));
     MENTOR_ASSIGN_OR_RETURN(const meta_learner::ExperimentState state,
                             meta_learner::ReadState(checkpoint));
     if (meta_learner::IsTrained(state, spec.rule())) return checkpoint.outer_step;

@@ -20,6 +20,7 @@
 #include "mentor/local/cluster.h"
 #include "mentor/local/needed_simulators.h"
 #include "mentor/local/run_bundles.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/state_experiments.h"

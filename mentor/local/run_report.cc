@@ -30,6 +30,7 @@
 #include "envs/benchmark.h"
 #include "mentor/local/processor.h"
 #include "mentor/local/run_bundles.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/state_experiments.h"
 #include "mentor/report/records.h"
 #include "meta_learner/experiment/checked_spec.h"
@@ -111,7 +112,8 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
         const auto [state, is_new] = states.try_emplace(outer_step);
         meta_learner::CheckpointInfo info;
         const auto file = experiment / "checkpoints" / meta_learner::CheckpointFileName(outer_step);
-        if (is_new && meta_learner::ReadCheckpoint(file, &info).ok())
+        if (is_new &&
+            meta_learner::ReadCheckpointOf(file, {.spec_hash = data->spec_hash}, &info).ok())
           state->second = info.state_hash;
         return state->second;
       }};
@@ -489,35 +491,6 @@ absl::StatusOr<RunState> FindRunState(const std::filesystem::path& path) {
       absl::StrCat(state.run.string(), " has no checkpoint after outer update ", step,
                    "; there are: ", steps.empty() ? "none" : absl::StrJoin(steps, ", "),
                    " (checkpoint.keep_last and checkpoint.every of a spec say which are kept)"));
-}
-
-absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(folder));
-  const std::filesystem::path checkpoints = run.experiment / "checkpoints";
-  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, meta_learner::ListCheckpoints(checkpoints));
-  std::string problems;
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    const std::filesystem::path path = checkpoints / meta_learner::CheckpointFileName(*step);
-    meta_learner::CheckpointInfo info;
-    const auto checkpoint = meta_learner::ReadCheckpoint(path, &info);
-    if (checkpoint.ok())
-      return RunHash{.state_hash = info.state_hash,
-                     .outer_step = checkpoint->outer_step,
-                     .checkpoint = path,
-                     .build = checkpoint->build,
-                     .damaged = std::move(problems)};
-    absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
-}
-
-void WarnOfDamage(const RunHash& hash) {
-  if (hash.damaged.empty()) return;
-  std::fprintf(stderr,
-               "warning: a newer checkpoint is damaged; the one after outer update %d is used "
-               "instead%s\n",
-               hash.outer_step, PrintableLines(hash.damaged).c_str());
 }
 
 }  // namespace mentor

@@ -70,17 +70,4 @@ struct RunState {
 // NOT_FOUND lists the existing checkpoints.
 absl::StatusOr<RunState> FindRunState(const std::filesystem::path& path);
 
-// The hash of `mentor hash`: the state in the newest intact checkpoint (signal network, optimizer,
-// normalisers, best weights). Reads only: no file is moved or removed.
-struct RunHash {
-  std::string state_hash;
-  uint32_t outer_step = 0;
-  std::filesystem::path checkpoint;
-  std::string build;    // The version of Mentor that wrote it.
-  std::string damaged;  // Defects of newer checkpoints, one per line.
-};
-absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);
-// Warns on stderr when the hash is not that of the newest checkpoint, and says why.
-void WarnOfDamage(const RunHash& hash);
-
 }  // namespace mentor

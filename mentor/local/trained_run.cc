@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
+#include "mentor/local/run_hash.h"
 #include "meta_learner/experiment/tensor_sections.h"
 #include "meta_learner/store/checkpoint.h"
 
@@ -36,12 +37,9 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
     file = newest.checkpoint;
   }
   meta_learner::CheckpointInfo info;
-  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
-                          meta_learner::ReadCheckpoint(file, &info));
-  if (checkpoint.spec_hash != SpecHash(run.spec)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(file.string(), " belongs to another spec than ", spec_file.string()));
-  }
+  MENTOR_ASSIGN_OR_RETURN(
+      const meta_learner::Checkpoint checkpoint,
+      meta_learner::ReadCheckpointOf(file, {.spec_hash = SpecHash(run.spec)}, &info));
   MENTOR_ASSIGN_OR_RETURN(const auto rule,
                           meta_learner::TensorsOfSections(checkpoint.sections, "rule/"));
   MENTOR_RETURN_IF_ERROR(run.parts.rule->Load(rule));

@@ -114,7 +114,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
   MENTOR_ASSIGN_OR_RETURN(
       const std::filesystem::path file,
       store->files.OpenCheckpoint(found.first.uid(), found.second.outer_step, cancel));
-  return Download(file, request.offset());
+  return Download(file, request.offset(), &found.second);
 }
 
 }  // namespace mentor::meta_learner

@@ -31,7 +31,9 @@ absl::StatusOr<Checkpoint> ReadSource(RunFiles* files,
   MENTOR_ASSIGN_OR_RETURN(
       const std::filesystem::path file,
       files->OpenCheckpoint(source.first.uid(), source.second.outer_step, cancel));
-  return ReadCheckpoint(file);
+  return ReadCheckpointOf(file, {.spec_hash = SpecHash(source.first.spec()),
+                                 .state_hash = source.second.state_hash,
+                                 .sha256 = source.second.sha256});
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>
@@ -20,6 +22,7 @@
 #include "common/status.h"
 #include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/paging.h"
 #include "meta_learner/store/state_folder.h"
@@ -57,7 +60,10 @@ std::string ShownName(const std::string& relative) {
 // that the last message holds the hash of the whole file.
 class Reader {
  public:
-  Reader(int descriptor, uint64_t offset) : descriptor_(descriptor), offset_(offset) {}
+  Reader(int descriptor, uint64_t offset, std::string name, const CheckpointInfo* row)
+      : descriptor_(descriptor), offset_(offset), name_(std::move(name)) {
+    if (row != nullptr) proof_.emplace(*row);
+  }
   ~Reader() { close(descriptor_); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -69,6 +75,13 @@ class Reader {
       got = pread(descriptor_, data.data(), data.size(), static_cast<off_t>(at_));
     } while (got < 0 && errno == EINTR);
     if (got < 0) return FileError("cannot read", "the file", errno);
+    if (got == 0 && proof_ && !proof_->Holds()) {
+      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                       absl::StrFormat("%s is damaged, or of another experiment or outer update: "
+                                       "its bytes are not those that were recorded; download "
+                                       "another checkpoint, or restore the state from a backup",
+                                       name_));
+    }
     if (got == 0) {
       response->set_offset(at_);
       response->set_size_bytes(at_);
@@ -77,6 +90,7 @@ class Reader {
     }
     data.resize(static_cast<size_t>(got));
     hash_.Update(data);
+    if (proof_) proof_->Update(data);
     const uint64_t begin = at_;
     at_ += data.size();
     if (at_ <= offset_) return Produced::kAgain;  // Still before the offset.
@@ -90,8 +104,10 @@ class Reader {
  private:
   const int descriptor_;
   const uint64_t offset_;
+  const std::string name_;
   uint64_t at_ = 0;
   Sha256 hash_;
+  std::optional<CheckpointProof> proof_;  // Checkpoints alone have one.
 };
 
 v1::Artifact ArtifactOf(const std::string& experiment, const std::string& name, uint64_t bytes,
@@ -181,7 +197,7 @@ absl::Status NoSuchArtifact(const std::string& name) {
 }  // namespace
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
-    const std::filesystem::path& file, uint64_t offset) {
+    const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0 && errno == ENOENT) {
     return MakeError(
@@ -189,7 +205,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
         absl::StrFormat("there is no file %s any more; list again", file.filename().string()));
   }
   if (descriptor < 0) return FileError("cannot open", file.filename(), errno);
-  auto reader = std::make_shared<Reader>(descriptor, offset);
+  auto reader = std::make_shared<Reader>(descriptor, offset, file.filename().string(), row);
   struct stat info {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,

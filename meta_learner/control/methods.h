@@ -127,9 +127,10 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
     const std::atomic<bool>* cancel);
 
 // Streams pieces of at most 1 MiB from `offset` on, then the hash of the whole file. Returns a
-// violation of "offset" when the file is shorter.
+// violation of "offset" when the file is shorter. With the row of a checkpoint, the stream of
+// another file ends with DATA_LOSS.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
-    const std::filesystem::path& file, uint64_t offset);
+    const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row = nullptr);
 
 // ---- Parts that a spec can name, and the tasks of benchmarks (catalogue.cc).
 

@@ -112,7 +112,8 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
 }
 
 absl::StatusOr<std::vector<CheckpointInfo>> CheckpointKeeper::WithoutRow(
-    const std::filesystem::path& folder, uint32_t newest, const std::vector<CheckpointRow>& known) {
+    const std::filesystem::path& folder, uint32_t newest,
+    const std::vector<CheckpointRow>& known) const {
   std::set<uint32_t> indexed;
   for (const CheckpointRow& row : known) indexed.insert(row.outer_step);
   std::vector<CheckpointInfo> infos;
@@ -120,7 +121,9 @@ absl::StatusOr<std::vector<CheckpointInfo>> CheckpointKeeper::WithoutRow(
   for (const uint32_t step : steps) {
     CheckpointInfo info;
     if (step < newest && !indexed.contains(step) &&
-        ReadCheckpoint(folder / CheckpointFileName(step), &info).ok())
+        ReadCheckpointOf(folder / CheckpointFileName(step), {.spec_hash = options_.spec_hash},
+                         &info)
+            .ok())
       infos.push_back(std::move(info));
   }
   return infos;
@@ -177,7 +180,9 @@ absl::Status CheckpointKeeper::Upload(const std::filesystem::path& folder,
     // An older one without a row was dropped while another process led.
     if (!there.empty() && step < there.back() && !wanted.contains(step)) continue;
     CheckpointInfo info;
-    if (!ReadCheckpoint(folder / CheckpointFileName(step), &info).ok()) continue;
+    const auto whole = ReadCheckpointOf(folder / CheckpointFileName(step),
+                                        {.spec_hash = options_.spec_hash}, &info);
+    if (!whole.ok()) continue;
     MENTOR_RETURN_IF_ERROR(Upload(info).status());
   }
   return absl::OkStatus();

@@ -73,10 +73,10 @@ class CheckpointKeeper {
   // Makes *scan find the bucket's newest checkpoint too: fetches a newer one, and compares an equal
   // one.
   absl::Status ScanBucket(const std::filesystem::path& folder, CheckpointScan* scan);
-  // Returns the whole files before `newest` that no readable row names.
-  static absl::StatusOr<std::vector<CheckpointInfo>> WithoutRow(
+  // Returns this run's whole files before `newest` that no readable row names.
+  absl::StatusOr<std::vector<CheckpointInfo>> WithoutRow(
       const std::filesystem::path& folder, uint32_t newest,
-      const std::vector<CheckpointRow>& known);
+      const std::vector<CheckpointRow>& known) const;
   // Uploads files of the folder that the bucket lacks.
   absl::Status Upload(const std::filesystem::path& folder, const std::vector<CheckpointRow>& known);
   absl::StatusOr<CheckpointInfo> Upload(const CheckpointInfo& local);

@@ -154,10 +154,9 @@ absl::StatusOr<torch::Tensor> AverageParameters(const std::vector<std::filesyste
           absl::StrCat(file.string(), ", which evaluation.averaged_checkpoints needs, ", why,
                        "; leave that setting out, or run the experiment again"));
     };
-    const auto checkpoint = ReadCheckpoint(file);
+    const auto checkpoint = ReadCheckpointOf(file, {.spec_hash = SpecHash(spec)});
     if (!checkpoint.ok())
-      return refuse(absl::StrCat("is damaged: ", std::string(checkpoint.status().message())));
-    if (checkpoint->spec_hash != SpecHash(spec)) return refuse("belongs to another spec");
+      return refuse(absl::StrCat("cannot be used: ", std::string(checkpoint.status().message())));
     MENTOR_RETURN_IF_ERROR(LoadParts(*checkpoint, &parts));
     const torch::Tensor weights = parts.rule->meta_parameters().to(torch::kFloat64);
     if (sum.defined() && sum.numel() != weights.numel()) return refuse("has other weights");

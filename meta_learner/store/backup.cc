@@ -113,7 +113,7 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
       const auto hash = CopyFile(from / name, to / name, summary);
       if (absl::IsNotFound(hash.status())) continue;
       MENTOR_RETURN_IF_ERROR(hash.status());
-      MENTOR_RETURN_IF_ERROR(ReadCheckpoint(to / name).status());
+      MENTOR_RETURN_IF_ERROR(ReadCheckpointOf(to / name, {}).status());
       (*manifest)[prefix + name.string()] = *hash;
     }
   }

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/status.h"
+#include "common/uuid.h"
 #include "mentor/v1/checkpoint.pb.h"
 #include "meta_learner/store/sql_rows.h"
 
@@ -32,7 +33,8 @@ namespace {
 //   bytes 8     magic "MNTRCKP1"
 constexpr std::string_view kMagic = "MNTRCKP1";
 constexpr uint32_t kFormat = 1;
-constexpr size_t kTrailerBytes = 4 + 8 + 32 + 8;
+constexpr size_t kSealBytes = 32 + 8;  // The SHA-256 and the magic behind it.
+constexpr size_t kTrailerBytes = 4 + 8 + kSealBytes;
 constexpr size_t kHeaderBytesMax = 16 << 20;
 constexpr uint64_t kFileBytesMax = uint64_t{8} << 30;
 
@@ -82,26 +84,35 @@ absl::StatusOr<std::filesystem::path> MoveAway(const std::filesystem::path& path
   return target;
 }
 
-// Returns DATA_LOSS if a whole checkpoint is not what its place says.
-absl::Status CheckBelongs(const std::filesystem::path& path, const Checkpoint& checkpoint,
-                          uint32_t step, std::string_view experiment_uid,
-                          std::string_view spec_hash) {
+// Returns DATA_LOSS if a whole checkpoint is not what its place says. An empty UID is not compared.
+absl::Status CheckBelongs(const Checkpoint& checkpoint, const CheckpointInfo& info,
+                          std::string_view experiment_uid, const ExpectedCheckpoint& expected) {
+  const auto differs = [](std::string_view found, std::string_view wanted) {
+    return !wanted.empty() && found != wanted;
+  };
+  const auto step = StepOfName(info.path.filename().string());
   std::string why;
-  if (checkpoint.outer_step != step) {
+  if (step && checkpoint.outer_step != *step) {
     why = absl::StrFormat("it is of outer step %d", checkpoint.outer_step);
-  } else if (checkpoint.experiment_uid != experiment_uid) {
+  } else if (differs(checkpoint.experiment_uid, experiment_uid)) {
     why = absl::StrFormat("it belongs to experiment %s, not %s", checkpoint.experiment_uid,
                           experiment_uid);
-  } else if (checkpoint.spec_hash != spec_hash) {
+  } else if (differs(checkpoint.spec_hash, expected.spec_hash)) {
     why = absl::StrFormat("its spec has the hash %s, and that of the experiment %s",
-                          checkpoint.spec_hash, spec_hash);
+                          checkpoint.spec_hash, expected.spec_hash);
+  } else if (differs(info.state_hash, expected.state_hash)) {
+    why = absl::StrFormat("its state has the hash %s, and the recorded one %s", info.state_hash,
+                          expected.state_hash);
+  } else if (differs(info.sha256, expected.sha256)) {
+    why =
+        absl::StrFormat("its SHA-256 is %s, and the recorded one %s", info.sha256, expected.sha256);
   } else {
     return absl::OkStatus();
   }
   return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
                    absl::StrFormat("%s is whole, but %s; it stays where it is: restore the state "
                                    "from a backup, or move away what does not belong there",
-                                   path.string(), why));
+                                   info.path.string(), why));
 }
 
 }  // namespace
@@ -247,6 +258,36 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   return checkpoint;
 }
 
+absl::StatusOr<Checkpoint> ReadCheckpointOf(const std::filesystem::path& path,
+                                            const ExpectedCheckpoint& expected,
+                                            CheckpointInfo* info) {
+  CheckpointInfo found;
+  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(path, &found));
+  const std::filesystem::path folder =
+      std::filesystem::absolute(path).lexically_normal().parent_path();
+  const std::string owner = folder.parent_path().filename();
+  MENTOR_RETURN_IF_ERROR(
+      CheckBelongs(checkpoint, found, IsUuid(owner) ? owner : std::string(), expected));
+  if (info != nullptr) *info = std::move(found);
+  return checkpoint;
+}
+
+void CheckpointProof::Update(std::string_view bytes) {
+  const uint64_t hashed = left_ > kSealBytes ? left_ - kSealBytes : 0;
+  const size_t own = std::min<uint64_t>(hashed, bytes.size());
+  hash_.Update(bytes.substr(0, own));
+  // A longer file fails by the length of its seal, of which one byte too many is enough.
+  seal_ += bytes.substr(own, kSealBytes + 1 - seal_.size());
+  left_ -= std::min<uint64_t>(left_, bytes.size());
+}
+
+bool CheckpointProof::Holds() {
+  std::string seal = hash_.Finish();
+  const bool is_of_row = ToHex(seal) == row_.sha256;
+  seal += kMagic;
+  return left_ == 0 && is_of_row && seal_ == seal;
+}
+
 absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
                                                std::string_view experiment_uid,
                                                std::string_view spec_hash,
@@ -262,7 +303,8 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
     if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss)
       return checkpoint.status();
     if (checkpoint.ok()) {
-      MENTOR_RETURN_IF_ERROR(CheckBelongs(path, *checkpoint, *step, experiment_uid, spec_hash));
+      MENTOR_RETURN_IF_ERROR(CheckBelongs(*checkpoint, scan.newest_info, experiment_uid,
+                                          {.spec_hash = std::string(spec_hash)}));
       scan.newest = *std::move(checkpoint);
       return scan;
     }

@@ -9,10 +9,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+
+#include "common/hash.h"
 
 namespace mentor::meta_learner {
 
@@ -52,6 +55,36 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
 // program.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path,
                                           CheckpointInfo* info = nullptr);
+
+// What a row, a manifest or a spec says of a checkpoint. What is empty is not compared.
+struct ExpectedCheckpoint {
+  std::string spec_hash = {};
+  std::string state_hash = {};
+  std::string sha256 = {};
+};
+
+// As ReadCheckpoint, for readers who go by the place of a file. Returns DATA_LOSS also for a whole
+// file that is not the expected one. Its step and experiment must be those of its path,
+// UID/checkpoints/00000042.ckpt; other names are not compared.
+absl::StatusOr<Checkpoint> ReadCheckpointOf(const std::filesystem::path& path,
+                                            const ExpectedCheckpoint& expected,
+                                            CheckpointInfo* info = nullptr);
+
+// Compares a file with its row while its bytes pass in pieces, without holding them.
+class CheckpointProof {
+ public:
+  explicit CheckpointProof(CheckpointInfo row) : row_(std::move(row)) {}
+
+  void Update(std::string_view bytes);
+  // True if these were all bytes of the row's file. Must be the last call on this object.
+  bool Holds();
+
+ private:
+  const CheckpointInfo row_;
+  uint64_t left_ = row_.size_bytes;  // Bytes that have not come.
+  Sha256 hash_;
+  std::string seal_;  // The end, which the hash leaves out.
+};
 
 struct CorruptCheckpoint {
   std::filesystem::path path;  // Where it is now, in DIR/corrupt/.

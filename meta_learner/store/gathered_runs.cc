@@ -31,16 +31,6 @@ using sql::Database;
 constexpr size_t kIdBytesMax = 63;
 constexpr std::string_view kRunId = "run";  // As `mentor run` names its experiment.
 
-// A log beside the file belongs to a process at work, or to one that was killed. Without a log
-// SQLite would make one, and leave it there.
-absl::StatusOr<std::unique_ptr<Database>> OpenToCopy(const std::filesystem::path& state) {
-  const std::filesystem::path file = state / "mentor.db";
-  std::error_code error;
-  if (std::filesystem::exists(file.string() + "-wal", error))
-    return sql::OpenSqlite(file, /*read_only=*/true);
-  return sql::OpenSqliteAtRest(file);
-}
-
 absl::Status CheckVersion(Database* database, const std::filesystem::path& state) {
   const absl::Status status = sql::CheckSchema(database);
   if (!absl::IsUnavailable(status)) return status;
@@ -174,7 +164,7 @@ std::string GatheredRuns::NewId(const std::string& name,
 }
 
 absl::Status GatheredRuns::Copy(const Mark& mark, Source* source) {
-  MENTOR_ASSIGN_OR_RETURN(const auto from, OpenToCopy(source->state));
+  MENTOR_ASSIGN_OR_RETURN(const auto from, sql::OpenSqliteToLook(source->state / "mentor.db"));
   MENTOR_RETURN_IF_ERROR(CheckVersion(from.get(), source->state));
   MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
   StoreDatabase* const database = store_->database.get();

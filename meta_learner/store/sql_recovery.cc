@@ -196,10 +196,9 @@ absl::StatusOr<Recovery::Checkpoints> Recovery::CheckpointsOf(const std::string&
   if (const auto steps = ListCheckpoints(folder); steps.ok()) {
     for (const uint32_t step : *steps) {
       CheckpointInfo info;
-      const auto checkpoint = ReadCheckpoint(folder / CheckpointFileName(step), &info);
+      const auto checkpoint = ReadCheckpointOf(folder / CheckpointFileName(step), {}, &info);
       // Damaged files are moved away when the experiment continues.
-      if (!checkpoint.ok() || checkpoint->experiment_uid != uid || checkpoint->outer_step != step)
-        continue;
+      if (!checkpoint.ok()) continue;
       infos[step] = std::move(info);
       spec_hashes.insert(checkpoint->spec_hash);
     }
@@ -229,7 +228,7 @@ absl::StatusOr<Recovery::Checkpoints> Recovery::CheckpointsOf(const std::string&
     const auto file = files_->OpenCheckpoint(uid, step->first);
     if (absl::IsDataLoss(file.status()) || absl::IsNotFound(file.status())) continue;
     MENTOR_RETURN_IF_ERROR(file.status());
-    MENTOR_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(*file));
+    MENTOR_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpointOf(*file, {}));
     spec_hashes.insert(checkpoint.spec_hash);
   }
   Checkpoints found;

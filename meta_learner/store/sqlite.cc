@@ -243,7 +243,12 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path
   return Open(path, path.string(), flags, read_only);
 }
 
-absl::StatusOr<std::unique_ptr<Database>> OpenSqliteAtRest(const std::filesystem::path& path) {
+absl::StatusOr<std::unique_ptr<Database>> OpenSqliteToLook(const std::filesystem::path& path) {
+  // A log beside the file belongs to a process at work, or to one that was killed. Without a log
+  // SQLite would make one, and leave it there.
+  std::error_code error;
+  if (std::filesystem::exists(path.string() + "-wal", error))
+    return OpenSqlite(path, /*read_only=*/true);
   std::string uri = "file:";
   for (const char c : std::filesystem::absolute(path).string()) {
     const bool plain = absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '/';

@@ -16,9 +16,9 @@ namespace mentor::meta_learner::sql {
 absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
                                                      bool read_only);
 
-// Opens a file that nobody writes, and makes no files beside it. Do not keep it open: what it reads
-// is wrong once a writer begins.
-absl::StatusOr<std::unique_ptr<Database>> OpenSqliteAtRest(const std::filesystem::path& path);
+// Opens a file for a short look, whether or not a process works on it, and makes no files beside
+// it. Do not keep it open: what it reads may be wrong once a writer begins.
+absl::StatusOr<std::unique_ptr<Database>> OpenSqliteToLook(const std::filesystem::path& path);
 
 // Makes sure that a file exists with mode 0600, without changing its contents. Call before SQLite
 // creates the file.

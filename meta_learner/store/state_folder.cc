@@ -20,6 +20,8 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/store/postgres.h"
+#include "meta_learner/store/row_digest.h"
+#include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner {
@@ -209,6 +211,19 @@ absl::Status TakeOthersRights(const std::filesystem::path& folder) {
       MENTOR_RETURN_IF_ERROR(sql::MakePrivate(folder / name));
   }
   return absl::OkStatus();
+}
+
+uint32_t NewestRecorded(const std::filesystem::path& experiment) {
+  const std::filesystem::path file = experiment.parent_path().parent_path() / "mentor.db";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return 0;
+  const auto database = sql::OpenSqliteToLook(file);
+  if (!database.ok()) return 0;
+  auto row = (*database)->Query(
+      sql::Select("checkpoints", "WHERE uid = ? ORDER BY outer_step DESC LIMIT 1"),
+      experiment.filename().string());
+  const bool known = row.Step().value_or(false) && sql::IsProved(sql::TableOf("checkpoints"), row);
+  return known ? static_cast<uint32_t>(row.Integer(1)) : 0;
 }
 
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

@@ -64,6 +64,10 @@ absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& fil
 // Takes the rights of others from files of an experiment that earlier versions gave them.
 absl::Status TakeOthersRights(const std::filesystem::path& folder);
 
+// Returns the step of the newest checkpoint that the SQLite database says to be in
+// STATE/experiments/UID; 0 without one, or when the database cannot be read.
+uint32_t NewestRecorded(const std::filesystem::path& experiment);
+
 // Makes the folders of an experiment that is about to run, and writes both specs as text.
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
                                      const std::string& submitted_spec,

@@ -25,7 +25,7 @@ class FetchTest(ClusterTest):
             out,
             "--quiet",
             *arguments,
-            code=code
+            code=code,
         )
 
     def test_a_fetched_run_is_the_run(self):
@@ -127,6 +127,24 @@ class FetchTest(ClusterTest):
             "no episodes of agents that learned beside their signal",
             self.run_to_end("mentor", "report", other, "--last_episodes", 4, code=2),
         )
+
+    def test_a_checkpoint_of_another_experiment_is_refused(self):
+        self.start_workers(self.address, 2)
+        for seed, name in enumerate(("one", "two")):
+            self.create_experiment(self.address, name, *sets(f"seed={seed}"), "--wait")
+        newest = sorted((self.folder / "state").glob("experiments/*/checkpoints/00000004.ckpt"))
+        first, second = (file.read_bytes() for file in newest)
+        newest[0].write_bytes(second)
+        newest[1].write_bytes(first)
+        for name in ("one", "two"):
+            out = self.folder / name
+            said = self.fetch(name, out, code=1)
+            self.assertIn("is damaged, or of another experiment or outer update", said)
+            self.assertFalse(out.exists())
+        # The folders of the service have no hash either.
+        said = self.run_to_end("mentor", "hash", self.folder / "state")
+        self.assertEqual(said.count("it belongs to experiment"), 2)
+        self.assertEqual(said.count("error: the newest checkpoint is damaged"), 2)
 
     def curve(self, run):
         """Returns the values that do not depend on time, by outer update."""

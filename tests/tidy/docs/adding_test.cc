@@ -14,7 +14,7 @@
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "mentor/local/local_run.h"
-#include "mentor/local/run_report.h"
+#include "mentor/local/run_hash.h"
 #include "signals/signal_network.h"
 #include "tests/checked_spec.h"
 #include "tests/paths.h"

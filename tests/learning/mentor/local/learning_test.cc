@@ -11,6 +11,7 @@
 #include "common/registry.h"
 #include "common/spec/spec.h"
 #include "mentor/local/local_run.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"

@@ -1,6 +1,6 @@
 // An experiment on an emulated device ends with the CPU's hash: inner PPO, signals and outer PPO.
 #include "agents/numerics.h"
-#include "mentor/local/run_report.h"
+#include "mentor/local/run_hash.h"
 #include "tests/loopback/mentor/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"

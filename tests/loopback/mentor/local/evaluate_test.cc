@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/uuid.h"
 #include "mentor/evaluate_command.h"
+#include "mentor/local/run_hash.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/rule_command.h"

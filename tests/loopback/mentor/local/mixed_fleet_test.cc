@@ -19,7 +19,7 @@
 #include "learner/learner.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/local/local_run.h"
-#include "mentor/local/run_report.h"
+#include "mentor/local/run_hash.h"
 #include "meta_learner/experiment/experiment_runner.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/fleet/board_reports.h"

@@ -171,7 +171,7 @@ TEST_CASE("relive: what a run does not have is said", "[loopback]") {
   REQUIRE(WriteFileAtomically(other.path() / "spec.txtpb",
                               absl::StrReplaceAll(kSpec, {{"seed: 5", "seed: 6"}}))
               .ok());
-  CHECK(Contains(with({.run = other.path()}), "belongs to another spec"));
+  CHECK(Contains(with({.run = other.path()}), "its spec has the hash"));
 }
 
 // Runs `mentor env ARGUMENTS`.

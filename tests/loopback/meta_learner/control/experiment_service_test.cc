@@ -45,6 +45,7 @@ using S = v1::Experiment;
 namespace {
 
 constexpr std::chrono::seconds kPatience{20};
+constexpr char kSpec[] = "benchmark { name: 'point_reach' }";
 
 // A store with its service behind a real server, which can be stopped and started again on the same
 // folder.
@@ -151,7 +152,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   absl::StatusOr<v1::Experiment> Create(const std::string& id) {
     v1::CreateExperimentRequest request;
     request.set_experiment_id(id);
-    *request.mutable_experiment()->mutable_spec() = *LoadSpec("benchmark { name: 'point_reach' }");
+    *request.mutable_experiment()->mutable_spec() = *LoadSpec(kSpec);
     return Create(request);
   }
   absl::StatusOr<v1::Experiment> Get(const std::string& name) {
@@ -197,12 +198,12 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
 
   // Writes a checkpoint of this experiment and records it.
   void AddCheckpoint(const std::string& uid, uint32_t step, const std::string& weights = "w") {
-    const auto info =
-        WriteCheckpoint(store()->files.CheckpointFolder(uid), {.experiment_uid = uid,
-                                                               .outer_step = step,
-                                                               .spec_hash = "s",
-                                                               .build = "b",
-                                                               .sections = {{"weights", weights}}});
+    const auto info = WriteCheckpoint(store()->files.CheckpointFolder(uid),
+                                      {.experiment_uid = uid,
+                                       .outer_step = step,
+                                       .spec_hash = SpecHash(*LoadSpec(kSpec)),
+                                       .build = "b",
+                                       .sections = {{"weights", weights}}});
     REQUIRE(info.ok());
     REQUIRE(store()->results.RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
   }
@@ -1733,6 +1734,45 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(download(name + "/artifacts/link.txt", 0, &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
   CHECK(download(name + "/artifacts/checkpoints/00000001.ckpt", 0,
                  &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
+}
+
+TEST_CASE("experiment service: a checkpoint of something else is neither cloned nor downloaded",
+          "[loopback]") {
+  Fixture fixture;
+  const auto file = [&](const std::string& name, uint32_t step) {
+    return fixture.store()->files.CheckpointFolder(fixture.store()->records.Get(name)->uid()) /
+           CheckpointFileName(step);
+  };
+  const std::string one = fixture.CreateIn(S::STATE_RUNNING),
+                    two = fixture.CreateIn(S::STATE_RUNNING);
+  for (const uint32_t step : {1u, 2u})
+    fixture.AddCheckpoint(fixture.store()->records.Get(one)->uid(), step);
+  fixture.AddCheckpoint(fixture.store()->records.Get(two)->uid(), 2);
+  const std::string whole = *ReadFile(file(one, 2), 10'000);
+  std::string flipped = whole;
+  flipped[whole.size() / 2] ^= 1;
+  const auto clone = [&] {
+    v1::CloneExperimentRequest request;
+    request.set_source_checkpoint(one + "/checkpoints/00000002");
+    return fixture.Call(&Fixture::Stub::CloneExperiment, request).status();
+  };
+  const auto download = [&] {
+    v1::DownloadRequest request;
+    request.set_name(one + "/checkpoints/00000002");
+    std::vector<v1::DownloadResponse> pieces;
+    return fixture.Read(&Fixture::Stub::DownloadCheckpoint, request, &pieces);
+  };
+  for (const std::string& bytes :
+       {*ReadFile(file(two, 2), 10'000), *ReadFile(file(one, 1), 10'000), flipped}) {
+    REQUIRE(WriteFileAtomically(file(one, 2), bytes).ok());
+    const absl::Status refused = clone();
+    CHECK(ReasonOf(refused) == "INVALID_FIELD");
+    CHECK(testing::Contains(std::string(refused.message()), one + "/checkpoints/00000002"));
+    CHECK(ReasonOf(download()) == "DATA_LOSS");
+  }
+  REQUIRE(WriteFileAtomically(file(one, 2), whole).ok());
+  CHECK(clone().ok());
+  CHECK(download().ok());
 }
 
 TEST_CASE("experiment service: a clone begins from a checkpoint with another spec", "[loopback]") {

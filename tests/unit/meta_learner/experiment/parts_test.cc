@@ -1,7 +1,14 @@
 #include "meta_learner/experiment/parts.h"
 
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "common/spec/spec.h"
+#include "common/uuid.h"
 #include "meta_learner/experiment/checked_spec.h"
+#include "meta_learner/store/checkpoint.h"
+#include "tests/temp_folder.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
@@ -140,4 +147,27 @@ TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
   CHECK(looked.rule->meta_parameters().numel() == made.rule->meta_parameters().numel());
   CHECK(looked.rule->meta_parameters().abs().max().item<float>() == 0);
   CHECK(made.rule->meta_parameters().abs().max().item<float>() > 0);
+}
+
+TEST_CASE("parts: an average takes no checkpoint of another outer update or experiment", "[unit]") {
+  const v1::ExperimentSpec spec = Spec(kPoints);
+  const mentor::testing::TempFolder folder;
+  const auto checkpoints = folder.path() / NewUuid() / "checkpoints";
+  meta_learner::Checkpoint checkpoint = {.experiment_uid = checkpoints.parent_path().filename(),
+                                         .spec_hash = SpecHash(spec)};
+  meta_learner::AddParts(Parts(spec), &checkpoint.sections);
+  std::vector<std::filesystem::path> files;
+  for (const uint32_t step : {1u, 2u}) {
+    checkpoint.outer_step = step;
+    files.push_back(meta_learner::WriteCheckpoint(checkpoints, checkpoint)->path);
+  }
+  CHECK(meta_learner::AverageParameters(files, spec).ok());
+  std::filesystem::copy_file(files[0], files[1], std::filesystem::copy_options::overwrite_existing);
+  const auto again = meta_learner::AverageParameters(files, spec);
+  CHECK(absl::IsDataLoss(again.status()));
+  CHECK(Contains(std::string(again.status().message()), "it is of outer step 1"));
+  checkpoint.experiment_uid = NewUuid();
+  REQUIRE(meta_learner::WriteCheckpoint(checkpoints, checkpoint).ok());
+  const auto foreign = meta_learner::AverageParameters(files, spec);
+  CHECK(Contains(std::string(foreign.status().message()), "it belongs to experiment"));
 }

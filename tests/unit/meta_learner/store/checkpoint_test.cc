@@ -249,6 +249,71 @@ TEST_CASE("checkpoint: a whole one of something else ends the scan and is never 
   CHECK(Scan(folder.path()).newest->outer_step == 1);
 }
 
+TEST_CASE("checkpoint: a reader of one place refuses a whole one of something else", "[unit]") {
+  const TempFolder folder;
+  const auto checkpoints = folder.path() / kUid / "checkpoints";
+  const CheckpointInfo own = Write(checkpoints, 2);
+  const ExpectedCheckpoint expected = {
+      .spec_hash = "abc", .state_hash = own.state_hash, .sha256 = own.sha256};
+  CheckpointInfo info;
+  REQUIRE(ReadCheckpointOf(own.path, expected, &info).ok());
+  CHECK(info.sha256 == own.sha256);
+  const auto refused = [&](const std::filesystem::path& from, const ExpectedCheckpoint& wanted) {
+    Replace(own.path, Contents(from));
+    const auto read = ReadCheckpointOf(own.path, wanted);
+    CHECK(absl::IsDataLoss(read.status()));
+    return std::string(read.status().message());
+  };
+  // Path and spec alone.
+  const auto older = Write(folder.path() / "older", 1).path;
+  CHECK(refused(older, {}).find("00000002.ckpt is whole, but it is of outer step 1") !=
+        std::string::npos);
+  Checkpoint other = AtStep(2);
+  other.experiment_uid = "another";
+  const auto foreign = WriteCheckpoint(folder.path() / "foreign", other)->path;
+  CHECK(refused(foreign, {}).find("it belongs to experiment another, not " + std::string(kUid)) !=
+        std::string::npos);
+  other = AtStep(2);
+  other.spec_hash = "def";
+  const auto of_spec = WriteCheckpoint(folder.path() / "of_spec", other)->path;
+  CHECK(refused(of_spec, {.spec_hash = "abc"}).find("its spec has the hash def") !=
+        std::string::npos);
+  // With the row.
+  other = AtStep(2);
+  other.sections["rule/weights"] += "x";
+  const auto changed = WriteCheckpoint(folder.path() / "changed", other)->path;
+  CHECK(refused(changed, expected).find("its state has the hash") != std::string::npos);
+  other = AtStep(2);
+  other.build = "another";
+  const auto rebuilt = WriteCheckpoint(folder.path() / "rebuilt", other)->path;
+  CHECK(refused(rebuilt, expected).find("its SHA-256 is") != std::string::npos);
+}
+
+TEST_CASE("checkpoint: bytes that pass in pieces are proved to be those of a row", "[unit]") {
+  const TempFolder folder;
+  const CheckpointInfo row = Write(folder.path() / "a", 1);
+  const std::string whole = Contents(row.path);
+  const auto holds = [&](std::string_view bytes, size_t piece) {
+    CheckpointProof proof(row);
+    for (size_t at = 0; at < bytes.size(); at += piece) proof.Update(bytes.substr(at, piece));
+    return proof.Holds();
+  };
+  // Pieces that end before, at, inside of and behind the 40 bytes of the seal.
+  for (const size_t piece :
+       {size_t{1}, size_t{7}, whole.size() - 40, whole.size() - 3, whole.size()})
+    CHECK(holds(whole, piece));
+  for (const size_t offset :
+       {size_t{0}, size_t{500}, whole.size() - 41, whole.size() - 40, whole.size() - 1}) {
+    std::string flipped = whole;
+    flipped[offset] ^= 1;
+    CHECK_FALSE(holds(flipped, 1000));
+  }
+  CHECK_FALSE(holds(whole.substr(0, whole.size() - 1), 1000));
+  CHECK_FALSE(holds(whole + "x", 1000));
+  CHECK_FALSE(holds("", 1000));
+  CHECK_FALSE(holds(Contents(Write(folder.path() / "b", 2).path), 1000));
+}
+
 TEST_CASE("checkpoint: a scan of an older step, of an empty folder and of none", "[unit]") {
   const TempFolder folder;
   CHECK_FALSE(Scan(folder.path()).newest);
