@@ -15,6 +15,7 @@
 #include "agents/agent_trainer.h"
 #include "agents/gae.h"
 #include "common/check.h"
+#include "common/status.h"
 #include "kernels/device_work.h"
 
 namespace mentor::learner {
@@ -209,9 +210,7 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
   const absl::Status status = OnDevice(device, DevicePhase::kPpo, [&](DeviceWork& work) {
     return CheckedUpdate(shape, agents, segment, signal, config, order, options, &work, &result);
   });
-  if (!status.ok()) {
-    return absl::Status(status.code(), absl::StrCat("PPO update: ", std::string(status.message())));
-  }
+  if (!status.ok()) return WithPrefix("PPO update: ", status);
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <absl/strings/cord.h>
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
 #include "google/rpc/error_details.pb.h"
@@ -47,8 +48,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "NOT_LEADER",
     "BUNDLE_MISSING",
     "BUNDLE_IN_USE",
+    "DEVICE_FULL",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kBundleInUse) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kDeviceFull) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);
@@ -120,6 +122,14 @@ absl::Status StatusFromProto(const google::rpc::Status& proto) {
   for (const auto& any : proto.details())
     status.SetPayload(any.type_url(), absl::Cord(any.value()));
   return status;
+}
+
+absl::Status WithPrefix(std::string_view before, const absl::Status& status) {
+  absl::Status longer(status.code(),
+                      absl::StrCat(std::string(before), std::string(status.message())));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { longer.SetPayload(url, payload); });
+  return longer;
 }
 
 absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay) {

@@ -87,6 +87,9 @@ enum class Reason {
   kBundleMissing,
   // FAILED_PRECONDITION. An experiment names the bundle; delete the experiment first.
   kBundleInUse,
+  // RESOURCE_EXHAUSTED. The memory of a GPU has no room for the work; the message says what to make
+  // smaller, and nvidia-smi who uses the GPU.
+  kDeviceFull,
 };
 
 // "CATALOGUE_MISMATCH".
@@ -104,6 +107,8 @@ absl::Status BadField(std::string field, std::string description);
 // Converts message and payloads, which become details with the reason first; and back.
 google::rpc::Status StatusToProto(const absl::Status& status);
 absl::Status StatusFromProto(const google::rpc::Status& proto);
+// Puts `before` in front of the message; reason, facts and advice stay.
+absl::Status WithPrefix(std::string_view before, const absl::Status& status);
 // Adds advice when to try again (google.rpc.RetryInfo).
 absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay);
 // Returns that advice, if there is any.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
 
 #include <absl/strings/ascii.h>
@@ -10,6 +11,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/status.h"
 #include "kernels/gpu_stream.h"
 
 namespace mentor::learner {
@@ -41,14 +43,57 @@ std::optional<std::string> ParseUuid(std::string_view text) {
 
 std::string Listed(const std::vector<Gpu>& gpus) {
   return absl::StrJoin(gpus, "; ", [](std::string* out, const Gpu& gpu) {
+    if (!gpu.fault.empty()) return absl::StrAppendFormat(out, "%d: %s", gpu.index, gpu.fault);
     absl::StrAppendFormat(out, "%d: %s, %.0f GiB, %s", gpu.index, gpu.name,
                           static_cast<double>(gpu.memory_bytes) / (1 << 30), gpu.uuid);
   });
 }
 
+// Why no kernel can run on it; empty if they can.
+std::string WhyUseless(const Gpu& gpu) {
+  if (!gpu.fault.empty()) {
+    return absl::StrCat("GPU ", gpu.index, " is not usable (", gpu.fault,
+                        "; nvidia-smi says more)");
+  }
+  if (gpu.compute_major < kComputeMajorMin) {
+    return absl::StrCat(gpu.name, " is too old: compute ", kComputeMajorMin,
+                        ".0 or later is needed");
+  }
+  if (!gpu.has_pools)
+    return absl::StrCat(gpu.name, " has no pools of memory, as some virtual GPUs have none");
+  return "";
+}
+
+// Says that no GPU has the number or the UUID. `visible` is what the user has set; may be null.
+std::string NoSuchGpu(const std::vector<Gpu>& gpus, const char* visible, bool is_mig) {
+  if (gpus.empty() && is_mig)
+    return "the NVIDIA driver shows no MIG instance of this UUID: nvidia-smi -L lists them";
+  if (gpus.empty()) {
+    return "the NVIDIA driver shows this process no GPU: see nvidia-smi -L and "
+           "CUDA_VISIBLE_DEVICES; or learn on the CPU";
+  }
+  return absl::StrCat("this process has no such GPU; it has ", Listed(gpus),
+                      visible == nullptr ? ""
+                                         : absl::StrCat("; CUDA_VISIBLE_DEVICES=", visible,
+                                                        " may hide what is sought"));
+}
+
 }  // namespace
 
 constinit const std::string_view kKernels = "kernels for GPUs: " MENTOR_GENERATIONS;
+
+absl::Status DeviceFullError(std::string_view what, uint64_t free_bytes, uint64_t total_bytes) {
+  std::string message = absl::StrCat("the memory of the GPU is full (", std::string(what));
+  if (total_bytes > 0) {
+    absl::StrAppendFormat(&message, "; %.3f GB of %.3f GB are free",
+                          1e-9 * static_cast<double>(free_bytes),
+                          1e-9 * static_cast<double>(total_bytes));
+  }
+  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull,
+                   message +
+                       "): nvidia-smi shows who uses it; give each process on it a share "
+                       "(--device_memory_gb), or take another device");
+}
 
 #ifndef MENTOR_KERNELS
 absl::StatusOr<std::vector<Gpu>> ListGpus() {
@@ -83,25 +128,23 @@ absl::StatusOr<Device> DeviceOfFlag(
     return absl::InvalidArgumentError(absl::StrCat(
         flag, "is none of cpu, emulated, cuda, cuda:N and cuda:UUID (nvidia-smi -L shows both)"));
   }
-  if (uuid && text.starts_with("MIG-"))
-    setenv("CUDA_VISIBLE_DEVICES", absl::StrCat("MIG-", *uuid).c_str(), /*overwrite=*/0);
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const bool is_mig = uuid && text.starts_with("MIG-") && visible == nullptr;
+  if (is_mig) setenv("CUDA_VISIBLE_DEVICES", absl::StrCat("MIG-", *uuid).c_str(), /*overwrite=*/0);
   const auto gpus = list_gpus();
   if (!gpus.ok())
     return absl::Status(gpus.status().code(), absl::StrCat(flag, gpus.status().message()));
   const auto gpu = std::ranges::find_if(
       *gpus, [&](const Gpu& one) { return uuid ? one.uuid == *uuid : one.index == *index; });
-  if (gpu == gpus->end()) {
-    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-    return absl::FailedPreconditionError(absl::StrCat(
-        flag, "this process has no such GPU; it has ", Listed(*gpus),
-        visible == nullptr
-            ? ""
-            : absl::StrCat("; CUDA_VISIBLE_DEVICES=", visible, " may hide what is sought")));
-  }
-  if (gpu->compute_major < kComputeMajorMin) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        flag, gpu->name, " is too old: compute ", kComputeMajorMin,
-        ".0 or later is needed; learn on the CPU, or on another GPU of ", Listed(*gpus)));
+  if (gpu == gpus->end())
+    return absl::FailedPreconditionError(absl::StrCat(flag, NoSuchGpu(*gpus, visible, is_mig)));
+  if (const std::string why = WhyUseless(*gpu); !why.empty()) {
+    std::vector<Gpu> others;
+    std::ranges::copy_if(*gpus, std::back_inserter(others),
+                         [](const Gpu& one) { return WhyUseless(one).empty(); });
+    return absl::FailedPreconditionError(
+        absl::StrCat(flag, why, "; learn on the CPU",
+                     others.empty() ? "" : absl::StrCat(", or on another GPU: ", Listed(others))));
   }
   return Device{.kind = DeviceKind::kCuda,
                 .index = gpu->index,

@@ -7,10 +7,16 @@ namespace mentor::learner {
 
 namespace {
 
-// Why CUDA counts no GPU, and the remedy.
+// 1000 times the major version and 10 times the minor one of CUDA that the driver is for; 0: none.
+int DriverVersion() {
+  int version = 0;
+  cudaDriverGetVersion(&version);
+  return version;
+}
+
+// Why CUDA does not count the GPUs, and the remedy.
 std::string WhyNoGpu(cudaError_t error) {
-  int driver = 0;  // 1000 times the major version and 10 times the minor one of CUDA; 0: none.
-  cudaDriverGetVersion(&driver);
+  const int driver = DriverVersion();
   if (driver == 0) {
     return "this machine shows no NVIDIA driver: install one, 580 or later (a container needs the "
            "NVIDIA Container Toolkit, and --gpus); or learn on the CPU";
@@ -19,10 +25,6 @@ std::string WhyNoGpu(cudaError_t error) {
     return absl::StrCat("the NVIDIA driver is too old, for CUDA ", driver / 1000, ".",
                         driver % 1000 / 10, ": CUDA ", CUDART_VERSION / 1000,
                         " needs driver 580 or later; update it, or learn on the CPU");
-  }
-  if (error == cudaErrorNoDevice) {
-    return "the NVIDIA driver shows this process no GPU: see nvidia-smi -L and "
-           "CUDA_VISIBLE_DEVICES; or learn on the CPU";
   }
   return absl::StrCat("no GPU is usable (", cudaGetErrorString(error),
                       "): see nvidia-smi; or learn on the CPU");
@@ -34,13 +36,18 @@ absl::StatusOr<std::vector<Gpu>> ListGpus() {
   int count = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
     cudaGetLastError();
+    if (error == cudaErrorNoDevice && DriverVersion() > 0) return std::vector<Gpu>();
     return absl::FailedPreconditionError(WhyNoGpu(error));
   }
   std::vector<Gpu> gpus;
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp properties;
-    if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess)
-      return CudaStatus(error, "cudaGetDeviceProperties");
+    if (const cudaError_t error = cudaGetDeviceProperties(&properties, index);
+        error != cudaSuccess) {
+      cudaGetLastError();  // One that has failed does not keep others from work.
+      gpus.push_back({.index = index, .fault = cudaGetErrorString(error)});
+      continue;
+    }
     std::string uuid = absl::BytesToHexString(
         absl::string_view(properties.uuid.bytes, sizeof properties.uuid.bytes));
     for (const int dash : {8, 13, 18, 23}) uuid.insert(dash, 1, '-');
@@ -51,30 +58,25 @@ absl::StatusOr<std::vector<Gpu>> ListGpus() {
                     .compute_major = properties.major,
                     .memory_bytes = properties.totalGlobalMem,
                     .has_clusters = properties.clusterLaunch != 0,
-                    .shared_bytes = properties.sharedMemPerBlockOptin});
+                    .shared_bytes = properties.sharedMemPerBlockOptin,
+                    .has_pools = properties.memoryPoolsSupported != 0});
   }
   return gpus;
 }
 
 absl::StatusOr<GpuMemory> MemoryOfGpu(int index) {
-  int current = 0;
+  // Not set back: that would begin to use, and need, the GPU that was current, even if no work did.
   size_t free_bytes = 0, total_bytes = 0;
-  cudaError_t error = cudaGetDevice(&current);
-  if (error == cudaSuccess) error = cudaSetDevice(index);
+  cudaError_t error = cudaSetDevice(index);
   if (error == cudaSuccess) error = cudaMemGetInfo(&free_bytes, &total_bytes);
   if (error != cudaSuccess)
     return CudaStatus(error, absl::StrCat("memory of device ", index).c_str());
-  if (error = cudaSetDevice(current); error != cudaSuccess)
-    return CudaStatus(error, "cudaSetDevice");
   return GpuMemory{free_bytes, total_bytes};
 }
 
 absl::Status ProbeGpu(int index) {
-  int current = 0;
-  cudaError_t error = cudaGetDevice(&current);
-  if (error == cudaSuccess) error = cudaSetDevice(index);
+  cudaError_t error = cudaSetDevice(index);
   if (error == cudaSuccess) error = cudaDeviceSynchronize();
-  if (error == cudaSuccess) error = cudaSetDevice(current);
   return CudaStatus(error, absl::StrCat("device ", index).c_str());
 }
 

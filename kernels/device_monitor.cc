@@ -4,6 +4,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/status.h"
 
 namespace mentor::learner {
 namespace {
@@ -80,21 +81,37 @@ DeviceMonitor::Handle DeviceMonitor::OnLost(std::function<void(const absl::Statu
 absl::StatusOr<DeviceLease> DeviceMonitor::Take(uint64_t bytes, std::string_view what,
                                                 std::string_view remedy) {
   const MutexLock lock(mutex_);
-  if (options_.memory_bytes > 0 && taken_bytes_ + bytes > options_.memory_bytes) {
-    return absl::ResourceExhaustedError(
+  if (!HasRoomLocked(bytes)) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, Reason::kDeviceFull,
         absl::StrCat(options_.name, ": ", std::string(what), " needs ", Amount(bytes),
                      " of its memory, ", Amount(options_.memory_bytes - taken_bytes_), " of ",
-                     Amount(options_.memory_bytes), " are free: ", std::string(remedy)));
+                     Amount(options_.memory_bytes), " are free: ", std::string(remedy),
+                     " (nvidia-smi shows who uses a GPU; --device_memory_gb says how much this "
+                     "process may)"));
   }
   taken_bytes_ += bytes;
   ShowTakenLocked();
   return DeviceLease(this, bytes);
 }
 
+bool DeviceMonitor::HasRoomLocked(uint64_t bytes) const {
+  return options_.memory_bytes == 0 || taken_bytes_ + bytes <= options_.memory_bytes;
+}
+
+bool DeviceMonitor::AwaitRoom(uint64_t bytes, std::chrono::milliseconds most) {
+  MutexLock lock(mutex_);
+  if (options_.memory_bytes > 0 && bytes > options_.memory_bytes) return false;
+  changed_.WaitFor(lock, most,
+                   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasRoomLocked(bytes); });
+  return true;
+}
+
 void DeviceMonitor::Return(uint64_t bytes) {
   const MutexLock lock(mutex_);
   taken_bytes_ -= bytes;
   ShowTakenLocked();
+  changed_.NotifyAll();
 }
 
 void DeviceMonitor::ShowTakenLocked() {

@@ -77,9 +77,11 @@ class DeviceMonitor {
 
   const Options& options() const { return options_; }
   uint64_t memory_bytes() const { return options_.memory_bytes; }
-  // RESOURCE_EXHAUSTED with both numbers when less memory is left: "`what` needs ..."; `remedy`
-  // follows. The monitor outlives the lease.
+  // RESOURCE_EXHAUSTED DEVICE_FULL with both numbers when less memory is left: "`what` needs ...";
+  // `remedy` follows. The monitor outlives the lease.
   absl::StatusOr<DeviceLease> Take(uint64_t bytes, std::string_view what, std::string_view remedy);
+  // Waits for leases to come back, `most` at most. False, at once, where so much never fits.
+  bool AwaitRoom(uint64_t bytes, std::chrono::milliseconds most);
 
   // Memory of the whole GPU. On an emulated device, the memory taken is the memory in use.
   void SetMemory(uint64_t used_bytes, uint64_t total_bytes);
@@ -109,6 +111,7 @@ class DeviceMonitor {
   struct Counters;
 
   void Return(uint64_t bytes);
+  bool HasRoomLocked(uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ShowTakenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Watch();
 

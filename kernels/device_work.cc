@@ -11,6 +11,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/failpoint.h"
+#include "common/status.h"
 
 namespace mentor::learner {
 namespace {
@@ -48,25 +49,47 @@ absl::Status Judge(const Device& device, bool injected, absl::Status status) {
 
 }  // namespace
 
+absl::Status TorchError(const c10::Error& error) {
+  const std::string message = error.what_without_backtrace();
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) == nullptr
+             ? absl::InternalError(message)
+             : MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull, message);
+}
+
 absl::StatusOr<DeviceMemory> DeviceWork::AllocateBytes(int64_t bytes) {
+  if (device_.kind != DeviceKind::kCpu) {
+    if (const auto error = MENTOR_FAILPOINT("device.allocate"))
+      return DeviceFullError(*error, /*free_bytes=*/0, /*total_bytes=*/0);
+  }
   // An array without numbers is not null.
   const size_t size = std::max<size_t>(1, static_cast<size_t>(bytes));
   if (!IsGpu()) {
     return DeviceMemory(::operator new(size, kAlignment),
                         [](void* memory) { ::operator delete(memory, kAlignment); });
   }
+  // CUDA's driver may wait for the GPU in any call.
+  const DeviceMonitor::Waiting waiting(device_.monitor.get());
   MENTOR_ASSIGN_OR_RETURN(void* const memory, stream_->Allocate(size));
-  return DeviceMemory(memory, [stream = stream_](void* freed) { stream->Free(freed); });
+  return DeviceMemory(memory, [stream = stream_, monitor = device_.monitor](void* freed) {
+    const DeviceMonitor::Waiting returning(monitor.get());
+    stream->Free(freed);
+  });
 }
 
 absl::Status DeviceWork::ZeroBytes(void* memory, size_t bytes) {
-  if (IsGpu()) return stream_->Zero(memory, bytes);
+  if (IsGpu()) {
+    const DeviceMonitor::Waiting waiting(device_.monitor.get());
+    return stream_->Zero(memory, bytes);
+  }
   std::memset(memory, 0, bytes);
   return absl::OkStatus();
 }
 
 absl::Status DeviceWork::CopyBytes(void* to, const void* from, size_t bytes) {
-  if (IsGpu()) return stream_->Copy(to, from, bytes);
+  if (IsGpu()) {
+    const DeviceMonitor::Waiting waiting(device_.monitor.get());
+    return stream_->Copy(to, from, bytes);
+  }
   std::memcpy(to, from, bytes);
   return absl::OkStatus();
 }
@@ -140,7 +163,7 @@ absl::Status OnDevice(const Device& device, DevicePhase phase,
     // Also when it is not wanted any more: what was started uses the caller's memory.
     if (!here.goes_on()) status.Update(here.Wait());
   } catch (const c10::Error& error) {
-    status = absl::InternalError(error.what_without_backtrace());
+    status = TorchError(error);
   } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
   }

@@ -147,6 +147,9 @@ class DeviceWork {
   bool injected_ = false, goes_on_ = false;
 };
 
+// What LibTorch threw: INTERNAL, or RESOURCE_EXHAUSTED DEVICE_FULL for a c10::OutOfMemoryError.
+absl::Status TorchError(const c10::Error& error);
+
 // Calls work(...) and waits for what it started, unless it goes on. Exceptions of LibTorch become
 // errors. An error that stays with the device ends its use (DeviceMonitor::Lost).
 absl::Status OnDevice(const Device& device, DevicePhase phase,

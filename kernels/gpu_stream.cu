@@ -118,9 +118,16 @@ class Stream : public GpuStream {
 
   absl::Status OpenRing() {
     for (Chunk& chunk : ring_) {
+      if (chunk.memory == nullptr) {
+        const cudaError_t error = cudaMallocHost(&chunk.memory, kChunkBytes);
+        if (error == cudaErrorMemoryAllocation) {
+          cudaGetLastError();
+          return absl::ResourceExhaustedError(
+              "the host has no memory to pin for copies: free some, and see ulimit -l");
+        }
+        MENTOR_RETURN_IF_ERROR(CudaStatus(error, "pinned memory of the host"));
+      }
       if (chunk.event != nullptr) continue;
-      MENTOR_RETURN_IF_ERROR(
-          CudaStatus(cudaMallocHost(&chunk.memory, kChunkBytes), "pinned memory of the host"));
       MENTOR_RETURN_IF_ERROR(
           CudaStatus(cudaEventCreateWithFlags(&chunk.event, cudaEventDisableTiming), "an event"));
     }
@@ -146,13 +153,6 @@ class Stream : public GpuStream {
 };
 
 absl::StatusOr<std::shared_ptr<GpuStream>> NewStream(int index) {
-  int pools = 0;
-  MENTOR_RETURN_IF_ERROR(CudaStatus(
-      cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index), "the GPU"));
-  if (pools == 0) {
-    return absl::UnimplementedError(
-        "this GPU has no pools of memory, as some virtual GPUs have none: take another one");
-  }
   cudaMemPool_t pool = nullptr;
   MENTOR_RETURN_IF_ERROR(
       CudaStatus(cudaDeviceGetDefaultMemPool(&pool, index), "memory of the GPU"));

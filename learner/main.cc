@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "agents/numerics.h"
+#include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/process/command_line.h"
@@ -20,11 +21,20 @@
 #include "kernels/flags/device_flags.h"
 #include "learner/learner.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
 
 constexpr std::chrono::milliseconds kShutdownDeadline{5000};
+
+// A device that is not there and a full one are errors of the flag; one that fails ends the
+// process.
+absl::StatusOr<learner::Device> OpenProved(const learner::DeviceFlags& flags) {
+  MENTOR_ASSIGN_OR_RETURN(learner::Device device, learner::OpenDevice(flags));
+  MENTOR_RETURN_IF_ERROR(learner::ProveDevice(&device));
+  return device;
+}
 
 int Main(int argc, char** argv) {
   CLI::App app(
@@ -59,7 +69,7 @@ int Main(int argc, char** argv) {
                  "Memory that the learner may use, GB; shards that need more go elsewhere; 0: no "
                  "limit. Default: the limit of its control group or the free memory of the "
                  "machine, whichever is smaller")
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(NumberIn(0, 1e6));
   app.add_option("--check_every", check_every,
                  "One of this many units is computed again by another actor, and the results are "
                  "compared; 0: none")
@@ -75,8 +85,8 @@ int Main(int argc, char** argv) {
 
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"torch", TORCH_VERSION}}});
-  const auto compute = learner::OpenDevice(device);
-  if (!compute.ok()) return Fail(compute.status());
+  const auto compute = OpenProved(device);
+  if (!compute.ok()) return Fail(compute.status(), kExitUsage);
   (*compute).monitor->Expose(metrics.get());
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
     return Fail(status);

@@ -423,10 +423,10 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
   render
       ->add_option("--fps", flags.film.fps,
                    "Greatest number of frames a second; default 30, GIF 20")
-      ->check(CLI::Range(0.1, 240.0))
+      ->check(NumberIn(0.1, 240))
       ->group("Film");
   render->add_option("--speed", flags.film.speed, "Speed: 1 is real time, 0.5 slow motion")
-      ->check(CLI::Range(0.01, 100.0))
+      ->check(NumberIn(0.01, 100))
       ->group("Film")
       ->capture_default_str();
   render

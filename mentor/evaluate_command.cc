@@ -29,6 +29,7 @@
 #include "mentor/report/records.h"
 #include "mentor/signal_names.h"
 #include "meta_learner/experiment/trained_episodes.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -167,8 +168,10 @@ int RunEvaluate(EvaluateFlags& flags) {
     if (const absl::Status status = OfferFolder(folder).status(); !status.ok())
       return Fail(BadFlag("--bundle", folder, std::string(status.message())), kExitUsage);
   }
-  const auto device = learner::OpenDevice(flags.device);
+  auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
+  if (const absl::Status status = learner::ProveDevice(&*device); !status.ok())
+    return Fail(status, kExitUsage);
   flags.options.device = *device;
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());

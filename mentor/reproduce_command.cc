@@ -29,6 +29,7 @@
 #include "mentor/local/claims.h"
 #include "mentor/local/local_run.h"
 #include "mentor/service_runs.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -231,8 +232,10 @@ int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score
           score->Add(chosen[run], absl::FailedPreconditionError(why));
         });
   }
-  const auto device = learner::OpenDevice(flags.device);
+  auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
+  if (const absl::Status status = learner::ProveDevice(&*device); !status.ok())
+    return Fail(status, kExitUsage);
   for (size_t k = 0; k < chosen.size(); ++k) {
     const size_t i = chosen[k];
     // A whole run is compared and not run again.

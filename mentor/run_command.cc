@@ -29,6 +29,7 @@
 #include "mentor/spec_request.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/fleet/shard_board.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -138,9 +139,10 @@ int Run(const RunFlags& flags) {
           flags.web.empty() ? absl::OkStatus() : CheckPage("--web", flags.web);
       !page.ok())
     return Fail(page);
-  const auto device = learner::OpenDevice(flags.device);
+  auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   fits = CheckDeviceMemory(checked.memory, *device);
+  if (fits.ok()) fits = learner::ProveDevice(&*device);
   if (!fits.ok()) return Fail(fits, kExitUsage);
   WarnOfMemory(checked.memory, *device, flags.threads);
   std::string next_flags;

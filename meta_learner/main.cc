@@ -34,6 +34,7 @@
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/store.h"
+#include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -80,7 +81,7 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->capture_default_str();
   app->add_option("--low_share", flags->scheduling.low_share,
                   "Share of turns that LOW experiments get while others wait too")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(NumberIn(0, 1))
       ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_running_per_owner", flags->scheduling.running_per_owner_max,
@@ -97,12 +98,12 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
                   "Size of one owner's checkpoints from which on new experiments are refused and "
                   "the owner's "
                   "others wait, PAUSED; 0: no limit")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(NumberIn(0, 1e9))
       ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_bundles_per_owner_gb", flags->bundles_per_owner_gb,
                   "Size of one owner's bundles beyond which no more are taken; 0: no limit")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(NumberIn(0, 1e9))
       ->group("Queue")
       ->capture_default_str();
 }
@@ -248,8 +249,11 @@ int Serve(Flags flags) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},
                                                  {"mujoco", envs::MujocoVersion()}}});
-  const auto device = learner::OpenDevice(flags.device);
+  auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
+  absl::Status proved = learner::ProveDevice(&*device);
+  if (proved.ok()) proved = learner::CheckBits(*device);
+  if (!proved.ok()) return Fail(proved, kExitUsage);
   (*device).monitor->Expose(metrics.get());
   if (const absl::Status status = ExposeMetrics(flags.common, metrics.get()); !status.ok())
     return Fail(status);

@@ -9,12 +9,15 @@
 #include <span>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "agents/adam.h"
 #include "agents/numerics.h"
 #include "agents/ppo.h"
 #include "common/check.h"
+#include "common/status.h"
 #include "kernels/device_monitor.h"
+#include "kernels/device_work.h"
 #include "kernels/optimizer.h"
 #include "signals/signal_network.h"
 
@@ -40,7 +43,7 @@ Segment RandomSegment() {
   return segment;
 }
 
-// A device that cannot do this is useless.
+// A device that cannot compute its fingerprint is useless.
 void MustWork(const Device& device, const absl::Status& status) {
   if (!status.ok() && device.monitor != nullptr) {
     device.monitor->Lost(absl::InternalError(absl::StrCat(
@@ -60,7 +63,7 @@ Device WithoutLimits(Device device) {
 }
 
 // Two agents after an update.
-Tensor Updated(const Device& device, const Segment& segment) {
+absl::StatusOr<Tensor> Updated(const Device& device, const Segment& segment) {
   const AgentShape shape{.observation_size = kObservation, .action_size = kAction};
   const std::vector<uint32_t> lifetimes = {0, 1};
   PpoConfig config;
@@ -71,13 +74,13 @@ Tensor Updated(const Device& device, const Segment& segment) {
       NewAgents(InitialTheta(shape, /*initial_std=*/1, /*seed=*/0, Phase::kTraining, lifetimes)),
       segment, segment.shaped_rewards, config,
       KeyedOrder(/*seed=*/0, Phase::kTraining, /*iteration=*/0, lifetimes), {.device = device});
-  MustWork(device, result.status());
+  MENTOR_RETURN_IF_ERROR(result.status());
   return result->agents.theta;
 }
 
 // The network's weights after a step of outer PPO on its own outputs.
-Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor& weights,
-               const Segment& segment, const SignalOutputs& acted) {
+absl::StatusOr<Tensor> Trained(const SignalNetwork& network, const Tensor& weights,
+                               const Segment& segment, const SignalOutputs& acted) {
   const SignalDensity& density = *network.density();
   const Tensor features = density.Features(segment, torch::zeros({kAgents, kSteps})),
                advantages = ProofNormals({kAgents, kSteps}, 9).to(torch::kFloat64),
@@ -89,19 +92,19 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                                    .piece_steps = kSteps,
                                    .pieces = 1};
   Tensor trained = weights.clone(), m = torch::zeros_like(weights), v = torch::zeros_like(weights);
-  auto trainer = density.NewTrainer(setup,
-                                    {.features = features,
-                                     .cut_features = {},
-                                     .signals = acted.signals,
-                                     .log_probs = acted.log_probs,
-                                     .advantages = advantages,
-                                     .returns = returns},
-                                    trained, m, v);
-  MustWork(device, trainer.status());
-  if (*trainer != nullptr) {
-    for (const absl::Status& status : {(*trainer)->BeginEpoch(), (*trainer)->Train(0, kSteps),
-                                       (*trainer)->Step(1), (*trainer)->Read(trained, m, v)})
-      MustWork(device, status);
+  MENTOR_ASSIGN_OR_RETURN(const auto trainer, density.NewTrainer(setup,
+                                                                 {.features = features,
+                                                                  .cut_features = {},
+                                                                  .signals = acted.signals,
+                                                                  .log_probs = acted.log_probs,
+                                                                  .advantages = advantages,
+                                                                  .returns = returns},
+                                                                 trained, m, v));
+  if (trainer != nullptr) {
+    MENTOR_RETURN_IF_ERROR(trainer->BeginEpoch());
+    MENTOR_RETURN_IF_ERROR(trainer->Train(0, kSteps));
+    MENTOR_RETURN_IF_ERROR(trainer->Step(1));
+    MENTOR_RETURN_IF_ERROR(trainer->Read(trained, m, v));
     return trained;
   }
   Tensor gradient;
@@ -124,26 +127,47 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
   return trained;
 }
 
-std::string Fingerprint(const Device& device) {
-  const std::vector<Tensor> results = KernelResults(device), of_cpu = KernelResults({});
+absl::StatusOr<std::string> Fingerprint(const Device& unlimited) {
+  const Device device = WithoutLimits(unlimited);
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> results, KernelResults(device));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> of_cpu, KernelResults({}));
   const bool same = std::equal(results.begin(), results.end(), of_cpu.begin(), of_cpu.end(),
                                [](const Tensor& a, const Tensor& b) { return a.equal(b); });
-  return same ? kArithmetic : ArithmeticHash(results);
+  return same ? std::string(kArithmetic) : ArithmeticHash(results);
 }
 
 }  // namespace
 
 std::string LearnerFingerprint(const Device& device) {
   if (device.kind == DeviceKind::kCpu) return kArithmetic;
-  try {
-    return Fingerprint(WithoutLimits(device));
-  } catch (const c10::Error& error) {
-    MustWork(device, absl::InternalError(error.what_without_backtrace()));
-    return "";
-  }
+  if (!device.fingerprint.empty()) return device.fingerprint;
+  const auto fingerprint = Fingerprint(device);
+  MustWork(device, fingerprint.status());
+  return *fingerprint;
 }
 
-std::vector<Tensor> KernelResults(const Device& device) {
+absl::Status ProveDevice(Device* device) {
+  if (device->kind == DeviceKind::kCpu) return absl::OkStatus();
+  const auto fingerprint = Fingerprint(*device);
+  // Nothing is wrong with a device that others fill.
+  if (absl::IsResourceExhausted(fingerprint.status())) return fingerprint.status();
+  MustWork(*device, fingerprint.status());
+  device->fingerprint = *fingerprint;
+  return absl::OkStatus();
+}
+
+absl::Status CheckBits(const Device& device) {
+  const std::string found = LearnerFingerprint(device), expected = LearnerFingerprint();
+  if (found == expected) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      absl::StrFormat("--device: the kernels of %s compute other bits than the CPU (fingerprint "
+                      "%s, expected %s): give the meta-learner --device cpu, or another device; "
+                      "learners may use this one",
+                      device.name, found, expected));
+}
+
+absl::StatusOr<std::vector<Tensor>> KernelResults(const Device& device) {
   const torch::NoGradGuard no_grad;
   const Segment segment = RandomSegment();
   v1::SignalSpec spec;
@@ -153,12 +177,17 @@ std::vector<Tensor> KernelResults(const Device& device) {
       spec, {.observation_size = kObservation, .action_size = kAction, .device = device},
       &violations);
   MENTOR_CHECK(network != nullptr);
-  const Tensor weights = network->InitialWeights(/*seed=*/0);
-  SignalState state = network->signals()->InitialState(kAgents, torch::kFloat32);
-  const SignalOutputs acted =
-      network->signals()->Run(weights, segment, ProofNormals({kAgents, kSteps}, 10), &state);
-  return {Updated(device, segment), acted.signals, acted.log_probs, acted.values,
-          Trained(device, *network, weights, segment, acted)};
+  try {
+    const Tensor weights = network->InitialWeights(/*seed=*/0);
+    SignalState state = network->signals()->InitialState(kAgents, torch::kFloat32);
+    const SignalOutputs acted =
+        network->signals()->Run(weights, segment, ProofNormals({kAgents, kSteps}, 10), &state);
+    MENTOR_ASSIGN_OR_RETURN(const Tensor updated, Updated(device, segment));
+    MENTOR_ASSIGN_OR_RETURN(const Tensor trained, Trained(*network, weights, segment, acted));
+    return std::vector<Tensor>{updated, acted.signals, acted.log_probs, acted.values, trained};
+  } catch (const c10::Error& error) {
+    return TorchError(error);
+  }
 }
 
 }  // namespace mentor::learner

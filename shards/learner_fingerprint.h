@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
 #include "kernels/device.h"
 
 namespace mentor::learner {
@@ -15,7 +18,16 @@ namespace mentor::learner {
 // CPU's bits, as sound ones do. Otherwise a hash of what the device's kernels compute, as long.
 std::string LearnerFingerprint(const Device& device = {});
 
+// Computes the fingerprint of a device, which then carries it. RESOURCE_EXHAUSTED DEVICE_FULL when
+// the device has no room. Call FixNumerics before.
+absl::Status ProveDevice(Device* device);
+
+// FAILED_PRECONDITION NUMERIC_MISMATCH if the device does not make the CPU's bits. For a
+// meta-learner: experiments keep to learners of one kind, and nothing keeps them to outer updates
+// of that kind.
+absl::Status CheckBits(const Device& device);
+
 // Results of the kernels of the inner PPO and of the LSTM signal network.
-std::vector<torch::Tensor> KernelResults(const Device& device);
+absl::StatusOr<std::vector<torch::Tensor>> KernelResults(const Device& device);
 
 }  // namespace mentor::learner

@@ -9,6 +9,8 @@
 #include "common/check.h"
 #include "common/failed_step.h"
 #include "common/spec/spec.h"
+#include "common/status.h"
+#include "kernels/device_work.h"
 #include "methods/base/inner_loop.h"
 #include "shards/segment_proto.h"
 #include "shards/shard_done.h"
@@ -209,8 +211,7 @@ absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& 
     const torch::NoGradGuard no_grad;
     return Runner(inputs, run_units, emit, cancel).Run();
   } catch (const c10::Error& error) {
-    return absl::InternalError(
-        absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what_without_backtrace()));
+    return WithPrefix(absl::StrFormat("shard %d: ", inputs.shard->shard_id()), TorchError(error));
   } catch (const std::exception& error) {
     return absl::InternalError(
         absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what()));

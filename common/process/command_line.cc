@@ -1,6 +1,7 @@
 #include "common/process/command_line.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
@@ -199,6 +200,18 @@ CLI::Validator OneOf(std::vector<std::string> names) {
         return NearestNames(value, names).empty() ? all : all + "; " + NameHint(value, names);
       },
       std::move(type));
+}
+
+CLI::Validator NumberIn(double least, double most) {
+  const CLI::Range range(least, most);
+  return CLI::Validator(
+      [range](std::string& text) -> std::string {
+        double number = 0;
+        if (CLI::detail::lexical_cast(text, number) && std::isnan(number))
+          return "Value " + text + " is not a number";
+        return range(text);
+      },
+      range.get_description());
 }
 
 }  // namespace mentor

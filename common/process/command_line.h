@@ -28,6 +28,9 @@ void AddVersionFlag(CLI::App* app, const std::string& build = "");
 // with the nearest names.
 CLI::Validator OneOf(std::vector<std::string> names);
 
+// Accepts numbers of the range. CLI::Range accepts NaN, too, which is not beyond either end.
+CLI::Validator NumberIn(double least, double most);
+
 // Sets the action of `command`; each program has its own implementation.
 using SetAction = std::function<void(CLI::App* command, std::function<int()> action)>;
 

@@ -60,7 +60,7 @@ void AddRateLimitFlags(CLI::App* app, rpc::RateLimiter::Options* options) {
            options->burst = 2 * calls;
          },
          "Calls that one caller may make a second, twice as many in a burst; 0: no limit")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(NumberIn(0, 1e6))
       ->default_str("100")
       ->group("Security");
 }
@@ -118,7 +118,7 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
                   "text; port 0 takes a free one");
   app->add_option("--drain_delay", flags->drain_delay_s,
                   "Seconds between a stop signal, which ends readiness, and the end of the service")
-      ->check(CLI::Range(0.0, 600.0))
+      ->check(NumberIn(0, 600))
       ->capture_default_str();
   app->add_option("--log_format", flags->log_format, "Logs on stderr: json or text")
       ->check(OneOf({"json", "text"}))

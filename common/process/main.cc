@@ -28,7 +28,7 @@ int Main(int argc, char** argv) {
                  "mentor.v1.ExperimentService")
       ->capture_default_str();
   app.add_option("--timeout", timeout_s, "Seconds to wait for the answer")
-      ->check(CLI::Range(0.01, 600.0))
+      ->check(NumberIn(0.01, 600))
       ->capture_default_str();
   AddVersionFlag(&app);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/failpoint.h"
 #include "common/log.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "kernels/device_monitor.h"
 
@@ -26,11 +28,14 @@ void EndProcess(const absl::Status& why) {
   _exit(kExitDevice);
 }
 
+DeviceMonitor::Options WatchOf(const std::string& name, const DeviceFlags& flags) {
+  return {.name = name,
+          .deadline = std::chrono::milliseconds(static_cast<int64_t>(flags.timeout_s * 1000)),
+          .on_lost = EndProcess};
+}
+
 absl::StatusOr<DeviceMonitor::Options> MonitorOf(const Device& device, const DeviceFlags& flags) {
-  DeviceMonitor::Options options{
-      .name = device.name,
-      .deadline = std::chrono::milliseconds(static_cast<int64_t>(flags.timeout_s * 1000)),
-      .on_lost = EndProcess};
+  DeviceMonitor::Options options = WatchOf(device.name, flags);
   if (flags.memory_gb) {
     options.memory_bytes = static_cast<uint64_t>(*flags.memory_gb * 1e9);
   } else if (device.kind == DeviceKind::kCuda) {
@@ -52,18 +57,28 @@ void AddDeviceFlags(CLI::App* app, DeviceFlags* flags) {
                   "Memory that work may take of a device other than the CPU, GB: what needs more "
                   "is refused; 0: no limit. Default: what the GPU has free at the start, and no "
                   "limit where it is emulated")
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(NumberIn(0, 1e6));
   app->add_option("--device_timeout_s", flags->timeout_s,
                   "A GPU that does not answer for so many seconds has failed: the process ends "
                   "with exit code 6")
-      ->check(CLI::Range(0.1, 86'400.0))
+      ->check(NumberIn(0.1, 86'400))
       ->capture_default_str();
 }
 
 absl::StatusOr<Device> OpenDevice(const DeviceFlags& flags) {
-  absl::StatusOr<Device> device = DeviceOfFlag(flags.device);
+  // A driver that does not answer would hold up the process before there is a device to watch.
+  DeviceMonitor start(WatchOf("--device " + flags.device, flags));
+  const auto list_gpus = [&] {
+    const DeviceMonitor::Waiting waiting(&start);
+    MENTOR_FAILPOINT("device.open");
+    return ListGpus();
+  };
+  absl::StatusOr<Device> device = DeviceOfFlag(flags.device, list_gpus);
   if (!device.ok()) return absl::InvalidArgumentError(device.status().message());
-  const auto options = MonitorOf(*device, flags);
+  const auto options = [&] {
+    const DeviceMonitor::Waiting waiting(device->kind == DeviceKind::kCuda ? &start : nullptr);
+    return MonitorOf(*device, flags);
+  }();
   if (!options.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--device ", flags.device, ": ", std::string(options.status().message())));

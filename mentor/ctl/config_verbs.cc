@@ -76,6 +76,8 @@ absl::StatusOr<int> UseContext(Session& session, const std::string& name) {
 // Stores the given global flags in a context; flags that are absent leave its fields unchanged.
 absl::StatusOr<int> SetContext(Session& session, const std::string& name,
                                const GlobalFlags& flags) {
+  if (name.empty())  // No program would read the file again.
+    return absl::InvalidArgumentError("CONTEXT: is empty; give the context a name");
   v1::ClientConfig config = session.settings.config();
   v1::ClientContext* context = FindContext(&config, name);
   const bool is_new = context == nullptr;

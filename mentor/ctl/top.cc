@@ -8,6 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/process/command_line.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "mentor/ctl/commands.h"
@@ -273,7 +274,7 @@ void AddTopVerb(Commands* commands) {
       "mentorctl top\nmentorctl top --once\nmentorctl top --once --output json", Top);
   command->add_flag("--once", flags->once, "Print once and exit; the default without a terminal");
   AddOption(command, "--every", &flags->seconds, "SECONDS", "Seconds between updates")
-      ->check(CLI::Range(0.2, 3600.0))
+      ->check(NumberIn(0.2, 3600))
       ->capture_default_str();
 }
 

@@ -90,7 +90,7 @@ void DiskGuard::Look() {
     const DiskRoom room = Room();
     const bool no_room =
         reserve_bytes_ > 0 && (room.bytes < kSlackBytes || room.files < kSlackFiles);
-    if (no_room || absl::IsResourceExhausted(made)) FullLocked(Clock::now());
+    if (no_room || ReasonOf(made) == ReasonName(Reason::kDiskFull)) FullLocked(Clock::now());
   }
   free_bytes_.Set(static_cast<double>(Room().bytes));
 }

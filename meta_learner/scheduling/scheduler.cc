@@ -392,7 +392,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
   KeepWarnings();  // They are there when its end is seen.
   const uint64_t served = options_.board->TakeServed(name);
   const bool interrupted = job.cancel && MayBeStopped(status);
-  const bool disk_full = absl::IsResourceExhausted(status);
+  const bool disk_full = ReasonOf(status) == ReasonName(Reason::kDiskFull);
   if (disk_full) {
     uint64_t wanted = kFirstCheckpointBytes;
     if (const auto rows = options_.results->Checkpoints(experiment.uid());

@@ -1,9 +1,12 @@
 #include "signals/lstm/lstm_device.h"
 
+#include <chrono>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "agents/worker_pool.h"
 #include "common/check.h"
 #include "kernels/device_work.h"
 #include "signals/lstm/lstm_engine.h"
@@ -13,6 +16,8 @@ namespace {
 
 using torch::Tensor;
 
+// Between two looks whether work that waits for memory is still wanted.
+constexpr std::chrono::milliseconds kRoomLook{50};
 constexpr int64_t kArrays = 16;  // At most as many at once, with the engine's one.
 
 int64_t GroupsOf(int64_t lifetimes, int64_t group) {
@@ -228,6 +233,9 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
                  "make rule.shard_lifetimes smaller, or take another device");
   const absl::Status status =
       lease.ok() ? OnDevice(device, DevicePhase::kSignal, run) : lease.status();
+  // The class keeps the code where a status cannot pass (TorchError).
+  TORCH_CHECK_WITH(OutOfMemoryError, !absl::IsResourceExhausted(status),
+                   std::string(status.message()));
   TORCH_CHECK(status.ok(), status.ToString());
   return outputs;
 }
@@ -254,13 +262,22 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
     const PieceTrainerSetup& setup, const PieceTrainerBatch& batch, const Tensor& weights,
     const Tensor& m, const Tensor& v) const {
   const LstmEngineShape shape = ShapeOf(*this, setup, batch.signals.size(0));
-  MENTOR_ASSIGN_OR_RETURN(
-      DeviceLease lease,
-      TakeMemory(device, Trainer::Bytes(shape, setup.pieces, batch.signals.size(1)),
-                 "the outer update",
-                 "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
-                 "device"));
-  auto trainer = std::make_unique<Trainer>(std::move(lease), device, setup);
+  const int64_t bytes = Trainer::Bytes(shape, setup.pieces, batch.signals.size(1));
+  const auto take = [&] {
+    return TakeMemory(device, bytes, "the outer update",
+                      "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
+                      "device");
+  };
+  absl::StatusOr<DeviceLease> lease = take();
+  // An error would throw away the shards of this update. The interrupt is also a pause point: the
+  // work that has the memory goes on where both share a thread.
+  while (absl::IsResourceExhausted(lease.status()) &&
+         device.monitor->AwaitRoom(static_cast<uint64_t>(bytes), kRoomLook)) {
+    MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+    lease = take();
+  }
+  MENTOR_RETURN_IF_ERROR(lease.status());
+  auto trainer = std::make_unique<Trainer>(*std::move(lease), device, setup);
   MENTOR_RETURN_IF_ERROR(OnDevice(device, DevicePhase::kOuter, [&](DeviceWork& work) {
     return trainer->Open(shape, batch, weights, m, v, &work);
   }));

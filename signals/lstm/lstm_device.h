@@ -1,5 +1,5 @@
 // The LSTM signal network where a device, or its emulation, runs the kernels (lstm_engine.h).
-// Tensors of the host travel there and back. LibTorch keeps the device's memory between calls.
+// Tensors of the host travel there and back. Memory is taken for a call, and for a trainer's life.
 // Immutable; threads may share.
 #pragma once
 
@@ -22,7 +22,8 @@ struct LstmOnDevice {
   double log_initial_std = 0;
   Device device;  // Not the CPU.
 
-  // SignalSource::Run on features [S, T, features] float32.
+  // SignalSource::Run on features [S, T, features] float32. Throws c10::OutOfMemoryError when the
+  // device lacks memory.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;
 
@@ -30,8 +31,8 @@ struct LstmOnDevice {
   int64_t RunBytes(int64_t lifetimes, int64_t steps) const;
   int64_t TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes, int64_t steps) const;
 
-  // weights, m and v [P] float32. RESOURCE_EXHAUSTED, with both numbers, when the device lacks
-  // memory.
+  // weights, m and v [P] float32. Waits while other work of this process has the memory. CANCELLED
+  // then (CallerScope), or RESOURCE_EXHAUSTED with both numbers when the device lacks it.
   absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
                                                            const PieceTrainerBatch& batch,
                                                            const torch::Tensor& weights,

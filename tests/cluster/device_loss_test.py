@@ -57,6 +57,41 @@ class DeviceLossTest(ClusterTest):
         )
         self.assert_lost(learner, "emulated has failed")
 
+    def commands(self):
+        state = ("--state", self.state, "--listen", "127.0.0.1:0")
+        return (
+            ("mentor-learner", "--listen", "127.0.0.1:0"),
+            ("mentor-meta-learner", *state),
+            ("mentor", "run", "smoke", "--out", self.folder / "refused"),
+        )
+
+    def test_a_device_that_is_full_at_the_start_is_refused_and_not_lost(self):
+        for command in self.commands():
+            with self.subTest(command[0]):
+                output = self.run_to_end(
+                    *command, *EMULATED, code=2, env=fails("allocate", 1, "error(an array)")
+                )
+                self.assertIn("error: the memory of the GPU is full (an array): ", output)
+                self.assertIn("nvidia-smi shows who uses it", output)
+
+    def test_a_driver_that_does_not_answer_at_the_start_is_given_up(self):
+        for command in self.commands():
+            with self.subTest(command[0]):
+                output = self.run_to_end(
+                    *(*command, "--device", "cuda", "--device_timeout_s", 0.2),
+                    code=DEVICE_LOST,
+                    env=fails("open", 1, "sleep(600000)"),
+                )
+                self.assertIn("error: --device cuda has not answered for 0.2 s", output)
+
+    def test_a_run_whose_device_is_full_ends_and_says_so(self):
+        output = self.run_spec(
+            *(self.folder / "run", *SHORT, *EMULATED),
+            code=1,
+            env=fails("allocate", "200+", "error(an array)"),
+        )
+        self.assertIn("the memory of the GPU is full (an array): nvidia-smi shows who", output)
+
     def test_a_device_that_hangs_is_given_up(self):
         _, server = self.start_meta_learner(self.state)
         self.create_experiment(server, "one", *SHORT)

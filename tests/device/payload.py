@@ -4,6 +4,7 @@ Standard library only; torch is found and not loaded."""
 import dataclasses
 import importlib.metadata
 import importlib.util
+import lzma
 import os
 import pathlib
 import platform
@@ -16,6 +17,8 @@ import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TORCH = "2.11"
+# Exit statuses of `mentor`.
+USAGE, DEVICE_LOST = 2, 6
 # As this program was started: the steps put the programs' libraries before it.
 OWN_LIBRARY_PATH = os.environ.get("LD_LIBRARY_PATH", "")
 
@@ -58,6 +61,25 @@ class Payload:
         run = ["/usr/bin/env", f"LD_LIBRARY_PATH={OWN_LIBRARY_PATH}", sys.executable]
         return [*run, self.folder / "tests/bench/run.py", "--program", shlex.join(program)]
 
+    def check_device(self, device, scratch, limit_s):
+        """Raises Unusable with the program's sentence where it cannot use the device. Whatever else
+        goes wrong is for the steps to find."""
+        short = ("rule.outer_updates=1", "evaluation.lifetimes_per_goal=0")
+        flags = [flag for one in short for flag in ("--set", one)]
+        command = [self.bin / "mentor", "run", self.smoke, "--out", scratch / "probe", *flags]
+        try:
+            done = subprocess.run(
+                [*command, "--device", device, "--quiet", "--no_report"],
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                env={**os.environ, **self.environment()},
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        if done.returncode in (USAGE, DEVICE_LOST):
+            raise Unusable(f"--device {device} cannot be used: {done.stderr.strip()}")
+
     def versions(self):
         """What is checked: the version that the program says, the commit, and torch."""
         version = said([str(self.bin / "mentor"), "--version"], self.environment())
@@ -92,8 +114,9 @@ def open_payload(named, scratch):
         try:
             with tarfile.open(folder) as archive:
                 archive.extractall(scratch, **safe)
-        except tarfile.TarError as error:
-            raise Unusable(f"{folder} is no archive of pack.sh: {error}") from None
+        # One whose transfer was cut short ends early.
+        except (tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:
+            raise Unusable(f"{folder} is no archive of pack.sh: {error}; copy it again") from None
         folder = scratch / "mentor-device"
     if not (folder / "bin" / "mentor").exists():
         raise Unusable(

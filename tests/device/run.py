@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -42,6 +43,7 @@ class Step:
     budget_s: float
 
 
+PROBE_S = 60  # Whether there is a device, before the steps.
 GRACE_S = 20  # For the end of what a late step has started.
 # In this order. Their budgets are 8 minutes together.
 STEPS = (
@@ -200,6 +202,13 @@ def check_all(chosen, opened, arguments, keep):
     return report["passed"]
 
 
+def factor(text):
+    number = float(text)
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -226,7 +235,7 @@ def main():
         help="gets page.txt, device.json and STEP.log (default: device-results)",
     )
     parser.add_argument(
-        "--slower", type=float, default=1, metavar="N", help="multiply every deadline by N"
+        "--slower", type=factor, default=1, metavar="N", help="multiply every deadline by N"
     )
     arguments = parser.parse_args()
     if not (arguments.device == "emulated" or arguments.device.startswith("cuda")):
@@ -240,6 +249,8 @@ def main():
         tempfile.tempdir = scratch  # Also of the steps.
         try:
             opened = payload.open_payload(arguments.payload, pathlib.Path(scratch))
+            limit_s = PROBE_S * arguments.slower
+            opened.check_device(arguments.device, pathlib.Path(scratch), limit_s)
         except payload.Unusable as error:
             print(f"run.py: {error}", file=sys.stderr)
             return 2

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
@@ -129,6 +130,15 @@ class RunTest(unittest.TestCase):
         (self.folder / "text").write_text("text")
         said = self.run_steps(self.folder / "text", code=2)
         self.assertIn("is no archive of pack.sh", said)
+        whole = self.folder / "whole.tar.xz"
+        with tarfile.open(whole, "w:xz") as archive:
+            (self.folder / "noise").write_bytes(os.urandom(1 << 18))
+            archive.add(self.folder / "noise")
+        for length in (30, 1 << 16):
+            (self.folder / "cut").write_bytes(whole.read_bytes()[:length])
+            said = self.run_steps(self.folder / "cut", code=2)
+            self.assertIn("is no archive of pack.sh", said)
+            self.assertNotIn("Traceback", said)
         payload = self.make_payload()
         for version in ("2.10.0", "2.110.0"):
             for info in (self.folder / "python").glob("*.dist-info"):
@@ -136,6 +146,17 @@ class RunTest(unittest.TestCase):
             self.make_torch(version)
             said = self.run_steps(payload, code=2)
             self.assertIn(f"has torch {version}, the programs need 2.11: install torch", said)
+
+    def test_a_device_that_cannot_be_used_ends_it_before_the_steps(self):
+        payload = self.make_payload(run="echo 'error: --device cuda: no driver' >&2; exit 2")
+        said = self.run_steps(payload, code=2)
+        self.assertIn("--device emulated cannot be used: error: --device cuda: no driver", said)
+        self.assertFalse((self.folder / "kept/device.json").exists())
+
+    def test_deadlines_are_multiplied_by_a_number_above_0(self):
+        for number in ("nan", "inf", "0", "-1"):
+            said = self.run_steps(self.folder, f"--slower={number}", code=2)
+            self.assertIn(f"{number} is not a number above 0", said)
 
     def test_the_steps_have_eight_minutes(self):
         self.assertEqual(sum(step.budget_s for step in run.STEPS), 480)

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <span>
+#include <thread>
 
 #include <malloc.h>
 
@@ -10,6 +12,7 @@
 #include "agents/ppo.h"
 #include "common/failpoint.h"
 #include "common/mutex.h"
+#include "common/status.h"
 #include "kernels/device_work.h"
 #include "signals/signal_network.h"
 #include "tests/metrics.h"
@@ -141,7 +144,11 @@ TEST_CASE("device monitor: memory is lent out up to the limit, and comes back", 
     CHECK(absl::IsResourceExhausted(second.status()));
     CHECK(second.status().message() ==
           "a GPU: an update needs 0.500 GB of its memory, 0.400 GB of 1.000 GB are free: take "
-          "less");
+          "less (nvidia-smi shows who uses a GPU; --device_memory_gb says how much this process "
+          "may)");
+    CHECK(ReasonOf(second.status()) == "DEVICE_FULL");
+    CHECK(monitor.AwaitRoom(500'000'000, std::chrono::milliseconds(1)));
+    CHECK_FALSE(monitor.AwaitRoom(1'000'000'001, std::chrono::hours(1)));
     CHECK(monitor.Take(400'000'000, "an update", "take less").ok());
   }
   CHECK(monitor.Take(1'000'000'000, "an update", "take less").ok());
@@ -203,6 +210,142 @@ TEST_CASE("device work: a device that hangs is lost", "[unit]") {
   const Failpoints failpoints("device.wait=2:sleep(300)");
   static_cast<void>(Update(1, 30, true).Run(device));
   CHECK(Contains(listener.WaitFor(1)[0], "emulated has not answered for 0.02 s"));
+}
+
+// A GPU whose calls end only when it is given up.
+class StuckStream : public GpuStream {
+ public:
+  explicit StuckStream(Listener* listener) : listener_(*listener) {}
+  CUstream_st* native() const override { return nullptr; }
+  absl::StatusOr<void*> Allocate(size_t) override {
+    if (!hangs) return &number_;
+    return GiveUp();
+  }
+  void Free(void*) override {
+    if (hangs) GiveUp().IgnoreError();
+  }
+  absl::Status Zero(void*, size_t) override { return GiveUp(); }
+  absl::Status Copy(void*, const void*, size_t) override { return GiveUp(); }
+  absl::Status ToGpu(void*, const void*, size_t) override { return GiveUp(); }
+  absl::Status ToHost(void*, const void*, size_t) override { return GiveUp(); }
+  absl::Status BeginSpan() override { return GiveUp(); }
+  absl::Status EndSpan() override { return GiveUp(); }
+  absl::StatusOr<double> Wait() override { return GiveUp(); }
+
+  bool hangs = true;
+
+ private:
+  absl::Status GiveUp() {
+    listener_.WaitFor(1);
+    return absl::InternalError("lost");
+  }
+  Listener& listener_;
+  float number_ = 0;
+};
+
+TEST_CASE("device work: every call of a GPU that does not answer is watched", "[unit]") {
+  using Call = std::function<void(DeviceWork&, StuckStream&)>;
+  const auto memory = [](DeviceWork& work, StuckStream& stream) {
+    stream.hangs = false;
+    auto array = work.Allocate<float>(1);
+    REQUIRE(array.ok());
+    stream.hangs = true;
+    return *std::move(array);
+  };
+  const std::vector<std::pair<std::string, Call>> calls = {
+      {"allocate", [](auto& work, auto&) { CHECK_FALSE(work.template Allocate<float>(1).ok()); }},
+      {"zero",
+       [&](auto& work, auto& stream) { CHECK_FALSE(work.Zero(memory(work, stream)).ok()); }},
+      {"copy",
+       [](auto& work, auto& stream) {
+         const float number = 0;
+         stream.hangs = false;
+         CHECK_FALSE(work.Copy(&number, 1).ok());
+       }},
+      {"free", [&](auto& work, auto& stream) { memory(work, stream); }},
+      {"send",
+       [](auto& work, auto& stream) {
+         const float number = 0;
+         stream.hangs = false;
+         CHECK_FALSE(work.ToDevice(std::span(&number, 1)).ok());
+       }},
+      {"run",
+       [](auto& work, auto&) { CHECK_FALSE(work.Run([] { return absl::OkStatus(); }).ok()); }},
+      {"wait", [](auto& work, auto&) { CHECK_FALSE(work.Wait().ok()); }}};
+  for (const auto& [name, call] : calls) {
+    INFO(name);
+    Listener listener;
+    const auto stream = std::make_shared<StuckStream>(&listener);
+    DeviceWork work({.kind = DeviceKind::kCuda,
+                     .name = "a GPU",
+                     .monitor = std::make_shared<DeviceMonitor>(
+                         DeviceMonitor::Options{.name = "a GPU",
+                                                .deadline = std::chrono::milliseconds(20),
+                                                .on_lost = listener.Ear("program")})},
+                    DevicePhase::kPpo, stream);
+    call(work, *stream);
+    CHECK(listener.heard().size() == 1);
+  }
+}
+
+TEST_CASE("device work: an outer update waits for memory that another one has", "[unit]") {
+  v1::SignalSpec spec;
+  spec.set_name("lstm");
+  const torch::Tensor numbers = Normals({1, 20}, 1), advantages = numbers.to(torch::kFloat64);
+  const PieceTrainerSetup setup = {
+      .loss = {}, .adam = {}, .group_lifetimes = 1, .piece_steps = 20, .pieces = 1};
+  Device device = Emulated({});
+  torch::Tensor weights;
+  const auto network = [&] {
+    Violations violations;
+    auto made = MakeSignalNetwork(spec, {.observation_size = 7, .action_size = 2, .device = device},
+                                  &violations);
+    REQUIRE(made != nullptr);
+    weights = made->InitialWeights(0);
+    return made;
+  };
+  const auto bytes = static_cast<uint64_t>(network()->density()->TrainerDeviceBytes(setup, 1, 20));
+  const auto trainer = [&](const SignalNetwork& of) {
+    const torch::Tensor features = Normals({1, 20, 64}, 0);
+    return of.density()->NewTrainer(setup,
+                                    {.features = features,
+                                     .cut_features = {},
+                                     .signals = numbers,
+                                     .log_probs = numbers,
+                                     .advantages = advantages,
+                                     .returns = advantages},
+                                    weights, torch::zeros_like(weights),
+                                    torch::zeros_like(weights));
+  };
+  device = Emulated({.memory_bytes = bytes - 1});
+  CHECK(ReasonOf(trainer(*network()).status()) == "DEVICE_FULL");  // It never fits.
+  device = Emulated({.memory_bytes = bytes});
+  const auto small = network();
+  auto first = trainer(*small);
+  REQUIRE(first.ok());
+  {
+    const std::atomic<bool> interrupt = true;
+    const CallerScope caller(&interrupt);
+    CHECK(absl::IsCancelled(trainer(*small).status()));
+  }
+  absl::Status second = absl::UnknownError("");
+  std::thread waiting([&] { second = trainer(*small).status(); });
+  first->reset();
+  waiting.join();
+  CHECK(second.ok());
+}
+
+TEST_CASE("device work: a full device is no lost one, whatever finds it", "[unit]") {
+  Listener listener;
+  const Device device = Emulated({.on_lost = listener.Ear("program")});
+  const Failpoints failpoints("device.allocate=*:error(an array)");
+  const absl::Status update = Update(1, 30, true).Run(device).status();
+  CHECK(ReasonOf(update) == "DEVICE_FULL");
+  CHECK(Contains(update, "PPO update: the memory of the GPU is full (an array): nvidia-smi shows"));
+  CHECK(ReasonOf(TorchError(c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "full"))) ==
+        "DEVICE_FULL");
+  CHECK(absl::IsInternal(TorchError(c10::Error({__func__, __FILE__, __LINE__}, "wrong"))));
+  CHECK(listener.heard().empty());
 }
 
 TEST_CASE("device work: time, transfers and memory are counted", "[unit]") {

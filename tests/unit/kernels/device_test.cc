@@ -2,8 +2,10 @@
 
 #include <cstdlib>
 
+#include <absl/strings/match.h>
 #include <unistd.h>
 
+#include "common/status.h"
 #include "kernels/launch.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -131,8 +133,64 @@ TEST_CASE("device: a GPU that is not there is refused with those that are", "[un
   CHECK(Contains(hidden, "; CUDA_VISIBLE_DEVICES=7 may hide what is sought"));
 }
 
-TEST_CASE("device: a GPU without code for it is refused", "[unit]") {
-  CHECK(Contains(Error("cuda"), "--device cuda: Old (compute 7.5) is too old: compute 8.0"));
+TEST_CASE("device: no GPU at all is said without a list", "[unit]") {
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  const auto none = [] { return absl::StatusOr<std::vector<Gpu>>(std::vector<Gpu>()); };
+  CHECK(DeviceOfFlag("cuda", none).status() ==
+        absl::FailedPreconditionError(
+            "--device cuda: the NVIDIA driver shows this process no GPU: see nvidia-smi -L and "
+            "CUDA_VISIBLE_DEVICES; or learn on the CPU"));
+  // The variable is this program's own, so the user has nothing to correct there.
+  const absl::Status mig = DeviceOfFlag("cuda:MIG-" + kNew, none).status();
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  CHECK(mig == absl::FailedPreconditionError(
+                   "--device cuda:MIG-" + kNew +
+                   ": the NVIDIA driver shows no MIG instance of this UUID: nvidia-smi -L lists "
+                   "them"));
+  const absl::Status others = DeviceOfFlag("cuda:MIG-1" + kNew.substr(1), TwoGpus).status();
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  CHECK(Contains(others, "this process has no such GPU"));
+  CHECK_FALSE(Contains(others, "CUDA_VISIBLE_DEVICES"));
+}
+
+TEST_CASE("device: a GPU without code for it is refused, with the others", "[unit]") {
+  CHECK(Error("cuda") ==
+        "FAILED_PRECONDITION: --device cuda: Old (compute 7.5) is too old: compute 8.0 or later "
+        "is needed; learn on the CPU, or on another GPU: 1: New (compute 9.0), 141 GiB, " +
+            kNew);
+}
+
+TEST_CASE("device: a GPU that has failed or has no pools is refused, and others are not",
+          "[unit]") {
+  const auto list = []() -> absl::StatusOr<std::vector<Gpu>> {
+    return std::vector<Gpu>{
+        {.index = 0, .fault = "unspecified launch failure"},
+        {.index = 1, .uuid = kOld, .name = "Grid", .compute_major = 9, .has_pools = false},
+        {.index = 2, .uuid = kNew, .name = "New", .compute_major = 9}};
+  };
+  const std::string others = "; learn on the CPU, or on another GPU: 2: New, 0 GiB, " + kNew;
+  CHECK(DeviceOfFlag("cuda", list).status() ==
+        absl::FailedPreconditionError(
+            "--device cuda: GPU 0 is not usable (unspecified launch failure; nvidia-smi says "
+            "more)" +
+            others));
+  CHECK(
+      DeviceOfFlag("cuda:1", list).status() ==
+      absl::FailedPreconditionError(
+          "--device cuda:1: Grid has no pools of memory, as some virtual GPUs have none" + others));
+  CHECK(DeviceOfFlag("cuda:2", list).ok());
+  CHECK(Contains(DeviceOfFlag("cuda:3", list).status(), "it has 0: unspecified launch failure; 1"));
+}
+
+TEST_CASE("device: a full GPU is said in one sentence, with the numbers that are known", "[unit]") {
+  const absl::Status full = DeviceFullError("a stream", 1'000'000, 80'000'000'000);
+  CHECK(full.message() ==
+        "the memory of the GPU is full (a stream; 0.001 GB of 80.000 GB are free): nvidia-smi "
+        "shows who uses it; give each process on it a share (--device_memory_gb), or take another "
+        "device");
+  CHECK(absl::IsResourceExhausted(full));
+  CHECK(ReasonOf(full) == "DEVICE_FULL");
+  CHECK(Contains(DeviceFullError("a stream", 0, 0), "is full (a stream): nvidia-smi"));
 }
 
 TEST_CASE("device: what keeps GPUs from being listed is said with the flag", "[unit]") {

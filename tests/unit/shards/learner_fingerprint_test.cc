@@ -1,6 +1,14 @@
 #include "shards/learner_fingerprint.h"
 
+#include <memory>
+
+#include <absl/strings/str_cat.h>
+
 #include "agents/numerics.h"
+#include "common/failpoint.h"
+#include "common/status.h"
+#include "kernels/device_monitor.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -29,7 +37,42 @@ TEST_CASE("learner fingerprint: every result that is hashed is finite, is not on
     }
   };
   check(ArithmeticResults(), ArithmeticResults());
-  check(KernelResults({}), KernelResults({.kind = DeviceKind::kEmulated, .name = "emulated"}));
+  const auto on_cpu = KernelResults({}),
+             emulated = KernelResults({.kind = DeviceKind::kEmulated, .name = "emulated"});
+  REQUIRE(on_cpu.ok());
+  REQUIRE(emulated.ok());
+  check(*on_cpu, *emulated);
+}
+
+TEST_CASE("learner fingerprint: a device carries its own, a full one is refused and not lost",
+          "[unit]") {
+  REQUIRE(fixed.ok());
+  Device device{.kind = DeviceKind::kEmulated,
+                .name = "emulated",
+                .monitor = std::make_shared<DeviceMonitor>(DeviceMonitor::Options{
+                    .on_lost = [](const absl::Status&) { FAIL("the device is lost"); }})};
+  // One at a time: an update's array, or one of the signal network's, whose error is thrown.
+  for (const char* hit : {"1", "11", "20"}) {
+    INFO(hit);
+    REQUIRE(failpoint::Arm(absl::StrCat("device.allocate=", hit, ":error(an array)")).ok());
+    const absl::Status full = ProveDevice(&device);
+    REQUIRE(failpoint::Arm("").ok());
+    CHECK(ReasonOf(full) == "DEVICE_FULL");
+    CHECK(testing::Contains(full, "the memory of the GPU is full (an array): nvidia-smi shows"));
+  }
+  CHECK(device.fingerprint.empty());
+  REQUIRE(ProveDevice(&device).ok());
+  CHECK(device.fingerprint == kArithmetic);
+  CHECK(CheckBits(device).ok());
+}
+
+TEST_CASE("learner fingerprint: a meta-learner's device makes the CPU's bits", "[unit]") {
+  CHECK(CheckBits({}).ok());
+  const Device other{.kind = DeviceKind::kEmulated, .name = "emulated", .fingerprint = "ab12"};
+  CHECK(LearnerFingerprint(other) == "ab12");
+  const absl::Status status = CheckBits(other);
+  CHECK(ReasonOf(status) == "NUMERIC_MISMATCH");
+  CHECK(testing::Contains(status, "compute other bits than the CPU (fingerprint ab12, expected "));
 }
 
 }  // namespace

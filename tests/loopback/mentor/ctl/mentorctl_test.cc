@@ -392,6 +392,9 @@ TEST_CASE("mentorctl: flags before the environment before the config file", "[lo
       fixture.RunPlain({"config", "set-context", "lab", "--server", "a:1,lab"});
   CHECK(portless.code == 2);
   CHECK(Contains(portless.err, "address 'lab': expected HOST:PORT"));
+  const Outcome nameless = fixture.RunPlain({"config", "set-context", "", "--server", "a:1"});
+  CHECK(nameless.code == 2);
+  CHECK(Contains(nameless.err, "CONTEXT: is empty; give the context a name"));
   CHECK(fixture.RunPlain({"config", "use-context", "other"}).code == 0);
   CHECK(fixture.RunPlain({"list", "--timeout", "0.2"}).code == 6);
   CHECK(fixture.RunPlain({"list", "--context", "third"}).code == 2);

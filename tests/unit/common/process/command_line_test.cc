@@ -19,6 +19,7 @@ struct Answer {
   std::optional<int> code;
   std::string out, err;
   int threads = 0;
+  double share = 0;
   std::string kind;
 };
 
@@ -38,6 +39,7 @@ Answer Type(std::vector<std::string> words) {
   CLI::App* env = app.add_subcommand("env", "Things around")->require_subcommand(1);
   CLI::App* show = env->add_subcommand("show", "Show one");
   show->add_option("--kind", answer.kind, "Which")->check(OneOf({"small", "large"}));
+  show->add_option("--share", answer.share, "How much")->check(NumberIn(0, 1));
   env->add_subcommand("list", "Show all");
 
   std::vector<const char*> argv = {"/somewhere/tool"};
@@ -67,6 +69,15 @@ std::string Error(std::vector<std::string> words) {
 }
 
 }  // namespace
+
+TEST_CASE("command line: a number is within its range, and NaN is in none", "[unit]") {
+  for (const char* number : {"0", "0.5", "1"})
+    CHECK_FALSE(Type({"env", "show", "--share", number}).code.has_value());
+  for (const char* number : {"nan", "NaN", "-nan", "inf", "-inf", "-0.1", "1.1", "x"}) {
+    INFO(number);
+    CHECK(Contains(Error({"env", "show", std::string("--share=") + number}), "--share"));
+  }
+}
 
 TEST_CASE("command line: a wrong command is answered with the nearest", "[unit]") {
   CHECK(Error({"rnu", "a.txt", "--num_threads", "2"}) ==

@@ -678,6 +678,21 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   CHECK(fixture.Get("a").state() == S::STATE_PAUSED);
 }
 
+TEST_CASE("scheduler: a full device is no full disk: tried again as often as allowed, then failed",
+          "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
+  const absl::Status full =
+      MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull, "the GPU is full");
+  for (int run = 0; run < 2; ++run) fixture.End("a", full);
+  fixture.Start();
+  REQUIRE(fixture.WaitForState("a", S::STATE_FAILED));
+  CHECK(fixture.begun() == Strings{"a", "a"});
+  CHECK(fixture.Get("a").error().message() == "the GPU is full");
+  CHECK_FALSE(fixture.disk()->full());
+}
+
 TEST_CASE("scheduler: nobody waits for the room of one that has ended or that its user paused",
           "[unit]") {
   Fixture fixture({.running_max = 1});
