@@ -7,7 +7,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/rpc/address.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/status.h"
 #include "envs/host/host_list.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"

@@ -12,7 +12,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
-#include "common/rpc/bundles.h"
+#include "common/rpc/bundle_transfer.h"
 #include "common/uuid.h"
 #include "common/wait.h"
 #include "envs/fingerprint.h"

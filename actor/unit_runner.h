@@ -10,7 +10,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "actor/policy.h"
+#include "actor/actor_policy.h"
 #include "common/rng.h"
 #include "envs/environment.h"
 #include "mentor/v1/rollout_service.pb.h"

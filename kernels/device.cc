@@ -43,9 +43,12 @@ std::optional<std::string> ParseUuid(std::string_view text) {
 
 std::string Listed(const std::vector<Gpu>& gpus) {
   return absl::StrJoin(gpus, "; ", [](std::string* out, const Gpu& gpu) {
-    if (!gpu.fault.empty()) return absl::StrAppendFormat(out, "%d: %s", gpu.index, gpu.fault);
-    absl::StrAppendFormat(out, "%d: %s, %.0f GiB, %s", gpu.index, gpu.name,
-                          static_cast<double>(gpu.memory_bytes) / (1 << 30), gpu.uuid);
+    if (!gpu.fault.empty()) {
+      absl::StrAppendFormat(out, "%d: %s", gpu.index, gpu.fault);
+    } else {
+      absl::StrAppendFormat(out, "%d: %s, %.0f GiB, %s", gpu.index, gpu.name,
+                            static_cast<double>(gpu.memory_bytes) / (1 << 30), gpu.uuid);
+    }
   });
 }
 

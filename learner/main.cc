@@ -13,7 +13,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
-#include "common/rpc/bundles.h"
+#include "common/rpc/bundle_transfer.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
 #include "kernels/device.h"

@@ -9,7 +9,7 @@
 #include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/status.h"
 #include "common/wait.h"
 #include "mentor/v1/shard_service.grpc.pb.h"

@@ -6,7 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "signals/success_signal.h"
+#include "signals/stacked_success.h"
 
 namespace mentor::learner {
 namespace {

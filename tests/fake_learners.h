@@ -13,7 +13,7 @@
 #include "common/mutex.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "shards/segment_proto.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::testing {

@@ -14,7 +14,7 @@
 #include "common/rpc/server.h"
 #include "learner/rollout/rollout_server.h"
 #include "tests/mailbox.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 
 namespace mentor::testing {

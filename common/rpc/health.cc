@@ -8,7 +8,7 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include "common/rpc/callback_threads.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 
 namespace mentor::rpc {
 

@@ -53,7 +53,7 @@
 #include "common/mutex.h"
 #include "common/rpc/callback_threads.h"
 #include "common/rpc/chunks.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/status.h"
 
 namespace mentor::rpc {

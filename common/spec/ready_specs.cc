@@ -10,7 +10,7 @@
 #include "common/file.h"
 #include "common/installed.h"
 #include "common/spec/spec.h"
-#include "common/spec/text.h"
+#include "common/spec/parse_text.h"
 #include "common/spec/wording.h"
 
 namespace mentor {

@@ -18,7 +18,7 @@
 #include "common/spec/defaults.h"
 #include "common/spec/overrides.h"
 #include "common/spec/ranges.h"
-#include "common/spec/text.h"
+#include "common/spec/parse_text.h"
 #include "common/spec/wording.h"
 #include "common/spec/yaml.h"
 #include "common/status.h"

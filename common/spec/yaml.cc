@@ -12,7 +12,7 @@
 #include <absl/strings/str_replace.h>
 
 #include "common/spec/spec.h"
-#include "common/spec/text.h"
+#include "common/spec/parse_text.h"
 #include "common/spec/wording.h"
 #include "common/spec/yaml_tree.h"
 
@@ -258,7 +258,7 @@ bool IsYaml(const std::filesystem::path& file) {
 
 std::optional<std::string> TextOfYaml(std::string_view yaml, const Descriptor& type,
                                       Violations* violations, std::string_view what) {
-  // text.h says what is wrong with these.
+  // parse_text.h says what is wrong with these.
   if (yaml.size() > kSpecBytesMax || yaml.starts_with("\xff\xfe") || yaml.starts_with("\xfe\xff") ||
       yaml.find('\0') != yaml.npos)
     return std::string(yaml);

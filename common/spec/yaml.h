@@ -1,4 +1,4 @@
-// Specs in YAML. A document becomes protobuf's text format, which text.h reads: fields, values and
+// Specs in YAML. A document becomes protobuf's text format, which parse_text.h reads: fields, values and
 // names are judged there and nowhere else. Pure; threads may share.
 #pragma once
 
@@ -24,7 +24,7 @@ std::optional<std::string> TextOfYaml(std::string_view yaml,
                                       const google::protobuf::Descriptor& type,
                                       Violations* violations, std::string_view what = "spec");
 
-// ParseText (text.h) for what a file holds: YAML if its name says so, else text format.
+// ParseText (parse_text.h) for what a file holds: YAML if its name says so, else text format.
 bool ParseFile(const std::filesystem::path& file, std::string_view text,
                google::protobuf::Message* message, Violations* violations,
                std::string_view what = "spec");

@@ -9,7 +9,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/spec/ranges.h"
-#include "common/spec/text.h"
+#include "common/spec/parse_text.h"
 #include "envs/mjcf/plan.h"
 
 namespace mentor::envs::mjcf {

@@ -24,7 +24,7 @@
 
 #include "common/metrics.h"
 #include "common/mutex.h"
-#include "common/rpc/bundles.h"
+#include "common/rpc/bundle_transfer.h"
 #include "common/rpc/stream.h"
 #include "learner/rollout/unit_dispatcher.h"
 #include "mentor/v1/experiment.pb.h"

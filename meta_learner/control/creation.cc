@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/pause_point.h"
 #include "common/resources/names.h"
-#include "common/spec/bundles.h"
+#include "common/spec/named_bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/control/methods.h"

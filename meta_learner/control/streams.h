@@ -22,7 +22,7 @@
 
 #include "common/mutex.h"
 #include "common/rpc/executor.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 
 namespace mentor::meta_learner {
 

@@ -12,7 +12,7 @@
 #include "common/registry.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
-#include "envs/check.h"
+#include "envs/promises.h"
 #include "envs/environment.h"
 #include "envs/host/host_facts.h"
 #include "envs/wrapper.h"

@@ -8,7 +8,7 @@
 #include "common/bundle.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
-#include "common/spec/bundles.h"
+#include "common/spec/named_bundles.h"
 #include "common/spec/spec.h"
 #include "envs/mjcf/plan.h"
 #include "meta_learner/experiment/session.h"

@@ -23,7 +23,7 @@
 #include "common/pause_point.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
-#include "meta_learner/experiment/fingerprint.h"
+#include "meta_learner/experiment/arithmetic.h"
 #include "meta_learner/store/checkpoint.h"
 #include "shards/tensor_proto.h"
 

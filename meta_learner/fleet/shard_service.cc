@@ -18,7 +18,7 @@
 #include "common/mutex.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
-#include "common/rpc/bundles.h"
+#include "common/rpc/bundle_transfer.h"
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/executor.h"
 #include "common/rpc/stream.h"

@@ -124,7 +124,7 @@ TOKEN = re.compile(
 
 def _written_out(text: str, kind: Any) -> str:
     """Expands the short forms of options that Mentor's programs accept: without quotes, and among
-    the fields, as in overrides (common/spec/words.h).
+    the fields, as in overrides (common/spec/spec_words.h).
     """
     tokens = [one for one in TOKEN.finditer(text) if not one.group().startswith("#")]
     words = [one.group() for one in tokens] + [""] * 3

@@ -25,7 +25,7 @@
 #include "common/bundle.h"
 #include "common/bundle_finder.h"
 #include "common/installed.h"
-#include "common/spec/bundles.h"
+#include "common/spec/named_bundles.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/pool/environment_pool.h"

@@ -11,7 +11,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
-#include "mentor/local/cluster.h"
+#include "cli/local/cluster.h"
 #include "meta_learner/store/store.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/workload.h"

@@ -23,7 +23,7 @@
 #include "meta_learner/control/methods.h"
 #include "meta_learner/fleet/shard_service.h"
 #include "tests/fuzz/targets.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/units.h"
 
 namespace mentor::fuzz {

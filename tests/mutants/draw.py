@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / ".deps" / "mutants"))
 # Folders of the sources; each is a layer.
 LAYERS = [
     "common", "envs", "actor", "kernels", "agents", "signals", "methods", "shards", "learner",
-    "meta_learner", "mentor", "python",
+    "meta_learner", "cli", "python",
 ]  # fmt: skip
 CC_RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 PY_RULES = ["universal.rules", "python.rules"]

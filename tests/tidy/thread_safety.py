@@ -25,7 +25,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ("actor", "common", "envs", "learner", "mentor", "meta_learner", "tests")
+FOLDERS = ("actor", "common", "envs", "learner", "cli", "meta_learner", "tests")
 LOCK = re.compile(r"\b(Mutex|MutexLock|CondVar)\b")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 FINDING = re.compile(rf"^(?:{re.escape(str(ROOT))}/)?([^:\s]+:\d+):\d+: ((?:warning|error): .*)")

@@ -50,7 +50,7 @@ CODE_ROOTS = (
     "shards",
     "learner",
     "meta_learner",
-    "mentor",
+    "cli",
     "tests",
 )
 
@@ -711,11 +711,11 @@ PLANTED = [
         "mentor_layer(NAME learner FOLDER learner DEPS agents rollout)\n"
         "mentor_layer(NAME rules FOLDER methods SUBFOLDERS base one PEERS two three DEPS agents)\n"
         "mentor_layer(NAME meta_learner FOLDER meta_learner DEPS rules learner envs)\n"
-        "mentor_layer(NAME ctl FOLDER mentor/ctl DEPS common)\n"
-        "mentor_layer(NAME mentor FOLDER mentor DEPS ctl meta_learner actor)\n"
+        "mentor_layer(NAME ctl FOLDER cli/ctl DEPS common)\n"
+        "mentor_layer(NAME cli FOLDER cli DEPS ctl meta_learner actor)\n"
         "set(test_folders_border actor)\nset(test_layers_border actor rollout)\n"
         "set(test_folders_envs envs)\nset(test_folders_high actor/high)\n"
-        "set(test_layers_high envs)\nset(test_groups_fuzz mentor)\n",
+        "set(test_layers_high envs)\nset(test_groups_fuzz cli)\n",
         "",
     ),
     ("common/rpc/below.h", GOOD_HEADER + '#include "common/a.h"\n', ""),
@@ -732,7 +732,7 @@ PLANTED = [
     ("agents/c.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("learner/d.cc", '#include "envs/environment.h"\n', "against the arrows"),
     ("meta_learner/e.cc", "#include <mujoco/mujoco.h>\n", "and nowhere else"),
-    ("mentor/ctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
+    ("cli/ctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("methods/two/peer.cc", '#include "methods/three/peer.h"\n', "under PEERS"),
     ("methods/three/peer.h", GOOD_HEADER + '#include "methods/one/a.h"\n', ""),
     ("methods/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
@@ -819,7 +819,7 @@ PLANTED = [
         "",
     ),
     ("envs/good.h", GOOD_HEADER + '#include <mujoco/mujoco.h>\n#include "common/rng.h"\n', ""),
-    ("mentor/good.cc", '#include "actor/actor.h"\n#include "meta_learner/store.h"\n', ""),
+    ("cli/good.cc", '#include "actor/actor.h"\n#include "meta_learner/store.h"\n', ""),
     (
         "tests/unit/actor/good_test.cc",
         '#include "actor/actor.h"\n#include "learner/rollout/rollout_server.h"\n'

@@ -1,4 +1,4 @@
-// Registered environments with their options, in wrappers, for the checks of envs/check.h:
+// Registered environments with their options, in wrappers, for the checks of envs/promises.h:
 // catalogue_test.cc calls them for the whole catalogue, wrapper_test.cc for environments in
 // wrappers.
 #pragma once
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/check.h"
+#include "envs/promises.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "tests/testing.h"

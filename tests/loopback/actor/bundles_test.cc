@@ -1,5 +1,5 @@
 // Bundles from a learner's server to an actor's cache, and peers that break the rules.
-#include "common/rpc/bundles.h"
+#include "common/rpc/bundle_transfer.h"
 
 #include <atomic>
 #include <fstream>

@@ -15,7 +15,7 @@
 #include "actor/learner_list.h"
 #include "common/status.h"
 #include "tests/learner_side.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 #include "tests/units.h"
 

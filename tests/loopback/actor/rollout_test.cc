@@ -17,7 +17,7 @@
 #include "common/result_hash.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"

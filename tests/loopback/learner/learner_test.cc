@@ -19,7 +19,7 @@
 #include "signals/signal_network.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 
 namespace mentor::learner {
 namespace {

@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-#include "actor/policy.h"
+#include "actor/actor_policy.h"
 #include "actor/unit_runner.h"
 #include "tests/testing.h"
 #include "tests/units.h"

@@ -4,7 +4,7 @@
 #include <absl/strings/match.h>
 
 #include "actor/unit_runner.h"
-#include "tests/hosts/hosts.h"
+#include "tests/hosts/offered_hosts.h"
 #include "tests/units.h"
 
 namespace mentor::actor {

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/child_process.h"
+#include "tests/run_child.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

@@ -15,7 +15,7 @@
 #include "common/status.h"
 #include "kernels/device_work.h"
 #include "signals/signal_network.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/normals.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"

@@ -2,7 +2,7 @@
 #include "meta_learner/leadership.h"
 
 #include "common/status.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/text.h"
 
 namespace mentor::learner {

@@ -9,7 +9,7 @@
 
 #include "shards/segment_proto.h"
 #include "shards/shard_runner.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/text.h"
 
 namespace mentor::learner {

@@ -7,7 +7,7 @@
 
 #include "methods/base/inner_loop.h"
 #include "signals/signal_network.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {

@@ -15,7 +15,7 @@
 #include "methods/base/loop_parts.h"
 #include "shards/segment_proto.h"
 #include "shards/shard_done.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/text.h"
 
 namespace mentor::learner {

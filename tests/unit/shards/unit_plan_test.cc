@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "shards/tensor_proto.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 #include "tests/units.h"

@@ -1,4 +1,4 @@
-#include "signals/success_signal.h"
+#include "signals/stacked_success.h"
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 

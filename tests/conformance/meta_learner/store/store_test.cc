@@ -25,7 +25,7 @@
 #include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
 #include "meta_learner/store/state_folder.h"
-#include "tests/postgres.h"
+#include "tests/postgres_server.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

@@ -9,7 +9,7 @@
 
 #include "common/file.h"
 #include "common/rng.h"
-#include "tests/child_process.h"
+#include "tests/run_child.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

@@ -7,7 +7,7 @@
 #include "common/file.h"
 #include "common/status.h"
 #include "meta_learner/store/state_folder.h"
-#include "tests/child_process.h"
+#include "tests/run_child.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

@@ -11,13 +11,13 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/health.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
-#include "tests/certificates.h"
+#include "tests/certificate_files.h"
 #include "tests/mailbox.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {

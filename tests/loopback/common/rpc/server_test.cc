@@ -7,11 +7,11 @@
 
 #include "common/rpc/channel.h"
 #include "common/rpc/health.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/rpc/stream.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 #include "tests/mailbox.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {

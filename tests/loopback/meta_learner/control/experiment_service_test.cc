@@ -22,7 +22,7 @@
 #include "common/rpc/auth.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
+#include "common/rpc/grpc_status.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"

@@ -20,8 +20,8 @@
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
-#include "tests/metrics.h"
-#include "tests/shards.h"
+#include "tests/metric_value.h"
+#include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {

@@ -8,8 +8,8 @@
 #include <google/protobuf/descriptor_database.h>
 
 #include "common/rpc/secret_file.h"
-#include "tests/certificates.h"
-#include "tests/metrics.h"
+#include "tests/certificate_files.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {

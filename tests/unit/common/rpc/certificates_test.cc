@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/certificates.h"
-#include "tests/child_process.h"
-#include "tests/metrics.h"
+#include "tests/certificate_files.h"
+#include "tests/run_child.h"
+#include "tests/metric_value.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {

@@ -17,7 +17,7 @@
 #include "envs/host/host_environment.h"
 #include "envs/host/host_process.h"
 #include "tests/environments.h"
-#include "tests/hosts/hosts.h"
+#include "tests/hosts/offered_hosts.h"
 
 namespace mentor::envs {
 namespace {

@@ -1,7 +1,7 @@
 #include "meta_learner/experiment/checked_spec.h"
 
 #include "common/spec/spec.h"
-#include "tests/checked_spec.h"
+#include "tests/checked_spec_of.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 

@@ -7,7 +7,7 @@
 #include "common/status.h"
 #include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/store_database.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"

@@ -7,7 +7,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/spec/spec.h"
-#include "tests/checked_spec.h"
+#include "tests/checked_spec_of.h"
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 

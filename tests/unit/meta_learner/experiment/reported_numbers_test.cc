@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/spec/spec.h"
-#include "tests/checked_spec.h"
+#include "tests/checked_spec_of.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {

@@ -5,7 +5,7 @@
 
 #include "common/spec/spec.h"
 #include "meta_learner/fleet/shard_board.h"
-#include "tests/checked_spec.h"
+#include "tests/checked_spec_of.h"
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 

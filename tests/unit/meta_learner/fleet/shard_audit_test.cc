@@ -6,7 +6,7 @@
 
 #include "shards/shard_done.h"
 #include "tests/fake_learners.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/text.h"
 
 namespace mentor::meta_learner {

@@ -15,7 +15,7 @@
 #include "common/hash.h"
 #include "common/mutex.h"
 #include "tests/fake_learners.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {

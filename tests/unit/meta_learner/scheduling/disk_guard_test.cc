@@ -7,7 +7,7 @@
 
 #include "common/failpoint.h"
 #include "common/status.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

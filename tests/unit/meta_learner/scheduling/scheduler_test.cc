@@ -13,7 +13,7 @@
 #include "common/mutex.h"
 #include "common/status.h"
 #include "meta_learner/store/sqlite.h"
-#include "tests/metrics.h"
+#include "tests/metric_value.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

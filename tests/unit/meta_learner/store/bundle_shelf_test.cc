@@ -10,7 +10,7 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/hash.h"
-#include "common/spec/bundles.h"
+#include "common/spec/named_bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/store/backup.h"

@@ -3,7 +3,7 @@
 
 #include "methods/base/inner_loop.h"
 #include "tests/conformance/recorded_lifetimes.h"
-#include "tests/shards.h"
+#include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {

@@ -1,0 +1,9 @@
+// mentorctl: the user's command line for a meta-learner. It keeps no state; every answer comes from
+// the server.
+#include "common/lifecycle.h"
+#include "cli/ctl/commands.h"
+
+int main(int argc, char** argv) {
+  mentor::ExplainLimits();
+  return mentor::ctl::Main(argc, argv);
+}

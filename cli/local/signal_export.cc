@@ -1,0 +1,646 @@
+#include "cli/local/signal_export.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <nlohmann/json.hpp>
+
+#include "common/check.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/hosts.h"
+#include "common/protocol.h"
+#include "common/registry.h"
+#include "common/rng.h"
+#include "common/safetensors.h"
+#include "common/spec/spec.h"
+#include "envs/host/host_facts.h"
+#include "envs/wrappers/random_reward.h"
+#include "cli/local/relive.h"
+#include "cli/local/run_report.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/shards.h"
+#include "meta_learner/experiment/task_sampler.h"
+#include "methods/base/inner_loop.h"
+#include "methods/diayn/discriminator.h"
+#include "shards/segment_proto.h"
+
+namespace mentor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using torch::Tensor;
+
+constexpr char kWeightsFile[] = "model.safetensors";
+constexpr char kOldWeightsFile[] = "signal.safetensors";
+constexpr char kCheckFile[] = "signal_check.safetensors";
+constexpr char kCardFile[] = "README.md";
+constexpr uint64_t kExportBytesMax = uint64_t{1} << 30;
+// A check covers two whole inner iterations, and more while they fit into this many steps.
+constexpr int64_t kCheckSteps = 2000;
+constexpr uint32_t kCheckIterations = 2;
+
+std::string DtypeOf(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case torch::kFloat64:
+      return "F64";
+    case torch::kInt64:
+      return "I64";
+    case torch::kUInt8:
+      return "U8";
+    default:
+      MENTOR_CHECK(tensor.scalar_type() == torch::kFloat32);
+      return "F32";
+  }
+}
+
+SafeTensor ToSafeTensor(std::string name, const Tensor& tensor) {
+  const Tensor dense = tensor.detach().cpu().contiguous();
+  return {.name = std::move(name),
+          .dtype = DtypeOf(dense),
+          .shape = dense.sizes().vec(),
+          .data = std::string(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes())};
+}
+
+// How agents combine the task's reward and the signal. Inner loops whose agents learn from both
+// have options with these names.
+struct RewardMix {
+  double task = 0, signal = 1, scale = 1;
+  std::string task_reward = "shaped";
+};
+
+absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
+  RewardMix mix;
+  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(shard.inner_loop().name());
+  MENTOR_CHECK(loop != nullptr);
+  Violations violations;
+  const OptionValues options =
+      OptionValues::Parse(loop->options, shard.inner_loop().option(), "rule.option", &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  bool changed = false;  // Agents earned the task's reward scaled or delayed.
+  for (const OptionInfo& option : loop->options) {
+    const std::string& text = options.text(option.name);
+    const auto number = [&] { return OptionNumber(text); };
+    if (option.name == "c_ex") mix.task = number();
+    if (option.name == "c_in") mix.signal = number();
+    if (option.name == "reward_scale") mix.scale = number();
+    if (option.name == "extrinsic") mix.task_reward = text;
+    // Rule response_gradient; the values of meta_gradient name another thing.
+    if (option.name == "objective" && text == "success") mix.task_reward = text;
+    if (option.name == "scale_rewards" && text == "true") changed = true;
+    if (option.name == "reward_every" && number() != 1) changed = true;
+  }
+  if (changed && mix.task != 0) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "rule.option.c_ex: is %g, and each agent of rule %s earned the task's reward on a scale of "
+        "its own or delayed, which other agents cannot repeat; to export the signal, train with "
+        "--set rule.c_ex=0, or --set rule.scale_rewards=false --set rule.reward_every=1",
+        mix.task, shard.spec().rule().name()));
+  }
+  return mix;
+}
+
+// A spec whose evaluation has at least one lifetime, and the shard of that lifetime.
+struct OneLifetime {
+  v1::ExperimentSpec spec;
+  v1::Shard shard;
+};
+
+OneLifetime FirstLifetime(const TrainedRun& run) {
+  OneLifetime one{.spec = run.spec, .shard = {}};
+  v1::EvaluationSpec& evaluation = *one.spec.mutable_evaluation();
+  evaluation.set_lifetimes_per_goal(1);
+  evaluation.set_goals(1);
+  const envs::Split split = meta_learner::EvaluatedSplits(*run.parts.benchmark, one.spec)[0];
+  const auto tasks = meta_learner::EvaluationTasks(*run.parts.benchmark, one.spec, split);
+  MENTOR_CHECK(!tasks.empty());
+  const std::string name = "evaluations/export";
+  one.shard =
+      meta_learner::EvaluationShards({name, one.spec, *run.parts.benchmark}, {tasks[0]},
+                                     /*first_number=*/0, split, v1::REWARD_SOURCE_SIGNAL)[0];
+  one.shard.set_outcomes_only(false);
+  one.shard.set_deterministic_episodes(0);
+  return one;
+}
+
+// Draws numbers for data that no lifetime has: a critic's values, a loss's inputs.
+Tensor DrawNumbers(uint32_t number, const std::vector<int64_t>& shape) {
+  Tensor normals = torch::empty(shape, torch::kFloat64);
+  const RandomStream stream{.seed = 1, .purpose = Purpose::kTest};
+  stream.Normals(number,
+                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  return normals.to(torch::kFloat32);
+}
+
+class Recorder {
+ public:
+  Recorder(const TrainedRun& run, Tensor weights, double scale)
+      : run_(run), network_(*run.parts.network), weights_(std::move(weights)), scale_(scale) {}
+
+  absl::StatusOr<SafeTensors> Record() {
+    if (network_.loss() != nullptr) {
+      RecordLoss(*network_.loss());
+    } else if (const auto discriminator = learner::AsDiscriminator(run_.parts.network)) {
+      RecordSkills(*discriminator);
+    } else {
+      MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
+    }
+    file_.metadata = {{"kind", kind_}, {"segments", absl::StrCat(segments_)}};
+    return std::move(file_);
+  }
+  int64_t steps() const { return steps_; }
+
+ private:
+  void Add(const std::string& name, const Tensor& tensor) {
+    file_.tensors.push_back(ToSafeTensor(name, tensor));
+  }
+
+  absl::Status RecordLifetime(const learner::SignalSource& signals) {
+    const v1::Shard shard = FirstLifetime(run_).shard;
+    learner::SignalState state = signals.InitialState(1, torch::kFloat32);
+    const uint32_t iterations = learner::IterationsOf(shard);
+    const auto emit = [&](const v1::Segment& proto) -> absl::Status {
+      MENTOR_ASSIGN_OR_RETURN(learner::Segment segment, learner::SegmentFromProto(proto, shard));
+      if (signals.needs_values()) AddValues(&segment);
+      RecordSegment(signals, segment, &state);
+      const bool more = segments_ < kCheckIterations ||
+                        steps_ + learner::StepsOfIteration(shard, segments_) <= kCheckSteps;
+      return more || segments_ == iterations ? absl::OkStatus() : absl::CancelledError("enough");
+    };
+    const absl::Status status = LiveShard(
+        shard, weights_, [](const v1::Unit&, const v1::Trajectory&) { return true; }, emit);
+    return absl::IsCancelled(status) && segments_ > 0 ? absl::OkStatus() : status;
+  }
+
+  void RecordSegment(const learner::SignalSource& signals, const learner::Segment& segment,
+                     learner::SignalState* state) {
+    const std::string prefix = absl::StrCat(segments_, "/");
+    for (const learner::SegmentField& field : learner::SegmentFields()) {
+      if (field.seen >= 0 && (segment.*field.member).defined())
+        Add(prefix + field.name, segment.*field.member);
+    }
+    learner::Segment seen = segment;
+    seen.shaped_rewards = segment.shaped_rewards * scale_;
+    Add(prefix + "signals", signals.Run(weights_, seen, /*noise=*/{}, state).signals);
+    steps_ += segment.observations.size(1);
+    ++segments_;
+  }
+
+  void AddValues(learner::Segment* segment) const {
+    const int64_t steps = segment->observations.size(1);
+    segment->values = DrawNumbers(3 * segments_, {1, steps});
+    segment->last_values = DrawNumbers(3 * segments_ + 1, {1});
+    if (!run_.spec.agent().bootstrap_on_truncation()) return;
+    // Treat every episode end as a truncation.
+    segment->truncated = torch::cat(
+        {segment->prev_done.narrow(1, 1, steps - 1), segment->last_done.unsqueeze(1)}, 1);
+    segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
+  }
+
+  void RecordSkills(const learner::Discriminator& discriminator) {
+    kind_ = "skills";
+    steps_ = 64;
+    const Tensor observations = DrawNumbers(
+        0, {steps_, learner::SignalContextOf(FirstLifetime(run_).shard).observation_size});
+    Add("observations", observations);
+    Add("log_skills", discriminator.LogSkills(weights_, observations));
+  }
+
+  void RecordLoss(const learner::LearnedLoss& loss) {
+    kind_ = "loss";
+    const learner::SignalContext context = learner::SignalContextOf(FirstLifetime(run_).shard);
+    const learner::LossSizes sizes = loss.sizes();
+    const int64_t agents = 2, n = sizes.steps, a = context.action_size, rows = 8;
+    steps_ = n;
+    const Tensor numbers = DrawNumbers(4, {agents, n, (context.discrete_actions ? 1 : 2) * a});
+    Tensor actions = DrawNumbers(1, {agents, n, a});
+    if (context.discrete_actions)
+      actions = torch::one_hot(actions.argmax(2), a).to(torch::kFloat32);
+    const learner::LossInputs in = {
+        .observations = DrawNumbers(0, {agents, n, context.observation_size}),
+        .actions = actions,
+        .rewards = DrawNumbers(2, {agents, n}),
+        .dones = DrawNumbers(3, {agents, n}).gt(1).to(torch::kFloat32),
+        .policy = context.discrete_actions ? numbers.softmax(2) : numbers,
+        .context = DrawNumbers(5, {agents, sizes.context}),
+        .rows = DrawNumbers(6, {agents, n})
+                    .argsort(int64_t{1})
+                    .narrow(1, 0, std::min(rows, n))
+                    .contiguous()};
+    Add("observations", in.observations);
+    Add("actions", in.actions);
+    Add("rewards", in.rewards);
+    Add("dones", in.dones);
+    Add("policy", in.policy);
+    Add("context", in.context);
+    Add("rows", in.rows);
+    Add("loss", loss.Loss(weights_.unsqueeze(0).repeat({agents, 1}), in));
+  }
+
+  const TrainedRun& run_;
+  const learner::SignalNetwork& network_;
+  const Tensor weights_;  // [Q]
+  const double scale_;
+  SafeTensors file_;
+  std::string kind_ = "lifetime";
+  uint32_t segments_ = 0;
+  int64_t steps_ = 0;
+};
+
+Json ValueOf(const OptionInfo& option, const OptionValues& values) {
+  const std::string& text = values.text(option.name);
+  switch (option.kind) {
+    case OptionInfo::Kind::kNumber:
+      return OptionNumber(text);
+    case OptionInfo::Kind::kInteger:
+      return OptionInteger(text);
+    case OptionInfo::Kind::kFlag:
+      return text == "true";
+    default:
+      return text;
+  }
+}
+
+Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, Json* columns) {
+  const learner::SignalEntry* entry =
+      Registry<learner::SignalEntry>::Instance().Find(run.spec.signal().name());
+  MENTOR_CHECK(entry != nullptr);
+  Violations none;
+  const OptionValues values =
+      OptionValues::Parse(entry->options, run.spec.signal().option(), "signal.option", &none);
+  Json options = Json::object();
+  for (const OptionInfo& option : entry->options) options[option.name] = ValueOf(option, values);
+  *columns = Json::array();
+  if (entry->columns != nullptr) {
+    for (const learner::SignalColumn& column : entry->columns(context, values))
+      columns->push_back({{"name", column.name}, {"size", column.size}, {"how", column.how}});
+  }
+  return {{"name", entry->name}, {"summary", entry->summary}, {"options", options}};
+}
+
+// Returns the settings of the taught agents, so that other programs can build the same agents.
+Json AgentJson(const v1::ExperimentSpec& spec) {
+  const v1::AgentSpec& agent = spec.agent();
+  Json json = {{"hidden_units", agent.hidden_units()},
+               {"epochs", agent.epochs()},
+               {"minibatches", agent.minibatches()},
+               {"gamma", agent.gamma()},
+               {"gae_lambda", agent.gae_lambda()},
+               {"clip", agent.clip()},
+               {"value_coef", agent.value_coef()},
+               {"entropy_coef", agent.entropy_coef()},
+               {"max_grad_norm", agent.max_grad_norm()},
+               {"learning_rate", agent.learning_rate()},
+               {"adam_epsilon", agent.adam_epsilon()},
+               {"initial_std", agent.initial_std()},
+               {"output_gain", agent.output_gain()},
+               {"normalize_advantage", agent.normalize_advantage()},
+               {"normalize_observations", agent.normalize_observations()},
+               {"bootstrap_on_truncation", agent.bootstrap_on_truncation()},
+               {"optimizer", v1::Optimizer_Name(agent.optimizer())}};
+  return json;
+}
+
+Json EvaluationJson(const std::vector<report::MethodResult>& results) {
+  Json all = Json::array();
+  for (const report::MethodResult& result : results) {
+    Json parts = Json::array();
+    for (const report::Interval& part : result.segments)
+      parts.push_back({{"mean", part.mean}, {"low", part.low}, {"high", part.high}});
+    all.push_back({{"teacher", NameOf(result.method)},
+                   {"goals", result.split},
+                   {"environment", result.environment},
+                   {"lifetimes", result.lifetimes},
+                   {"quantity", result.quantity == report::Quantity::kSuccess ? "success rate"
+                                                                              : "shaped return"},
+                   {"iterations", parts}});
+  }
+  return all;
+}
+
+// Returns the results of the evaluation at the end of the run; empty without an evaluation.
+absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& run) {
+  std::vector<report::EvaluationRow> rows;
+  if (!run.folder.experiment.empty()) {
+    const meta_learner::EvaluatedRun owner = {
+        .spec_hash = SpecHash(run.spec), .state_hash = [&](uint32_t outer_step) {
+          return outer_step == run.outer_step ? run.state_hash : "";
+        }};
+    MENTOR_ASSIGN_OR_RETURN(const auto shards,
+                            meta_learner::ReadEvaluation(run.folder.experiment, &owner));
+    for (const v1::EvaluationShard& shard : shards) {
+      // Skip results of other weights.
+      if (shard.outer_step() != 0 && shard.outer_step() != run.outer_step) continue;
+      for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
+        rows.push_back(
+            RowOf(shard, lifetime, run.parts.benchmark.get(), run.spec.benchmark().goal_seed()));
+    }
+  }
+  if (rows.empty()) return std::vector<report::MethodResult>();
+  return report::SummariseEvaluation(rows, static_cast<int>(run.spec.lifetime().iterations()));
+}
+
+// `flag` names the folder; an earlier export has the file `mark`.
+absl::Status CheckOut(const ExportOptions& options, const std::string& flag, const char* mark) {
+  std::error_code error;
+  if (!std::filesystem::exists(options.out, error)) return absl::OkStatus();
+  const bool is_export = std::filesystem::exists(options.out / mark, error);
+  if (!is_export && std::filesystem::is_directory(options.out, error) &&
+      std::filesystem::is_empty(options.out, error))
+    return absl::OkStatus();
+  if (is_export && options.replace) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(flag, ": ", options.out.string(),
+                   is_export ? absl::StrCat(" holds an earlier export; --force writes over it, ",
+                                            flag, " names another folder")
+                             : " exists and is no earlier export; name another folder"));
+}
+
+absl::Status CheckRun(const TrainedRun& run) {
+  const std::string& rule = run.spec.rule().name();
+  if (!run.parts.rule->needs().signal_network) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "rule.name: '%s' learns no signal network, so there is no signal to export; 'mentor rule "
+        "list' shows the rules, 'mentor rule show NAME' the networks that each one learns",
+        rule));
+  }
+  if (run.state_hash.empty()) {
+    return absl::FailedPreconditionError(
+        "rule.outer_updates: is 0, so the run has learned nothing to export; run the spec with "
+        "more outer updates");
+  }
+  // Each agent has its own scale there, which no file could hold.
+  if (rule == "lirpg" && run.spec.agent().normalize_observations()) {
+    return absl::FailedPreconditionError(
+        "the reward network of rule lirpg saw observations as its own agent normalised them, which "
+        "other agents cannot repeat; to export one, train with --set "
+        "agent.normalize_observations=false");
+  }
+  return absl::OkStatus();
+}
+
+// Returns the environment's name for people. A simulator's environment takes the name in its facts,
+// because "host" says nothing.
+std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
+  if (benchmark.environment() == kHostEnvironment) {
+    for (const v1::Option& option : benchmark.option()) {
+      if (option.name() != kFactsOption) continue;
+      if (const auto facts = envs::ParseFacts(option.value()); facts.ok()) return facts->name();
+    }
+  }
+  return benchmark.environment();
+}
+
+// Returns the environment steps of meta-training; null when the run's store is unreadable or lacks
+// them.
+Json StepsOfTraining(const TrainedRun& run) {
+  if (run.folder.experiment.empty()) return nullptr;
+  const auto data = ReportOf(run.folder.experiment);
+  if (!data.ok()) return nullptr;
+  for (const report::TrainingPoint& point : data->training) {
+    if (point.outer_update == run.outer_step) return point.env_steps;
+  }
+  return nullptr;
+}
+
+// The weights to export: [Q] float32.
+Tensor WeightsOf(const TrainedRun& run, const ExportOptions& options) {
+  const Tensor weights = (options.best ? run.best_parameters : run.learned_parameters)
+                             .detach()
+                             .cpu()
+                             .to(torch::kFloat32)
+                             .contiguous();
+  MENTOR_CHECK(weights.numel() == run.parts.network->layout().size());
+  return weights;
+}
+
+SafeTensors NamedWeights(const learner::ParamLayout& layout, const Tensor& weights) {
+  SafeTensors file;
+  const std::vector<Tensor> parts = layout.Split(weights);
+  for (size_t i = 0; i < parts.size(); ++i)
+    file.tensors.push_back(ToSafeTensor(layout.slices()[i].name, parts[i]));
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
+                                                   const ExportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  if (learner::AsDiscriminator(run.parts.network) == nullptr) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "signal.name: '%s' tells no skills apart; --discriminator takes a run of rule diayn, and "
+        "--out exports any other signal",
+        run.spec.signal().name()));
+  }
+  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--discriminator", envs::kDiscriminatorFile));
+  const Tensor weights = WeightsOf(run, options);
+  if (!weights.isfinite().all().item<bool>()) {
+    return absl::FailedPreconditionError(
+        "not every weight of the discriminator is finite; export another state of the run "
+        "(RUN/20), or train it with a lower rule.discriminator_rate");
+  }
+  const std::string bytes = WriteSafeTensors(NamedWeights(run.parts.network->layout(), weights));
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
+  const std::filesystem::path path = options.out / envs::kDiscriminatorFile;
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(path, bytes, 0644));
+  return ExportedSignal{.files = {path}, .parameters = weights.numel(), .bytes = bytes.size()};
+}
+
+absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalConfig));
+  const learner::SignalNetwork& network = *run.parts.network;
+  const Tensor weights = WeightsOf(run, options);
+  const v1::Shard shard = FirstLifetime(run).shard;
+  const learner::SignalContext context = learner::SignalContextOf(shard);
+  MENTOR_ASSIGN_OR_RETURN(const RewardMix mix, MixOf(shard));
+  MENTOR_ASSIGN_OR_RETURN(const auto results, ResultsOf(run));
+
+  SafeTensors file = NamedWeights(network.layout(), weights);
+  file.metadata = {{"network", run.spec.signal().name()}, {"result_hash", run.state_hash}};
+  const std::string weights_bytes = WriteSafeTensors(file);
+
+  ExportedSignal exported{.files = {}, .parameters = weights.numel()};
+  std::string check_bytes;
+  if (options.check) {
+    Recorder recorder(run, weights, mix.scale);
+    const auto check = recorder.Record();
+    if (!check.ok()) {
+      return absl::Status(
+          check.status().code(),
+          absl::StrCat("living a lifetime for ", kCheckFile, ": ",
+                       std::string(check.status().message()), "; --no_check leaves that file out"));
+    }
+    exported.check_steps = recorder.steps();
+    check_bytes = WriteSafeTensors(*check);
+  }
+
+  Json columns;
+  const Json network_json = NetworkJson(run, context, &columns);
+  const learner::SignalSource* source = network.signals();
+  const bool normalised = source != nullptr && source->sees_normalised();
+  Json json = {{"format", normalised ? kNormalisedSignalFormat : kSignalFormat},
+               {"mentor", std::string(kBuildVersion)},
+               {"network", network_json},
+               {"role", v1::SignalRole_Name(run.spec.signal().role())},
+               {"input", v1::SignalInput_Name(run.spec.signal().input())},
+               {"sizes",
+                {{"observation", context.observation_size},
+                 {"action", context.action_size},
+                 {"discrete_actions", context.discrete_actions},
+                 {"episode_steps", context.episode_steps},
+                 {"independent_episodes", context.independent_episodes},
+                 {"steps_per_iteration", context.steps_per_iteration},
+                 {"iterations", run.spec.lifetime().iterations()}}},
+               {"columns", columns},
+               {"reward",
+                {{"task", mix.task},
+                 {"signal", mix.signal},
+                 {"task_reward", mix.task_reward},
+                 {"scale", mix.scale}}},
+               {"agent", AgentJson(run.spec)},
+               {"weights",
+                {{"file", kWeightsFile},
+                 {"parameters", weights.numel()},
+                 {"sha256", Sha256Hex(weights_bytes)},
+                 {"which", options.best ? "best" : "last"}}},
+               {"check", nullptr},
+               {"trained",
+                {{"benchmark", run.spec.benchmark().name()},
+                 {"environment", EnvironmentOf(run.spec.benchmark())},
+                 {"rule", run.spec.rule().name()},
+                 {"seed", run.spec.seed()},
+                 {"outer_updates", run.outer_step},
+                 {"lifetimes_per_update", run.spec.rule().lifetimes_per_update()},
+                 {"environment_steps", StepsOfTraining(run)},
+                 {"result_hash", run.state_hash},
+                 {"spec_hash", SpecHash(run.spec)}}},
+               {"evaluation", EvaluationJson(results)},
+               {"spec", PrintSpec(run.spec)}};
+  if (options.check) {
+    json["check"] = {
+        {"file", kCheckFile}, {"sha256", Sha256Hex(check_bytes)}, {"steps", exported.check_steps}};
+  }
+  const std::string facts = json.dump(2) + "\n";
+  const std::string name = options.name.empty() ? NameOfFolder(options.out) : options.name;
+
+  // The file kSignalConfig marks a complete export: it is removed first and written last.
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
+  std::error_code error;
+  std::filesystem::remove(options.out / kSignalConfig, error);
+  std::filesystem::remove(options.out / kCheckFile, error);
+  std::vector<std::pair<const char*, std::string>> files = {{kWeightsFile, weights_bytes}};
+  if (options.check) files.emplace_back(kCheckFile, check_bytes);
+  files.emplace_back(kCardFile, SignalCard(name, options.license, facts, results));
+  files.emplace_back(kSignalConfig, facts);
+  for (const auto& [file_name, bytes] : files) {
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(options.out / file_name, bytes, 0644));
+    exported.files.push_back(options.out / file_name);
+    exported.bytes += bytes.size();
+  }
+  return exported;
+}
+
+absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder) {
+  std::error_code error;
+  const bool is_old = !std::filesystem::exists(folder / kSignalConfig, error) &&
+                      std::filesystem::exists(folder / kOldSignalConfig, error);
+  const std::filesystem::path path = folder / (is_old ? kOldSignalConfig : kSignalConfig);
+  const std::string weights_file = is_old ? kOldWeightsFile : kWeightsFile;
+  const auto bytes = ReadFile(path, kExportBytesMax);
+  if (absl::IsNotFound(bytes.status())) {
+    return absl::NotFoundError(absl::StrCat(
+        folder.string(), " is no exported signal: it has no ", kSignalConfig,
+        "; 'mentor export RUN --out DIR' writes one, and 'mentor evaluate RUN' takes a run"));
+  }
+  MENTOR_RETURN_IF_ERROR(bytes.status());
+  const auto bad = [&](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", what));
+  };
+  const Json json = Json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return bad("is no JSON object; the file was changed or is damaged: fetch or export it again");
+  // Returns null for a missing path.
+  const auto at = [&](const char* path_in_json) {
+    const Json::json_pointer pointer(path_in_json);
+    return json.contains(pointer) ? json.at(pointer) : Json();
+  };
+  const Json format = at("/format"), spec = at("/spec"), hash = at("/weights/sha256"),
+             updates = at("/trained/outer_updates");
+  if (!format.is_number()) {
+    return bad(
+        "format is no number, so it describes no signal of Mentor; take a folder that 'mentor "
+        "export' has written");
+  }
+  if (format != kSignalFormat && format != kNormalisedSignalFormat) {
+    return bad(
+        absl::StrFormat("format is %s, but this build reads %d; use the version that "
+                        "wrote it",
+                        format.dump(), kSignalFormat));
+  }
+  if (!spec.is_string() || !hash.is_string()) {
+    return bad(absl::StrCat(spec.is_string() ? "weights.sha256" : "spec",
+                            " is no text; the file was changed or is damaged: fetch or export it "
+                            "again"));
+  }
+  if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX) {
+    return bad(
+        absl::StrFormat("trained.outer_updates is no number of updates (0 to %d); the file "
+                        "was changed or is damaged: fetch or export it again",
+                        UINT32_MAX));
+  }
+  TrainedRun run;
+  run.outer_step = updates.get<uint32_t>();
+  run.state_hash = hash.get<std::string>();
+  Violations violations;
+  run.spec = ReadTrainedSpec(spec.get<std::string>(), &run.parts, &violations);
+  if (!violations.empty())
+    return bad("spec is none of this build: " + violations.ToStatus().ToString());
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+
+  MENTOR_ASSIGN_OR_RETURN(const std::string weights,
+                          ReadFile(folder / weights_file, kExportBytesMax));
+  if (Sha256Hex(weights) != run.state_hash) {
+    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", weights_file,
+                            "; the file was changed or is damaged: fetch or export it again"));
+  }
+  const auto read = ReadSafeTensors(weights);
+  if (!read.ok())
+    return bad(absl::StrCat("weights: ", weights_file, ": ", read.status().message()));
+  const SafeTensors& file = *read;
+  const learner::ParamLayout& layout = run.parts.network->layout();
+  run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
+  if (file.tensors.size() != layout.slices().size())
+    return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", weights_file,
+                               file.tensors.size(), layout.slices().size()));
+  for (const SafeTensor& tensor : file.tensors) {
+    const auto slice =
+        std::find_if(layout.slices().begin(), layout.slices().end(),
+                     [&](const learner::ParamSlice& one) { return one.name == tensor.name; });
+    if (slice == layout.slices().end() || slice->shape != tensor.shape || tensor.dtype != "F32") {
+      return bad(absl::StrCat("weights: '", tensor.name, "' of ", weights_file,
+                              " is no part of the spec's network, or of another shape"));
+    }
+    std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
+                tensor.data.data(), tensor.data.size());
+  }
+  if (!run.learned_parameters.isfinite().all().item<bool>()) {
+    return bad(absl::StrCat("weights: not every number of ", weights_file,
+                            " is finite; export another state of the run"));
+  }
+  run.initial_parameters = run.parts.rule->meta_parameters().clone();
+  run.best_parameters = run.learned_parameters;
+  return run;
+}
+
+}  // namespace mentor

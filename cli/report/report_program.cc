@@ -1,0 +1,97 @@
+#include "cli/report/report_program.h"
+
+#include <cerrno>
+#include <cstdio>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/child_process.h"
+#include "common/file.h"
+#include "cli/report/python.h"
+#include "cli/report/records.h"
+
+namespace mentor::report {
+namespace {
+
+// What the program ends with where a library is missing (python/mentor/report/__main__.py).
+constexpr int kNoLibrary = 4;
+constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
+
+// A Python without the package says so as one without its libraries does.
+constexpr char kStart[] = R"(import sys
+if sys.path[0] == "":
+    del sys.path[0]  # Files of the working folder are nobody's modules.
+try:
+    from mentor.report.__main__ import start
+except ModuleNotFoundError as missing:
+    print(f"error: a report needs the Python package mentor.report, and {sys.executable} has no "
+          f"{missing.name}: install the wheel of Mentor's programs, or name another interpreter in "
+          "MENTOR_PYTHON", file=sys.stderr)
+    sys.exit(4)
+sys.exit(start())
+)";
+
+absl::Status NoInterpreter() {
+  return NoPython("mentor-client[report]");
+}
+
+absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kOutcomeBytesMax));
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("summary") || !json["summary"].is_array())
+    return absl::UnavailableError(absl::StrCat(file.string(), " is not as written"));
+  Said said;
+  std::vector<std::string> lines;
+  for (const auto& line : json["summary"])
+    if (line.is_string()) lines.push_back(line.get<std::string>());
+  said.summary = absl::StrJoin(lines, "\n");
+  const auto next = json.find("next");
+  if (next != json.end() && next->is_array() && !next->empty() && next->front().is_object())
+    said.next = next->front().value("command", "");
+  const auto warnings = json.find("warnings");
+  if (warnings == json.end() || !warnings->is_array()) return said;
+  for (const auto& warning : *warnings)
+    if (warning.is_string()) said.warnings.push_back(warning.get<std::string>());
+  return said;
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) {
+  std::fflush(nullptr);
+  const auto child = ChildProcess::Start({.command = PythonCommand(kStart, arguments),
+                                          .output = STDOUT_FILENO,
+                                          .errors = STDERR_FILENO});
+  if (absl::IsNotFound(child.status())) return NoInterpreter();
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == kNoPython) return NoInterpreter();
+  return code;
+}
+
+absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
+  const std::filesystem::path log = run / kRecordsFolder / "report.log";
+  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (output < 0) return FileError("writing", log, errno);
+  const auto child =
+      ChildProcess::Start({.command = PythonCommand(kStart, {run.string()}), .output = output});
+  close(output);
+  if (absl::IsNotFound(child.status())) return NoInterpreter();
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == 0) return ReadSaid(run / "report" / "outcome.json");
+  if (code == kNoPython) return NoInterpreter();
+  const auto said = ReadFile(log, kOutcomeBytesMax);
+  std::string words = said.ok() ? *said : std::string(said.status().message());
+  absl::StripAsciiWhitespace(&words);
+  if (words.starts_with("error: ")) words.erase(0, sizeof("error: ") - 1);
+  return code == kNoLibrary ? absl::NotFoundError(words) : absl::UnavailableError(words);
+}
+
+}  // namespace mentor::report

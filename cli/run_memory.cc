@@ -1,0 +1,65 @@
+#include "cli/run_memory.h"
+
+#include <cstdio>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/machine_memory.h"
+#include "kernels/device_monitor.h"
+#include "meta_learner/fleet/shard_verdict.h"
+#include "shards/shard_memory.h"
+
+namespace mentor {
+namespace {
+
+uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
+  return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
+}
+
+// Memory of a device that the learner and the meta-learner share.
+uint64_t DeviceBytes(const meta_learner::SpecMemory& memory) {
+  return memory.largest.device_bytes + memory.meta_learner_device_bytes;
+}
+
+// Memory of learner and meta-learner in one process, which needs their common part only once.
+uint64_t NeededHere(const meta_learner::SpecMemory& memory, const learner::Device& device,
+                    int threads) {
+  return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads)) +
+         (device.kind == learner::DeviceKind::kEmulated ? DeviceBytes(memory) : 0);
+}
+
+}  // namespace
+
+std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
+  using meta_learner::Gigabytes;
+  return absl::StrCat("memory: a learner needs at most ", Gigabytes(LearnerBytes(memory, threads)),
+                      " for a shard, the meta-learner ", Gigabytes(memory.meta_learner_bytes),
+                      "; on a GPU, ", Gigabytes(memory.largest.device_bytes), " and ",
+                      Gigabytes(memory.meta_learner_device_bytes), " of its memory");
+}
+
+absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
+                               const learner::Device& device) {
+  const uint64_t most = device.monitor->memory_bytes();
+  if (device.kind == learner::DeviceKind::kCpu || most == 0 || DeviceBytes(memory) <= most)
+    return absl::OkStatus();
+  using meta_learner::Gigabytes;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "--device ", device.name, ": the run needs ", Gigabytes(DeviceBytes(memory)),
+      " of its memory (a shard ", Gigabytes(memory.largest.device_bytes), ", the outer update ",
+      Gigabytes(memory.meta_learner_device_bytes), "), and may take ", Gigabytes(most),
+      ": make rule.shard_lifetimes, rule.lifetimes_per_update or agent.hidden_units smaller, raise "
+      "--device_memory_gb, or take another device"));
+}
+
+void WarnOfMemory(const meta_learner::SpecMemory& memory, const learner::Device& device,
+                  int threads) {
+  const uint64_t machine = MachineMemoryBytes();
+  if (machine == 0 || NeededHere(memory, device, threads) <= machine) return;
+  std::fprintf(stderr,
+               "warning: %s, and this machine has %s free: if the kernel ends the run, make "
+               "rule.shard_lifetimes or agent.hidden_units smaller\n",
+               MemorySentence(memory, threads).c_str(), meta_learner::Gigabytes(machine).c_str());
+}
+
+}  // namespace mentor

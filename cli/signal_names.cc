@@ -1,0 +1,108 @@
+#include "cli/signal_names.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+#include <vector>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/child_process.h"
+#include "common/edit_distance.h"
+#include "common/file.h"
+#include "common/installed.h"
+#include "common/temporary_folder.h"
+#include "cli/local/signal_export.h"
+#include "cli/report/python.h"
+
+namespace mentor {
+namespace {
+
+constexpr char kZoo[] = "zoo:", kHub[] = "hf://";
+constexpr uint64_t kSaidBytesMax = uint64_t{1} << 20;
+
+// Files of the working folder are nobody's modules.
+constexpr char kFetch[] = R"(import sys
+if sys.path[0] == "":
+    del sys.path[0]
+from mentor_signal.__main__ import main
+sys.exit(main())
+)";
+
+bool HasConfig(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder / kSignalConfig, error) ||
+         std::filesystem::exists(folder / kOldSignalConfig, error);
+}
+
+absl::StatusOr<std::filesystem::path> InZoo(const std::string& name) {
+  const std::filesystem::path zoo = InstalledFolder("MENTOR_ZOO", "zoo");
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(zoo, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (HasConfig(entry->path())) names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  if (std::binary_search(names.begin(), names.end(), name)) return zoo / name;
+  return absl::NotFoundError(absl::StrCat(
+      kZoo, name, ": is no signal of ", zoo.string(), "; ",
+      names.empty() ? "MENTOR_ZOO names another folder of signals" : NameHint(name, names)));
+}
+
+// Returns the last line that is not empty.
+std::string LastLine(std::string text) {
+  absl::StripAsciiWhitespace(&text);
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  return lines.back();
+}
+
+absl::StatusOr<int> OpenNew(const std::filesystem::path& file) {
+  const int descriptor = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (descriptor < 0) return FileError("writing", file, errno);
+  return descriptor;
+}
+
+absl::StatusOr<std::filesystem::path> FromHub(const std::string& name) {
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder scratch, TemporaryFolder::Create("mentor-signal-"));
+  const std::filesystem::path said = scratch.path() / "said", log = scratch.path() / "log";
+  MENTOR_ASSIGN_OR_RETURN(const int output, OpenNew(said));
+  const absl::StatusOr<int> errors = OpenNew(log);
+  if (!errors.ok()) {
+    close(output);
+    return errors.status();
+  }
+  const auto child =
+      ChildProcess::Start({.command = report::PythonCommand(kFetch, {"--folder", "--", name}),
+                           .output = output,
+                           .errors = *errors});
+  close(output);
+  close(*errors);
+  if (absl::IsNotFound(child.status())) return report::NoPython("mentor-client[hub]");
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == report::kNoPython) return report::NoPython("mentor-client[hub]");
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(code == 0 ? said : log, kSaidBytesMax));
+  if (code != 0) return absl::NotFoundError(LastLine(text));
+  return std::filesystem::path(LastLine(text));
+}
+
+}  // namespace
+
+bool IsSignal(const std::string& name) {
+  return name.starts_with(kZoo) || name.starts_with(kHub) || HasConfig(name);
+}
+
+absl::StatusOr<std::filesystem::path> FindSignal(const std::string& name) {
+  if (name.starts_with(kZoo)) return InZoo(name.substr(sizeof(kZoo) - 1));
+  if (name.starts_with(kHub)) return FromHub(name);
+  return std::filesystem::path(name);
+}
+
+}  // namespace mentor

@@ -1,9 +1,0 @@
-// mentorctl: the user's command line for a meta-learner. It keeps no state; every answer comes from
-// the server.
-#include "common/lifecycle.h"
-#include "mentor/ctl/commands.h"
-
-int main(int argc, char** argv) {
-  mentor::ExplainLimits();
-  return mentor::ctl::Main(argc, argv);
-}

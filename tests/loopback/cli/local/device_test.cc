@@ -1,0 +1,47 @@
+// An experiment on an emulated device ends with the CPU's hash: inner PPO, signals and outer PPO.
+#include "agents/numerics.h"
+#include "cli/local/run_hash.h"
+#include "tests/loopback/cli/local/tiny_runs.h"
+#include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
+
+namespace mentor {
+namespace {
+
+const absl::Status fixed = learner::FixNumerics();
+
+std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device) {
+  const testing::TempFolder folder;
+  const auto code = RunLocally({.checked = testing::CheckedSpecOf(spec),
+                                .out = folder.path(),
+                                .device = device,
+                                .quiet = true,
+                                .report = false});
+  REQUIRE(code.ok());
+  REQUIRE(*code == 0);
+  const auto hash = HashRun(folder.path());
+  REQUIRE(hash.ok());
+  return hash->state_hash;
+}
+
+TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]") {
+  REQUIRE(fixed.ok());
+  const learner::Device emulated{.kind = learner::DeviceKind::kEmulated, .name = "emulated"};
+  const std::string text = testing::TinySpec(R"(
+    benchmark { name: "point_reach" }
+    lifetime { iterations: 3 steps_per_iteration: 100 }
+    rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2
+           option { name: "k" value: "30" } option { name: "epochs" value: "2" } }
+    evaluation { goals: 2 lifetimes_per_goal: 1 deterministic_episodes: 1 }
+  )");
+  for (const char* role : {"signal.role=REWARD", "signal.role=ADVANTAGE"}) {
+    for (const char* agents : {"agent.target_kl=0.001", "agent.normalize_observations=true"}) {
+      INFO(role << " " << agents);
+      const v1::ExperimentSpec spec = testing::Checked(text, {role, agents});
+      CHECK(HashOn(spec, emulated) == HashOn(spec, {}));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mentor
