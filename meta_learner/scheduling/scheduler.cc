@@ -699,7 +699,7 @@ bool Scheduler::ResumeOthersThan(const std::map<std::string, absl::Status>& owne
           now->set_state(S::STATE_QUEUED);
           return absl::OkStatus();
         });
-    all = all && (resumed.ok() || absl::IsNotFound(resumed.status()));
+    all = all && resumed.ok();
     if (!resumed.ok() || resumed->state() != S::STATE_QUEUED) continue;
     MENTOR_LOG(kInfo, "experiment goes on: its owner's storage is below its quota",
                {{"experiment", experiment.name()}, {"event", "below_storage_quota"}});

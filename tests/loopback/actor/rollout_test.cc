@@ -16,12 +16,13 @@
 #include "common/protocol.h"
 #include "common/result_hash.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/server.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/server.h"
 #include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "learner/rollout/rollout_server.h"
+#include "tests/fake_actor.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/testing.h"
@@ -32,7 +33,10 @@ namespace {
 
 using learner::RolloutServer;
 using mentor::testing::CheckEqual;
+using mentor::testing::CreditOf;
 using mentor::testing::Direct;
+using mentor::testing::FakeActor;
+using mentor::testing::GoodHello;
 using mentor::testing::kGoOn;
 using mentor::testing::kPatience;
 using mentor::testing::LearnerSide;
@@ -197,69 +201,12 @@ TEST_CASE("rollout: a unit that cannot work fails its shard with the actor's wor
 
 // --- Fake actors.
 
-v1::WorkRequest GoodHello() {
-  v1::WorkRequest message;
-  *message.mutable_hello() = NewHello();
-  message.mutable_hello()->set_threads(1);
-  message.mutable_hello()->set_catalogue_hash("c");
-  message.mutable_hello()->set_numeric_fingerprint("n");
-  return message;
-}
-
-v1::WorkRequest CreditOf(uint32_t units) {
-  v1::WorkRequest message;
-  message.mutable_credit()->set_units(units);
-  return message;
-}
-
 // Reports of the fakes, which may break rules again and again.
 RolloutServer::Options PatientWithFakes() {
   RolloutServer::Options options{.catalogue_hash = "c", .numeric_fingerprint = "n"};
   options.dispatcher.standing.strikes_max = 1000;
   return options;
 }
-
-// A raw stub, without the manners of rpc::Stream.
-struct FakeActor {
-  explicit FakeActor(const LearnerSide& learner)
-      : channel(learner.Tcp()),
-        stub(v1::RolloutService::NewStub(channel)),
-        stream(stub->Work(&context)) {
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  }
-  ~FakeActor() {
-    context.TryCancel();
-    if (!finished) static_cast<void>(Finish());
-  }
-  // The next message that is no heartbeat.
-  std::optional<v1::WorkResponse> Read() {
-    v1::WorkResponse message;
-    while (stream->Read(&message)) {
-      if (!message.has_heartbeat()) return message;
-    }
-    return std::nullopt;
-  }
-  void Join() {
-    stream->Write(GoodHello());
-    const auto welcome = Read();
-    REQUIRE((welcome && welcome->has_welcome()));
-    CHECK(welcome->welcome().dead_after_ms() == 5000);
-    stream->Write(CreditOf(4));
-  }
-  // How the learner ended the stream.
-  absl::Status Finish() {
-    finished = true;
-    while (Read()) {
-    }
-    return rpc::FromGrpc(stream->Finish());
-  }
-
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<v1::RolloutService::Stub> stub;
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::WorkRequest, v1::WorkResponse>> stream;
-  bool finished = false;
-};
 
 TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing else happens",
           "[loopback]") {

@@ -7,16 +7,21 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actor/actor.h"
+#include "actor/unit_runner.h"
 #include "common/protocol.h"
-#include "common/rpc/server.h"
-#include "common/rpc/stream.h"
+#include "common/result_hash.h"
 #include "common/status.h"
+#include "kernels/device_monitor.h"
 #include "learner/learner.h"
 #include "shards/segment_proto.h"
+#include "shards/shard_done.h"
 #include "signals/signal_network.h"
+#include "tests/fake_actor.h"
+#include "tests/fake_meta_learner.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/small_shards.h"
@@ -24,108 +29,25 @@
 namespace mentor::learner {
 namespace {
 
+using mentor::testing::FakeActor;
+using mentor::testing::FakeMetaLearner;
 using mentor::testing::LearnerSide;
-using mentor::testing::Mailbox;
 using mentor::testing::MetricValue;
 using mentor::testing::Signal;
 using mentor::testing::SmallShard;
-
-using ServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
-
-// The meta-learner's end: every connection, and its messages.
-class FakeMetaLearner : public v1::ShardService::CallbackService {
- public:
-  struct Peer {
-    std::shared_ptr<ServerStream> stream;
-    Mailbox<v1::RunRequest> messages;  // But progress and reports of the fleet.
-    Mailbox<absl::Status> end;
-    std::atomic<int> dones = 0;  // Shards whose end has arrived.
-
-    void Send(v1::RunResponse message) { stream->Send(std::move(message)); }
-    void Give(const v1::Shard& shard) {
-      v1::RunResponse message;
-      *message.mutable_shard() = shard;
-      Send(std::move(message));
-    }
-    void Acknowledge(uint64_t shard, uint32_t iteration) {
-      v1::RunResponse message;
-      message.mutable_ack()->set_shard_id(shard);
-      message.mutable_ack()->set_iteration(iteration);
-      Send(std::move(message));
-    }
-    v1::Segment PopSegment() {
-      v1::RunRequest message = messages.Pop();
-      INFO(message.ShortDebugString().substr(0, 200));
-      REQUIRE(message.has_segment());
-      return std::move(*message.mutable_segment());
-    }
-    v1::ShardDone PopDone() {
-      v1::RunRequest message = messages.Pop();
-      INFO(message.ShortDebugString().substr(0, 200));
-      REQUIRE(message.has_shard_done());
-      return std::move(*message.mutable_shard_done());
-    }
-  };
-
-  FakeMetaLearner() {
-    auto started = rpc::Server::Start({.address = ""}, {this});
-    REQUIRE(started.ok());
-    server_ = *std::move(started);
-  }
-  ~FakeMetaLearner() override {
-    for (const std::shared_ptr<Peer>& peer : all_)
-      peer->stream->Close(absl::UnavailableError("test over"));
-    server_->Shutdown(std::chrono::seconds(5));
-  }
-
-  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
-      grpc::CallbackServerContext* context) override {
-    auto peer = std::make_shared<Peer>();
-    peer->stream = ServerStream::Make(context, {});
-    peer->stream->Start({.on_message =
-                             [peer](v1::RunRequest message) {
-                               if (message.has_shard_done()) ++peer->dones;
-                               if (!message.has_progress() && !message.has_fleet())
-                                 peer->messages.Push(std::move(message));
-                             },
-                         .on_closed = [peer](const absl::Status& end) { peer->end.Push(end); }});
-    ServerStream* const stream = peer->stream.get();
-    arrived_.Push(peer);
-    return stream->reactor();
-  }
-
-  // Returns the next connection, after its hello and our welcome.
-  std::shared_ptr<Peer> Welcome(const v1::Welcome& welcome = {}) {
-    std::shared_ptr<Peer> peer = arrived_.Pop();
-    all_.push_back(peer);
-    const v1::RunRequest first = peer->messages.Pop();
-    REQUIRE(first.has_hello());
-    hello_ = first.hello();
-    v1::RunResponse message;
-    *message.mutable_welcome() = welcome;
-    peer->Send(std::move(message));
-    return peer;
-  }
-  const v1::Hello& hello() const { return hello_; }
-  // Connections without a welcome so far.
-  size_t waiting() const { return arrived_.size(); }
-  std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
-
- private:
-  std::unique_ptr<rpc::Server> server_;
-  Mailbox<std::shared_ptr<Peer>> arrived_;
-  std::vector<std::shared_ptr<Peer>> all_;
-  v1::Hello hello_;
-};
 
 struct Fixture {
   FakeMetaLearner meta;
   LearnerSide side;
   std::atomic<int> drained = 0;
+  const std::shared_ptr<DeviceMonitor> monitor =
+      std::make_shared<DeviceMonitor>(DeviceMonitor::Options{.memory_bytes = uint64_t{1} << 40});
   Learner learner;
 
-  explicit Fixture(int slots = 1)
-      : learner({.num_threads = 1,
+  explicit Fixture(int slots = 1, RolloutServer::Options options = {})
+      : side(std::move(options)),
+        learner({.num_threads = 1,
+                 .device = {.monitor = monitor},
                  .shard_slots = slots,
                  .meta_learner = [this] { return meta.Channel(); },
                  .rollout = &side.rollout,
@@ -187,6 +109,7 @@ TEST_CASE("learner: it says who it is, and its actors must be as the welcome say
   CHECK(hello.shard_slots() == 2);
   CHECK(hello.threads() == 1);
   CHECK(hello.device() == "cpu");
+  CHECK(hello.device_memory_bytes() == 0);  // A limit of its device, but of the CPU.
   CHECK_FALSE(hello.numeric_fingerprint().empty());
   CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // The name that its actors log.
   Signal().WaitUntil([&] { return fixture.side.rollout.catalogue_hash() == "catalogue"; });
@@ -470,6 +393,68 @@ TEST_CASE("learner: drained without work, or when its meta-learner is lost, it l
     CHECK(peer->end.Pop().ok());
     Signal().WaitUntil([&] { return fixture.drained == 1; });
   }
+}
+
+TEST_CASE("learner: a shard whose simulator no actor has says which", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  v1::Shard shard = SmallShard(1);
+  for (v1::Lifetime& lifetime : *shard.mutable_lifetimes()) {
+    lifetime.mutable_task()->set_environment("host");
+    v1::Option* const option = lifetime.mutable_task()->add_options();
+    option->set_name("host");
+    option->set_value("gym");
+  }
+  peer->Give(shard);
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  // Reports before that name none.
+  std::string missing;
+  for (int i = 0; i < 4 && missing.empty(); ++i) missing = peer->progress.Pop().missing_host();
+  CHECK(missing == "gym");
+}
+
+TEST_CASE("learner: a shard that has ended is taken back when an actor of it is found out",
+          "[loopback]") {
+  RolloutServer::Options options;
+  options.dispatcher.check_every = 0;  // Only copies of what lags are compared.
+  options.dispatcher.lag_min = std::chrono::milliseconds(100);
+  Fixture fixture(/*slots=*/1, options);
+  const auto peer = fixture.meta.Welcome();
+  v1::Shard shard = SmallShard(1);
+  shard.set_iterations(1);
+  shard.set_deterministic_episodes(0);
+  while (shard.lifetimes_size() > 1) shard.mutable_lifetimes()->RemoveLast();
+  peer->Give(shard);
+  FakeActor slow(fixture.side), liar(fixture.side), third(fixture.side);
+  v1::WorkRequest truth, lie;
+  const auto take = [&truth](FakeActor* actor) {
+    actor->Join();
+    const auto message = actor->Read();
+    REQUIRE((message && message->has_unit()));
+    *truth.mutable_result() = actor::UnitRunner().Run(message->unit());
+  };
+  take(&slow);
+  take(&liar);
+  lie = truth;
+  lie.mutable_result()->mutable_trajectory()->mutable_rewards()->mutable_data()->at(0) ^= 1;
+  lie.mutable_result()->set_result_hash(
+      ResultHash(lie.result().trajectory(), lie.result().final_state()));
+  liar.stream->Write(lie);
+  CHECK(peer->PopSegment().iteration() == 0);
+  CHECK(peer->PopDone().error().empty());
+  slow.stream->Write(truth);
+  take(&third);
+  third.stream->Write(truth);
+  const v1::ShardDone back = peer->PopDone();
+  CHECK(back.shard_id() == 1);
+  CHECK(back.error().starts_with(std::string(kTakenBack) + "actor "));
+}
+
+TEST_CASE("learner: that its device is lost is told, with the reason", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  fixture.monitor->Lost(absl::InternalError("off the bus"));
+  CHECK(peer->messages.Pop().device_lost().reason() == "off the bus");
 }
 
 TEST_CASE("learner: stopped while a shard waits for actors, it says goodbye and ends",

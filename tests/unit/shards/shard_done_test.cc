@@ -46,6 +46,9 @@ TEST_CASE("shard done: whatever the next learner could not go on from is refused
   INFO(form.status());
   REQUIRE(form.ok());
   CHECK(*CheckShardDone(shard, good, 0, *form) == *form);
+  v1::Shard unknown = shard;
+  unknown.mutable_inner_loop()->set_name("magic");
+  CHECK(Contains(CheckShardDone(unknown, good, 0, "").status(), "shard.inner_loop.name"));
   struct Case {
     const char* expected;
     std::function<void(v1::ShardDone*)> damage;

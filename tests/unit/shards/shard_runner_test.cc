@@ -372,6 +372,10 @@ TEST_CASE("shard runner: a shard that cannot be run is refused by the name of it
     CHECK(status.code() == absl::StatusCode::kInvalidArgument);
     CHECK(Contains(status, test.field));
   }
+  // Also by who did not check it before.
+  v1::Shard unknown = SmallShard();
+  unknown.mutable_inner_loop()->set_name("magic");
+  CHECK(Contains(RunIt(unknown).report.status(), "shard.inner_loop.name"));
 }
 
 TEST_CASE("shard runner: the greatest sizes are allowed, and one more is not", "[unit]") {

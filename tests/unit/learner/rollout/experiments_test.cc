@@ -1,6 +1,10 @@
 // Several experiments at one dispatcher: which units belong together, which experiments wait, and
 // which are forgotten.
+#include <string>
+#include <vector>
+
 #include "common/fair_queue.h"
+#include "common/status.h"
 #include "learner/rollout/unit_dispatcher.h"
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
@@ -43,6 +47,58 @@ TEST_CASE("dispatcher: an experiment whose units only fail waits for 2 s at most
   CHECK(d.Assign().empty());
   f.clock.time = seconds(2);
   CHECK(d.Assign().size() == 1);
+}
+
+TEST_CASE("dispatcher: after an experiment's first success its earlier failures count no more",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  const auto offer = [&] {
+    for (const ActorId actor : {kFirst, kSecond, kThird}) REQUIRE(d.Offer(actor, 1).ok());
+  };
+  for (const ActorId actor : {kFirst, kSecond, kThird})
+    d.AddActor(actor, {.uid = std::to_string(static_cast<uint64_t>(actor))});
+  // All are in good standing.
+  offer();
+  REQUIRE(d.Add(3, UnitsOf("well", 3, 3)).ok());
+  for (const auto& assignment : d.Assign())
+    CHECK(d.Accept(assignment.actor, ResultOf(assignment.key)) == Outcome::kUsed);
+  offer();
+  REQUIRE(d.Add(1, UnitsOf("late", 1, 3)).ok());
+  for (const auto& assignment : d.Assign())
+    CHECK(d.Accept(assignment.actor, ErrorOf(assignment.key, "x")) == Outcome::kError);
+  REQUIRE(d.Settled(1));
+  CHECK(ReasonOf(d.Take(1)->status()) == "UNIT_FAILED");
+  f.clock.Advance(seconds(1));
+  offer();
+  REQUIRE(d.Add(2, UnitsOf("late", 2, 3)).ok());
+  const auto second = d.Assign();
+  REQUIRE(second.size() == 3);
+  CHECK(d.Accept(second[0].actor, ResultOf(second[0].key)) == Outcome::kUsed);
+  CHECK(d.Accept(second[1].actor, ErrorOf(second[1].key, "x")) == Outcome::kError);
+  CHECK_FALSE(d.Settled(2));
+}
+
+TEST_CASE("dispatcher: while a unit waits for another actor, lagging ones do not go out twice",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "first"});
+  d.AddActor(kSecond, {.uid = "second"});
+  REQUIRE(d.Add(1, UnitsOf("a", 1, 3)).ok());
+  REQUIRE(d.Offer(kSecond, 2).ok());
+  CHECK(Given(&d) == "2:1/0 2:1/1");
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(Given(&d) == "1:1/2");
+  f.clock.Advance(seconds(1));
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 2), "x")) == Outcome::kError);
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 1))) == Outcome::kUsed);
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  // The first actor failed at unit 2, and has room for unit 0, which lags at the second.
+  f.clock.Advance(seconds(5));
+  CHECK(d.Assign().empty());
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "2:1/2 1:1/0");
 }
 
 TEST_CASE("dispatcher: of many experiments only those without work are forgotten", "[unit]") {

@@ -100,6 +100,24 @@ TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
   CHECK(Contains(violations.list()[0].description, "curriculum"));
 }
 
+TEST_CASE("parts: from a checkpoint on, no more checkpoints are averaged than there are",
+          "[unit]") {
+  v1::ExperimentSpec spec = Spec(kPoints);
+  std::map<std::string, std::string> sections;
+  meta_learner::AddParts(Parts(spec), &sections);
+  spec.mutable_rule()->set_outer_updates(5);
+  spec.mutable_checkpoint()->set_every(2);
+  const auto check = [&](uint32_t averaged) {
+    spec.mutable_evaluation()->set_averaged_checkpoints(averaged);
+    Violations violations;
+    meta_learner::CheckCheckpoint(spec, spec, {.outer_step = 1, .sections = sections}, &violations);
+    return violations.ToStatus();
+  };
+  CHECK(check(3).ok());  // The checkpoints of updates 1, 3 and 5 are there.
+  CHECK(Contains(std::string(check(4).message()),
+                 "evaluation.averaged_checkpoints: is 4, but from the checkpoint on there are 3"));
+}
+
 TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
   const auto message = [](const std::string& environment) {
     const auto spec = LoadSpec(

@@ -19,6 +19,7 @@
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/state_folder.h"
 #include "meta_learner/store/store.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -190,6 +191,13 @@ TEST_CASE("damage: changed rows of checkpoints, changes, answers and points are 
   }
   again.request_hash = "h";
   CHECK(absl::IsDataLoss(store->records.Create(again).status()));
+}
+
+TEST_CASE("damage: a spec's file that is too long is not read", "[unit]") {
+  const TempFolder folder;
+  const fs::path file = folder.path() / "spec.txtpb";
+  Replace(file, std::string((4 << 20) + 1, ' '));
+  CHECK(absl::IsResourceExhausted(ReadSpecFile(file).status()));
 }
 
 TEST_CASE("damage: a changed revision of the store refuses the start", "[unit]") {

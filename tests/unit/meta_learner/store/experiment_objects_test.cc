@@ -8,6 +8,7 @@
 
 #include <google/protobuf/text_format.h>
 
+#include "common/file.h"
 #include "meta_learner/store/checkpoint.h"
 #include "tests/objects.h"
 #include "tests/temp_folder.h"
@@ -75,6 +76,14 @@ TEST_CASE("experiment objects: a manifest that does not fit is no whole checkpoi
     CHECK(absl::IsDataLoss(refused));
     CHECK(Contains(refused, test.expected));
   }
+}
+
+TEST_CASE("experiment objects: a file in a folder of its own comes back to it", "[unit]") {
+  Fixture fixture;
+  fixture.store.objects[fixture.Key("artifacts/x")] = "of x";
+  const auto to = fixture.folder.path() / "new";
+  REQUIRE(fixture.objects.FetchFile("artifacts/x", to).ok());
+  CHECK(ReadFile(to / "artifacts/x", 10).value() == "of x");
 }
 
 TEST_CASE("experiment objects: parts without a manifest are swept once they are old enough",
