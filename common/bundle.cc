@@ -191,10 +191,8 @@ class FolderWriter {
       : manifest_(manifest), folder_(folder), goes_on_(goes_on) {}
   ~FolderWriter() { Close(); }
 
-  absl::Status Begin() {
-    MENTOR_RETURN_IF_ERROR(MakeFolders(folder_));
-    return OpenNext();
-  }
+  // Makes the folder together with that of the first file.
+  absl::Status Begin() { return OpenNext(); }
   absl::Status Append(std::string_view bytes) {
     MENTOR_RETURN_IF_ERROR(GoesOn());
     while (!bytes.empty()) {

@@ -99,13 +99,11 @@ YamlTree ReadYaml(std::string_view yaml, std::string_view what, Violations* viol
     YAML::Parser parser(stream);
     TreeBuilder builder(&tree, violations);
     parser.HandleNextDocument(builder);
-    const YamlNode* first = tree.root;
     if (violations->empty() && parser && parser.HandleNextDocument(builder)) {
       violations->Add(
           tree.root == nullptr ? std::string(what) : absl::StrCat("line ", tree.root->line + 1),
           "a second document begins here; give one, without a line of '---' after it");
     }
-    tree.root = first;
   } catch (const YAML::Exception& error) {
     violations->Add(error.mark.is_null() ? std::string(what) : LineText(error.mark),
                     absl::StrCat("is not YAML: ", Printable(error.msg, 200),

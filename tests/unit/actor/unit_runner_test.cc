@@ -35,14 +35,16 @@ std::vector<float> Floats(const v1::Tensor& tensor) {
 class EndsAtItsLimit final : public envs::Environment {
  public:
   static constexpr char kName[] = "test-ends-at-its-limit";
-  static constexpr char kHugeName[] = "test-beyond-32-bits";  // Shows 1e39 after its first step.
+  // Shows 1e39 after its first step, and already at the reset of episode 1000.
+  static constexpr char kHugeName[] = "test-beyond-32-bits";
 
   explicit EndsAtItsLimit(double shown) : shown_(shown) {}
   const envs::EnvironmentInfo& info() const override { return info_; }
   absl::Status SetTask(const v1::EnvironmentTask&) override { return absl::OkStatus(); }
-  absl::Status Reset(const RandomStream&, uint32_t, std::span<double> observation) override {
+  absl::Status Reset(const RandomStream&, uint32_t episode,
+                     std::span<double> observation) override {
     steps_ = 0;
-    std::fill(observation.begin(), observation.end(), 0.0);
+    std::fill(observation.begin(), observation.end(), episode == 1000 ? shown_ : 0.0);
     return absl::OkStatus();
   }
   absl::StatusOr<envs::StepOutcome> Step(std::span<const float>,
@@ -67,22 +69,15 @@ class EndsAtItsLimit final : public envs::Environment {
   int steps_ = 0;
 };
 
-const envs::RegisterEnvironment kEndsAtItsLimit({
-    .name = EndsAtItsLimit::kName,
-    .summary = "A test's own.",
-    .options = {},
-    .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
-      return std::make_unique<EndsAtItsLimit>(1);
-    },
-});
-const envs::RegisterEnvironment kBeyondFloats({
-    .name = EndsAtItsLimit::kHugeName,
-    .summary = "A test's own.",
-    .options = {},
-    .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
-      return std::make_unique<EndsAtItsLimit>(1e39);
-    },
-});
+envs::EnvironmentEntry EntryOf(const char* name, double shown) {
+  const auto make = [shown](const OptionValues&) {
+    return absl::StatusOr<std::unique_ptr<envs::Environment>>(
+        std::make_unique<EndsAtItsLimit>(shown));
+  };
+  return {.name = name, .summary = "A test's own.", .options = {}, .make = make};
+}
+const envs::RegisterEnvironment kEndsAtItsLimit(EntryOf(EndsAtItsLimit::kName, 1));
+const envs::RegisterEnvironment kBeyondFloats(EntryOf(EndsAtItsLimit::kHugeName, 1e39));
 
 // Returns the index of the first byte that differs; -1: none.
 int64_t FirstDifference(const std::string& got, const std::string& want) {
@@ -313,6 +308,8 @@ TEST_CASE("unit runner: an observation that 32 bits cannot hold fails its unit",
                      unit.first_step() + 1) +
                      std::string(kFailedStepRemedy));
   CHECK(IsSameEverywhere(error));
+  unit.set_first_episode(1000);
+  CHECK(UnitRunner().Run(unit).error().ends_with(kFailedResetRemedy));
 }
 
 TEST_CASE("unit runner: a step that fails ends its episode on request, and is marked", "[unit]") {

@@ -194,6 +194,7 @@ TEST_CASE("check: successes in random steps are counted, and none is said", "[un
     return report.text;
   };
   CHECK(Contains(text(Flaw::kSucceeds), "success: 200 of 1000 random steps report it\n"));
+  CHECK(Contains(text(Flaw::kNone), "kept          bad calls are refused and change nothing\n"));
   CHECK(Contains(text(Flaw::kNone), "success: none of 1000 random steps reports it; where"));
 }
 

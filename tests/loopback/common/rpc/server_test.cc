@@ -5,9 +5,10 @@
 
 #include <grpcpp/create_channel.h>
 
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/health.h"
 #include "common/rpc/grpc_status.h"
+#include "common/rpc/health.h"
 #include "common/rpc/stream.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 #include "tests/mailbox.h"
@@ -239,6 +240,25 @@ TEST_CASE("server: calls are counted by method and status", "[loopback]") {
   (*server)->Shutdown(kPatience);
   CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 0);
   CHECK(MetricValue(*metrics, "mentor_grpc_server_handling_seconds_count" + work) == 2);
+}
+
+TEST_CASE("server: messages and bytes on streams are counted by direction", "[loopback]") {
+  const auto metrics = Metrics::Create();
+  const StreamMetrics stream = MakeStreamMetrics(metrics.get(), "RolloutService/Work");
+  double count = 0;
+  for (prometheus::Counter* counter :
+       {stream.messages_sent, stream.messages_received, stream.bytes_sent, stream.bytes_received}) {
+    REQUIRE(counter != nullptr);
+    counter->Increment(++count);
+  }
+  const auto value = [&](const std::string& what, const std::string& direction) {
+    return testing::MetricValue(*metrics, "mentor_grpc_" + what + "_total{direction=\"" +
+                                              direction + "\",method=\"RolloutService/Work\"}");
+  };
+  CHECK(value("messages", "sent") == 1);
+  CHECK(value("messages", "received") == 2);
+  CHECK(value("message_bytes", "sent") == 3);
+  CHECK(value("message_bytes", "received") == 4);
 }
 
 TEST_CASE("server: a channel finds a server that comes back", "[loopback]") {

@@ -240,11 +240,15 @@ TEST_CASE("stream: a silent client is ended", "[loopback]") {
   options.dead_after = milliseconds(100);
   Loopback loopback(/*tcp=*/true, options);
   grpc::ClientContext context;
-  const auto silent = loopback.stub->Work(&context);  // Sends nothing, not even heartbeats.
+  const auto silent = loopback.stub->Work(&context);  // Sends no heartbeats but this one.
+  v1::WorkRequest early;                              // Echoes what the server has not sent yet.
+  early.mutable_heartbeat()->set_echo_time_ns(int64_t{1} << 62);
+  REQUIRE(silent->Write(early));
   auto server = loopback.service.calls.Pop();
   const absl::Status closed = server.closed->Pop();
   CHECK(closed.code() == absl::StatusCode::kUnavailable);
   CHECK(ReasonOf(closed) == "PEER_SILENT");
+  CHECK_FALSE(server.stream->RoundTrip().has_value());
   context.TryCancel();
   v1::WorkResponse response;
   while (silent->Read(&response)) {
@@ -265,13 +269,11 @@ class SilentService : public v1::RolloutService::CallbackService {
   }
 };
 
-TEST_CASE("stream: a silent server is left", "[loopback]") {
+// How a stream to a silent server ends, after what the client does with it.
+absl::Status EndAtSilentServer(const StreamOptions& options, void (*act)(ClientEnd*)) {
   SilentService service;
   auto server = Server::Start({}, {&service});
   REQUIRE(server.ok());
-  StreamOptions options;
-  options.heartbeat = milliseconds(20);
-  options.dead_after = milliseconds(100);
   auto channel = MakeChannel({.address = (*server)->address()});
   REQUIRE(channel.ok());
   const auto stub = v1::RolloutService::NewStub(*channel);
@@ -280,29 +282,28 @@ TEST_CASE("stream: a silent server is left", "[loopback]") {
   stream->Start({.on_message = [](v1::WorkResponse) {},
                  .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
                 [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
-  const absl::Status status = closed.Pop();
+  act(stream.get());
+  return closed.Pop();
+}
+
+TEST_CASE("stream: a silent server is left", "[loopback]") {
+  StreamOptions options;
+  options.heartbeat = milliseconds(20);
+  options.dead_after = milliseconds(100);
+  const absl::Status status = EndAtSilentServer(options, [](ClientEnd*) {});
   CHECK(status.code() == absl::StatusCode::kUnavailable);
   CHECK(ReasonOf(status) == "PEER_SILENT");
 }
 
 TEST_CASE("stream: a silent server is left also while the client flushes", "[loopback]") {
-  SilentService service;
-  auto server = Server::Start({}, {&service});
-  REQUIRE(server.ok());
   StreamOptions options;
   options.close_within = milliseconds(200);
-  auto channel = MakeChannel({.address = (*server)->address()});
-  REQUIRE(channel.ok());
-  const auto stub = v1::RolloutService::NewStub(*channel);
-  Mailbox<absl::Status> closed;
-  auto stream = ClientEnd::Make(options);
-  stream->Start({.on_message = [](v1::WorkResponse) {},
-                 .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
-                [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
-  for (int i = 0; i < 16; ++i)
-    REQUIRE(stream->Send(Up(i, 1 << 20)));  // More than the transport takes unread.
-  stream->Close(absl::OkStatus());
-  CHECK_FALSE(closed.Pop().ok());
+  const auto act = [](ClientEnd* stream) {
+    for (int i = 0; i < 16; ++i)
+      REQUIRE(stream->Send(Up(i, 1 << 20)));  // More than the transport takes unread.
+    stream->Close(absl::OkStatus());
+  };
+  CHECK_FALSE(EndAtSilentServer(options, act).ok());
 }
 
 TEST_CASE("stream: a peer that does not read is ended when the outbox is full", "[loopback]") {

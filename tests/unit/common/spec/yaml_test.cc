@@ -105,6 +105,7 @@ TEST_CASE("yaml: what is legal YAML and no spec is refused") {
   CHECK(Contains(Refusals("<<: {seed: 1}\n"), "line 1: '<<' merges nothing"));
   CHECK(Contains(Refusals("- seed\n"), "line 1: is no map of fields"));
   CHECK(Contains(Refusals("? [a]\n: b\n"), "line 1: this key is no name of a field"));
+  CHECK(Contains(Refusals("a b: 1\n"), "line 1: 'a b' is no name of a field"));
   CHECK(Contains(Refusals("agent:\n\tgamma: 1\n"), "YAML takes no tabs there"));
   CHECK(Contains(Refusals("seed: *x\n"), "line 1: is not YAML"));
   CHECK(Contains(Refusals("\xff\xfe"), "spec: is UTF-16"));

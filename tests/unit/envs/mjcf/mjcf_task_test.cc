@@ -101,7 +101,7 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
     quantity { name: "a tip" site: "tipp" }
     quantity { name: "time" body: "ball" joint: "ball" }
     value { name: "v" expression: "norm(hinge - 3" }
-    value { name: "v" expression: "rail.w" }
+    value { name: "v" expression: "rail.w" } value { expression: "1" }
     observation { qpos: "raill" }
     observation { }
     observation { expression: "hinge + ball" low: 0 }
@@ -127,7 +127,6 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
   )task");
   const std::vector<std::string> lines = absl::StrSplit(all, '\n');
   const auto says = [&lines](const std::string& field, const std::string& what) {
-    INFO(field << ": " << what);
     return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
       return line.starts_with(field + ": ") && Contains(line, what);
     });
@@ -143,6 +142,7 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
   CHECK(says("quantity[1]", "has body and joint; give one of them"));
   CHECK(says("value[0].expression", "column 15: ')' is missing"));
   CHECK(says("value[1].name", "which is there already"));
+  CHECK_FALSE(says("value[2].name", "is ''"));  // Its absence is said elsewhere.
   CHECK(says("value[1].expression", "column 1: joint 'rail' has no component 'w'; there are q, v"));
   CHECK(says("observation[0].qpos", "did you mean 'rail'"));
   CHECK(says("observation[1]", "says nothing; give one of"));

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/hash.h"
 #include "envs/benchmark.h"
 #include "tests/specs.h"
 #include "tests/testing.h"
@@ -191,6 +192,15 @@ TEST_CASE("environment pool: a state with any bit changed is refused, and the ep
   const std::string state = pool->SaveState(0).value();
   for (size_t length = 0; length < state.size(); ++length)
     CHECK_FALSE(other->RestoreState(0, std::string_view(state).substr(0, length)).ok());
+  // With a digest of its own each beginning of the numbers is too short, too.
+  for (size_t length = 0; length < 18; ++length) {
+    Sha256 hash;
+    hash.Update(std::string_view(state).substr(0, length));
+    const absl::Status refused =
+        other->RestoreState(0, state.substr(0, length) + std::string(hash.Finish()));
+    CHECK(absl::IsInvalidArgument(refused));
+    CHECK(absl::StrContains(refused.message(), "is too short"));
+  }
   for (size_t bit = 0; bit < 8 * state.size(); ++bit) {
     std::string damaged = state;
     damaged[bit / 8] ^= static_cast<char>(1 << bit % 8);
@@ -252,7 +262,9 @@ TEST_CASE("environment pool: errors name the field", "[unit]") {
   CHECK(many.status().message().rfind("num_envs: ", 0) == 0);
   const auto pool = Make({.environment = "point_reach", .size = 2});
   CHECK(absl::IsFailedPrecondition(pool->Step(Actions(*pool, 0))));
+  CHECK(absl::StrContains(pool->ScriptedAction(0).status().message(), "no episode has begun"));
   REQUIRE(pool->Reset(Seeds(2), {}, {}).ok());
+  CHECK_FALSE(absl::StrContains(pool->ScriptedAction(0).status().message(), "no episode"));
   const std::vector<float> few(3);
   CHECK(absl::IsInvalidArgument(pool->Step(few)));
   std::vector<float> bad = Actions(*pool, 0);

@@ -138,6 +138,13 @@ TEST_CASE("point_mass: walls, reward and an end that is no truncation, by hand",
         "task.parameters of point_mass has 2 numbers; it takes none, its options set the task");
   CHECK(Complaint("point_mass", {{"goal", "drawn"}}, {0, 1.6}) ==
         "task.parameters[1] of point_mass is 1.6; the goal lies between -1.5 and 1.5");
+  const auto make = [&](double x) {
+    return Make("point_mass", {{"goal", "drawn"}}, Task("point_mass", {x, 0}));
+  };
+  const auto first = make(0.5), second = make(0.25);
+  REQUIRE(first->Reset(Key(), 0, o).ok());
+  CHECK(second->RestoreState(first->SaveState().value(), o).message() ==
+        "state of point_mass: belongs to another task");
   std::set<double> goals;
   for (uint32_t i = 0; i < 50; ++i) {
     const v1::EnvironmentTask task = Drawn("point_mass", {{"goal", "drawn"}}, i);
