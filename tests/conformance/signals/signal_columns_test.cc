@@ -1,4 +1,6 @@
 // The declared input of every registered signal network, as far as its first layer can show it.
+#include <algorithm>
+
 #include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 
@@ -59,6 +61,32 @@ TEST_CASE("signal columns: every network names all its inputs", "[conformance]")
       }
     }
     CHECK(made > 0);
+  }
+}
+
+TEST_CASE("signal columns: attention says by what it divides rewards, where it does",
+          "[conformance]") {
+  const auto& entries = SignalNetworks();
+  const auto entry = std::find_if(entries.begin(), entries.end(),
+                                  [](const SignalEntry* one) { return one->name == "attention"; });
+  REQUIRE(entry != entries.end());
+  for (const bool scales : {true, false}) {
+    v1::SignalSpec spec;
+    spec.add_option()->set_name("scale_reward");
+    spec.mutable_option(0)->set_value(scales ? "true" : "false");
+    Violations violations;
+    const OptionValues options =
+        OptionValues::Parse((*entry)->options, spec.option(), "", &violations);
+    REQUIRE(violations.empty());
+    const SignalContext context = {
+        .observation_size = 5, .action_size = 3, .input = v1::SHAPED, .episode_steps = 10};
+    int rewards = 0;
+    for (const SignalColumn& column : (*entry)->columns(context, options)) {
+      if (column.name != "shaped_rewards") continue;
+      ++rewards;
+      CHECK(column.how.starts_with("divided by the standard deviation") == scales);
+    }
+    CHECK(rewards == 1);
   }
 }
 

@@ -1,6 +1,8 @@
 // An experiment on an emulated device ends with the CPU's hash: inner PPO, signals and outer PPO.
 #include "agents/numerics.h"
 #include "cli/local/run_hash.h"
+#include "kernels/device_monitor.h"
+#include "kernels/flags/device_flags.h"
 #include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -22,6 +24,17 @@ std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device
   const auto hash = HashRun(folder.path());
   REQUIRE(hash.ok());
   return hash->state_hash;
+}
+
+TEST_CASE("device: the flag of its memory bounds it, and without it there is no bound",
+          "[loopback]") {
+  const auto bound = [](std::optional<double> memory_gb) {
+    const auto device = learner::OpenDevice({.device = "emulated", .memory_gb = memory_gb});
+    REQUIRE(device.ok());
+    return device->monitor->memory_bytes();
+  };
+  CHECK(bound(0.5) == 500'000'000);
+  CHECK(bound({}) == 0);
 }
 
 TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]") {

@@ -13,14 +13,14 @@
 #include <google/protobuf/text_format.h>
 
 #include "agents/numerics.h"
-#include "common/evaluation_method.h"
-#include "common/file.h"
-#include "common/uuid.h"
 #include "cli/evaluate_command.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_report.h"
 #include "cli/local/trained_run.h"
 #include "cli/rule_command.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/uuid.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/store/state_folder.h"
 #include "methods/base/outer_rule.h"
@@ -308,6 +308,8 @@ TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a
   CHECK(evaluate("last") ==
         std::set{v1::EVALUATION_METHOD_LEARNED, v1::EVALUATION_METHOD_LEARNED_BEST});
   CHECK(evaluate("both").size() == 2);
+  CHECK(Mentor({"evaluate", runs.reward, "--name", "weights", "--seeds", "1", "--baselines", "none",
+                "--quiet"}) == 0);
   std::filesystem::remove_all(folder);
   CHECK(Mentor({"evaluate", "--signal", "none", "--weights", "best"}) == 2);
   CHECK(Mentor({"evaluate", runs.reward, "--weights", "first"}) == 2);
@@ -359,6 +361,11 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   CHECK(Contains(page, "<figure id=\"evaluation_far\""));
   CHECK(Contains(page, "random signal"));
   std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" / "far-u2");
+  // Lives of other lengths are named apart.
+  REQUIRE(Mentor({"evaluate", runs.reward, "--iterations", "4", "--seeds", "1", "--baselines",
+                  "none", "--quiet"}) == 0);
+  CHECK(std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" /
+                                    "test-u2-iterations-4") > 0);
 }
 
 TEST_CASE("evaluate: flags", "[loopback]") {

@@ -231,6 +231,7 @@ TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
   const std::string text = TextOf(measured, findings, "mentor run spec");
   CHECK(text.find("PROBLEM reward-against-success") != std::string::npos);
   CHECK(text.find("mentor run spec") == std::string::npos);
+  CHECK(text.find("8 of 100 episodes succeed") != std::string::npos);
   CHECK(JsonOf(measured, findings, "mentor run spec").find("\"problem\": true") !=
         std::string::npos);
 }

@@ -30,6 +30,7 @@ ReportData Made() {
   ReportData data;
   data.title = "Reach, \"far\"";
   data.facts = {{"Seed", "1"}};
+  data.identity.seed = 1;
   TrainingPoint point;
   point.outer_update = 1;
   point.env_steps = 1000;
@@ -61,6 +62,7 @@ TEST_CASE("records: numbers are written in full, and every file's rows are count
   CHECK(record["format"] == 1);
   CHECK(record["title"] == "Reach, \"far\"");
   CHECK(record["facts"][0][1] == "1");
+  CHECK(record["identity"]["seed"] == 1);
   CHECK(record["episode_steps"] == 2);
   const nlohmann::json counts = {{"training.csv", 1}, {"lifetimes.csv", 1}, {"signals.csv", 2}};
   CHECK(record["files"] == counts);

@@ -68,6 +68,35 @@ TEST_CASE("potential: it stays at a limit beyond which the critic bootstraps", "
   CheckRow(rewards, 1, {5, 10 - 10, 5 + 15, -30});
 }
 
+TEST_CASE("network sight: the last observation is shown as those before it", "[unit]") {
+  constexpr int64_t kD = testing::kObservationSize;
+  v1::SignalSpec spec;
+  spec.set_name("mlp");
+  spec.add_option()->set_name(kNormalizeObservations);
+  spec.mutable_option(0)->set_value("true");
+  Violations violations;
+  v1::Shard shard;
+  for (uint32_t number = 0; number < 2; ++number) shard.add_lifetimes()->set_number(number);
+  *shard.mutable_shape() = testing::Shape({.observation = kD, .action = testing::kActionSize});
+  InnerLoopContext context;
+  context.shard = &shard;
+  context.network = MakeSignalNetwork(spec,
+                                      {.observation_size = kD,
+                                       .action_size = testing::kActionSize,
+                                       .role = v1::REWARD,
+                                       .input = v1::SHAPED,
+                                       .episode_steps = 10,
+                                       .steps_per_iteration = 15},
+                                      &violations);
+  INFO(std::string(violations.ToStatus().message()));
+  REQUIRE(context.network != nullptr);
+  Segment segment = testing::RandomSegment(2, 15, 7);
+  segment.next_observations = segment.observations.select(1, 14).clone();
+  const Segment shown = NetworkSight(context).Show(segment);
+  CHECK_FALSE(torch::equal(shown.observations, segment.observations));
+  CHECK(torch::equal(shown.next_observations, shown.observations.select(1, 14)));
+}
+
 // Agents after two segments, of which the second goes on in the first one's episode. In between
 // they go through a snapshot, if asked.
 Tensor Learned(v1::RewardSource source, bool through_snapshot) {

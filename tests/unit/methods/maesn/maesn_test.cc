@@ -335,10 +335,10 @@ TEST_CASE("maesn: what cannot be is refused", "[unit]") {
   v1::Shard shard = Shard(settings);
   CHECK(learner::MakeInnerLoop(shard, rule->meta_parameters().narrow(0, 0, 10).clone(), nullptr, {},
                                &violations) == nullptr);
-  shard.mutable_lifetimes(0)->set_task_index(kTasks);
+  for (v1::Lifetime& lifetime : *shard.mutable_lifetimes()) lifetime.set_task_index(kTasks);
   CHECK(learner::MakeInnerLoop(shard, rule->meta_parameters(), nullptr, {}, &violations) ==
         nullptr);
-  CHECK(violations.list().size() == 2);
+  CHECK(violations.list().size() == 2);  // One for each call, not for each lifetime.
 }
 
 }  // namespace mentor::meta_learner

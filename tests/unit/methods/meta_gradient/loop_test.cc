@@ -337,6 +337,16 @@ TEST_CASE("meta-gradient loop: a snapshot is everything that the next iteration 
   }
 }
 
+TEST_CASE("meta-gradient loop: replay of few steps has no more than one step's graph", "[unit]") {
+  const auto per_thread = [](const std::string& implementation) {
+    const auto sizes = SizesOfLoop(MakeShard({{"implementation", implementation}}), 10);
+    REQUIRE(sizes.has_value());
+    return sizes->per_thread;
+  };
+  CHECK(per_thread("replay") < per_thread("unrolled"));
+  CHECK(per_thread("auto") == per_thread("unrolled"));
+}
+
 TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[unit]") {
   const auto refused = [](const v1::Shard& shard, const std::string& field) {
     Violations violations;

@@ -254,6 +254,8 @@ TEST_CASE("population: settings that cannot be are refused by field, all at once
           &violations) == nullptr);
   const std::string message(violations.ToStatus().message());
   CHECK_THAT(message, Contains("rule.lifetimes_per_update") && Contains("rule.option.gamma_low"));
+  // One value is a range, too.
+  Make(Spec(2, {{"gamma_low", "0.9"}, {"gamma_high", "0.9"}, {"tune_gamma", "true"}}));
   Violations none;
   CHECK(
       MakeOuterRule({.spec = Spec(2, {{"tune_learning_rate", "false"}, {"tune_entropy", "false"}})},

@@ -34,8 +34,8 @@ learner::Segment Collect(const learner::SignalNetwork& network, const Tensor& we
   return steps;
 }
 
-std::unique_ptr<learner::SignalNetwork> Emulated() {
-  return testing::MakeLstm(kSizes, v1::SUCCESS,
+std::unique_ptr<learner::SignalNetwork> Emulated(const NetworkSizes& sizes = kSizes) {
+  return testing::MakeLstm(sizes, v1::SUCCESS,
                            {.kind = learner::DeviceKind::kEmulated, .name = "emulated"});
 }
 
@@ -48,7 +48,9 @@ struct Trained {
 }  // namespace
 
 TEST_CASE("lstm on a device: acting has the bits of the CPU, and goes on from its state") {
-  const auto network = testing::MakeLstm(kSizes), emulated = Emulated();
+  auto sizes = kSizes;
+  if (GENERATE(false, true)) sizes.heads = 300;  // More than a block has threads.
+  const auto network = testing::MakeLstm(sizes), emulated = Emulated(sizes);
   const Tensor weights = network->InitialWeights(/*seed=*/4);
   learner::Segment steps = Collect(*network, weights);
   const bool noisy = GENERATE(true, false);

@@ -330,6 +330,7 @@ TEST_CASE("advantages: standardised over the whole batch, unbiased") {
   const torch::Tensor want = (x - 2) / (std::sqrt(20.0 / 3) + 1e-8);
   CHECK((StandardiseAdvantages(x) - want).abs().max().item<double>() < 1e-15);
   CHECK(StandardiseAdvantages(torch::full({2, 2}, 4.0)).eq(0).all().item<bool>());
+  CHECK(StandardiseAdvantages(torch::full({2}, 4.0)).eq(0).all().item<bool>());  // The fewest.
   // A floor below the deviation changes no bit; above it, it divides in its place.
   CHECK(StandardiseAdvantages(x, 1e-9).equal(StandardiseAdvantages(x)));
   const torch::Tensor centred = x.to(torch::kFloat64) - x.to(torch::kFloat64).mean();
