@@ -18,6 +18,7 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/bundle_shelf.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
@@ -253,10 +254,9 @@ absl::Status CheckCheckpoints(const Manifest& manifest, const std::filesystem::p
     MENTOR_ASSIGN_OR_RETURN(const bool found, rows.Step());
     if (!found) return absl::OkStatus();
     const std::string name = CheckpointName(rows.Text(0), rows.Integer(1)), hash = rows.Text(3);
-    const auto file = manifest.find(name);
     // The store leaves out rows without proof, too.
-    const bool is_proved = sql::IsProved(sql::TableOf("checkpoints"), rows);
-    if (is_proved && (file == manifest.end() || file->second != hash)) {
+    if (!sql::IsProved(sql::TableOf("checkpoints"), rows)) continue;
+    if (!manifest.contains(name) || !ReadCheckpointOf(folder / name, {.sha256 = hash}).ok()) {
       return NotWhole(absl::StrFormat("%s names no %s with the SHA-256 %s, as the database does",
                                       (folder / "MANIFEST").string(), name, hash));
     }
