@@ -12,15 +12,15 @@
 #include <absl/strings/str_cat.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/process/flags.h"
-#include "kernels/flags/device_flags.h"
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/measure.h"
 #include "cli/local/run_report.h"
 #include "cli/report/report_program.h"
 #include "cli/run_memory.h"
 #include "cli/spec_request.h"
+#include "common/log.h"
+#include "common/process/flags.h"
+#include "kernels/flags/device_flags.h"
 
 namespace mentor {
 namespace {

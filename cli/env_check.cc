@@ -14,14 +14,14 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/env_subject.h"
+#include "cli/host_command.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "envs/promises.h"
-#include "cli/env_subject.h"
-#include "cli/host_command.h"
 
 namespace mentor {
 namespace {

@@ -1,4 +1,5 @@
-// `mentor env check`: tests the promises of an environment and reports the results (envs/promises.h).
+// `mentor env check`: tests the promises of an environment and reports the results
+// (envs/promises.h).
 #pragma once
 
 #include <functional>

@@ -13,6 +13,10 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include "cli/env_check.h"
+#include "cli/env_subject.h"
+#include "cli/host_command.h"
+#include "cli/local/relive.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/lifecycle.h"
@@ -25,10 +29,6 @@
 #include "envs/render/film.h"
 #include "envs/verify.h"
 #include "envs/wrapper.h"
-#include "cli/env_check.h"
-#include "cli/env_subject.h"
-#include "cli/host_command.h"
-#include "cli/local/relive.h"
 
 namespace mentor {
 namespace {

@@ -14,6 +14,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "cli/ctl/commands.h"
+#include "cli/env_subject.h"
+#include "cli/local/evaluate.h"
+#include "cli/local/run_report.h"
+#include "cli/report/records.h"
+#include "cli/report/report_program.h"
+#include "cli/signal_names.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/process/command_line.h"
@@ -21,13 +28,6 @@
 #include "common/progress_bar.h"
 #include "envs/host/host_list.h"
 #include "kernels/flags/device_flags.h"
-#include "cli/ctl/commands.h"
-#include "cli/env_subject.h"
-#include "cli/local/evaluate.h"
-#include "cli/local/run_report.h"
-#include "cli/report/report_program.h"
-#include "cli/report/records.h"
-#include "cli/signal_names.h"
 #include "meta_learner/experiment/trained_episodes.h"
 #include "shards/learner_fingerprint.h"
 

@@ -9,13 +9,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "common/check.h"
-#include "common/process/command_line.h"
-#include "common/process/flags.h"
-#include "common/resources/names.h"
-#include "common/spec/named_bundles.h"
-#include "common/temporary_folder.h"
-#include "envs/host/host_list.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/values.h"
@@ -23,6 +16,13 @@
 #include "cli/local/signal_export.h"
 #include "cli/local/trained_run.h"
 #include "cli/report/words.h"
+#include "common/check.h"
+#include "common/process/command_line.h"
+#include "common/process/flags.h"
+#include "common/resources/names.h"
+#include "common/spec/named_bundles.h"
+#include "common/temporary_folder.h"
+#include "envs/host/host_list.h"
 
 namespace mentor {
 namespace {

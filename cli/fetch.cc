@@ -14,6 +14,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/ctl/commands.h"
+#include "cli/ctl/download.h"
+#include "cli/ctl/experiment_flags.h"
+#include "cli/ctl/values.h"
+#include "cli/local/run_hash.h"
+#include "cli/local/run_metrics.h"
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
@@ -26,13 +33,6 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/download.h"
-#include "cli/ctl/experiment_flags.h"
-#include "cli/ctl/values.h"
-#include "cli/local/run_hash.h"
-#include "cli/local/run_metrics.h"
-#include "cli/local/run_report.h"
 #include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/store/bundle_shelf.h"

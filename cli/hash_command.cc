@@ -8,10 +8,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include "common/printable.h"
-#include "common/process/flags.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/state_experiments.h"
+#include "common/printable.h"
+#include "common/process/flags.h"
 
 namespace mentor {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <absl/status/status.h>
 
-#include "common/process/flags.h"
 #include "cli/env_subject.h"
+#include "common/process/flags.h"
 
 namespace CLI {
 class App;

@@ -8,14 +8,6 @@
 #include <CLI/CLI.hpp>
 
 #include "agents/numerics.h"
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/process/command_line.h"
-#include "common/process/completion.h"
-#include "common/process/flags.h"
-#include "common/process/manual.h"
-#include "common/spec/ready_specs.h"
-#include "kernels/device.h"
 #include "cli/doctor_command.h"
 #include "cli/env_command.h"
 #include "cli/evaluate_command.h"
@@ -27,6 +19,14 @@
 #include "cli/rule_command.h"
 #include "cli/run_command.h"
 #include "cli/web_command.h"
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/process/command_line.h"
+#include "common/process/completion.h"
+#include "common/process/flags.h"
+#include "common/process/manual.h"
+#include "common/spec/ready_specs.h"
+#include "kernels/device.h"
 
 namespace mentor {
 namespace {

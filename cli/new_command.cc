@@ -13,19 +13,19 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/hosts.h"
-#include "common/lifecycle.h"
-#include "common/process/command_line.h"
-#include "common/process/flags.h"
-#include "envs/promises.h"
-#include "envs/host/host_facts.h"
 #include "cli/env_subject.h"
 #include "cli/host_command.h"
 #include "cli/templates/embedded.h"
 #include "cli/templates/fill.h"
 #include "cli/templates/own_model.h"
 #include "cli/templates/sizes.h"
+#include "common/check.h"
+#include "common/hosts.h"
+#include "common/lifecycle.h"
+#include "common/process/command_line.h"
+#include "common/process/flags.h"
+#include "envs/host/host_facts.h"
+#include "envs/promises.h"
 
 namespace mentor {
 namespace {

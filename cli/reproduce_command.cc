@@ -16,12 +16,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/file.h"
-#include "common/log.h"
-#include "common/printable.h"
-#include "common/process/flags.h"
-#include "kernels/flags/device_flags.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/settings.h"
 #include "cli/local/claim_results.h"
@@ -29,6 +23,12 @@
 #include "cli/local/claims.h"
 #include "cli/local/local_run.h"
 #include "cli/service_runs.h"
+#include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/printable.h"
+#include "common/process/flags.h"
+#include "kernels/flags/device_flags.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor {

@@ -14,6 +14,12 @@
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
+#include "cli/local/branch.h"
+#include "cli/local/local_run.h"
+#include "cli/local/run_report.h"
+#include "cli/local/web_page.h"
+#include "cli/run_memory.h"
+#include "cli/spec_request.h"
 #include "common/check.h"
 #include "common/log.h"
 #include "common/option_page.h"
@@ -21,12 +27,6 @@
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "kernels/flags/device_flags.h"
-#include "cli/local/branch.h"
-#include "cli/local/local_run.h"
-#include "cli/local/run_report.h"
-#include "cli/local/web_page.h"
-#include "cli/run_memory.h"
-#include "cli/spec_request.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "shards/learner_fingerprint.h"

@@ -8,17 +8,17 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "cli/ctl/client.h"
+#include "cli/ctl/commands.h"
+#include "cli/ctl/experiment_watch.h"
+#include "cli/ctl/output.h"
+#include "cli/fetch.h"
 #include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
-#include "cli/ctl/client.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/experiment_watch.h"
-#include "cli/ctl/output.h"
-#include "cli/fetch.h"
 
 namespace mentor {
 namespace {

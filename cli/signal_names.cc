@@ -12,14 +12,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cli/local/signal_export.h"
+#include "cli/report/python.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/installed.h"
 #include "common/temporary_folder.h"
-#include "cli/local/signal_export.h"
-#include "cli/report/python.h"
 
 namespace mentor {
 namespace {

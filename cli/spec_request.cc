@@ -10,15 +10,15 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 
+#include "cli/ctl/experiment_file.h"
+#include "cli/local/local_run.h"
+#include "cli/local/run_bundles.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_environment.h"
 #include "envs/host/host_list.h"
-#include "cli/ctl/experiment_file.h"
-#include "cli/local/local_run.h"
-#include "cli/local/run_bundles.h"
 
 namespace mentor {
 namespace {

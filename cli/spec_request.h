@@ -9,9 +9,9 @@
 
 #include <absl/status/status.h>
 
+#include "cli/local/branch.h"
 #include "common/process/flags.h"
 #include "common/violations.h"
-#include "cli/local/branch.h"
 #include "meta_learner/experiment/checked_spec.h"
 
 namespace CLI {

@@ -9,11 +9,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/local/run_viewer.h"
+#include "cli/local/web_page.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/process/flags.h"
-#include "cli/local/run_viewer.h"
-#include "cli/local/web_page.h"
 
 namespace mentor {
 namespace {

@@ -1,6 +1,6 @@
 // Reasons of errors. Besides the sentence for people, an absl::Status can carry one upper-case word
-// and facts for programs. They travel as google.rpc.ErrorInfo and BadRequest (common/rpc/grpc_status.h).
-// Pure functions; threads may share.
+// and facts for programs. They travel as google.rpc.ErrorInfo and BadRequest
+// (common/rpc/grpc_status.h). Pure functions; threads may share.
 #pragma once
 
 #include <chrono>

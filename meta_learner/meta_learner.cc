@@ -17,8 +17,8 @@
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "meta_learner/control/spec_checks.h"
-#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/arithmetic.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 

@@ -5,12 +5,12 @@
 #include <absl/strings/str_cat.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/ctl/commands.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/certificates.h"
 #include "common/rpc/secret_file.h"
-#include "cli/ctl/commands.h"
 
 namespace mentor::ctl {
 namespace {

@@ -7,14 +7,14 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/ctl/commands.h"
+#include "cli/ctl/experiment_flags.h"
+#include "cli/ctl/values.h"
 #include "common/bundle.h"
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/resources/names.h"
 #include "common/rpc/bundle_transfer.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/experiment_flags.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

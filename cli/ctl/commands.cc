@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/ctl/screen.h"
 #include "common/check.h"
 #include "common/process/command_line.h"
-#include "cli/ctl/screen.h"
 
 namespace mentor::ctl {
 namespace {

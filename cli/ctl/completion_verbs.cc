@@ -1,9 +1,9 @@
 // The verb `completion`, and the hidden verbs for the shells and help2man.
+#include "cli/ctl/commands.h"
+#include "cli/ctl/values.h"
 #include "common/process/completion.h"
 #include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

@@ -5,10 +5,10 @@
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/ctl/commands.h"
 #include "common/check.h"
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
-#include "cli/ctl/commands.h"
 
 namespace mentor::ctl {
 namespace {

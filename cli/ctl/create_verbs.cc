@@ -7,18 +7,18 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
-#include "common/check.h"
-#include "common/spec/named_bundles.h"
-#include "common/spec/differences.h"
-#include "common/spec/spec.h"
-#include "common/status.h"
-#include "common/uuid.h"
-#include "google/rpc/error_details.pb.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_file.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/experiment_watch.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/spec/differences.h"
+#include "common/spec/named_bundles.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "google/rpc/error_details.pb.h"
 
 namespace mentor::ctl {
 namespace {

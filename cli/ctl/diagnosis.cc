@@ -17,14 +17,14 @@
 #include <openssl/x509.h>
 #include <sys/stat.h>
 
+#include "cli/ctl/commands.h"
+#include "cli/ctl/experiment_flags.h"
+#include "cli/ctl/values.h"
 #include "common/file.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/rpc/address.h"
 #include "common/rpc/proxy.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/experiment_flags.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

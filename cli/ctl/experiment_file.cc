@@ -8,12 +8,12 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include "cli/ctl/values.h"
 #include "common/file.h"
 #include "common/resources/states.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "common/spec/yaml.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

@@ -5,9 +5,9 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "cli/ctl/values.h"
 #include "common/check.h"
 #include "common/status.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 

@@ -8,13 +8,13 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
-#include "common/check.h"
-#include "common/resources/states.h"
-#include "common/spec/spec.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/experiment_watch.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
 
 namespace mentor::ctl {
 namespace {

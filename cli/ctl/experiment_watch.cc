@@ -11,12 +11,12 @@
 #include <absl/strings/str_join.h>
 #include <absl/time/clock.h>
 
+#include "cli/ctl/values.h"
 #include "common/check.h"
 #include "common/progress_bar.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

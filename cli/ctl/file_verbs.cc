@@ -6,14 +6,14 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
-#include "common/check.h"
-#include "common/progress_bar.h"
-#include "common/resources/names.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/download.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/experiment_watch.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/progress_bar.h"
+#include "common/resources/names.h"
 
 namespace mentor::ctl {
 namespace {

@@ -6,15 +6,15 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "cli/ctl/commands.h"
+#include "cli/ctl/experiment_file.h"
+#include "cli/ctl/experiment_flags.h"
+#include "cli/ctl/values.h"
 #include "common/check.h"
 #include "common/process/command_line.h"
 #include "common/resources/names.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "cli/ctl/commands.h"
-#include "cli/ctl/experiment_file.h"
-#include "cli/ctl/experiment_flags.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

@@ -1,7 +1,7 @@
 // mentorctl: the user's command line for a meta-learner. It keeps no state; every answer comes from
 // the server.
-#include "common/lifecycle.h"
 #include "cli/ctl/commands.h"
+#include "common/lifecycle.h"
 
 int main(int argc, char** argv) {
   mentor::ExplainLimits();

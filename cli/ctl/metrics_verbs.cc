@@ -6,12 +6,12 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/status.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/experiment_watch.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/status.h"
 
 namespace mentor::ctl {
 namespace {

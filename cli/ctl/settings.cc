@@ -10,11 +10,11 @@
 #include <google/protobuf/text_format.h>
 #include <sys/stat.h>
 
+#include "cli/ctl/values.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/rpc/secret_file.h"
-#include "cli/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {

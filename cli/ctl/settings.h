@@ -12,9 +12,9 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "cli/ctl/output.h"
 #include "common/rpc/credentials.h"
 #include "common/secret.h"
-#include "cli/ctl/output.h"
 #include "mentor/v1/client_config.pb.h"
 
 namespace mentor::ctl {

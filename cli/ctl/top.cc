@@ -7,14 +7,14 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/process/command_line.h"
-#include "common/resources/names.h"
-#include "common/resources/states.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/screen.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/process/command_line.h"
+#include "common/resources/names.h"
+#include "common/resources/states.h"
 
 namespace mentor::ctl {
 namespace {

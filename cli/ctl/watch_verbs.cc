@@ -9,13 +9,13 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
-#include "common/check.h"
-#include "common/resources/states.h"
-#include "common/status.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/experiment_watch.h"
 #include "cli/ctl/values.h"
+#include "common/check.h"
+#include "common/resources/states.h"
+#include "common/status.h"
 
 namespace mentor::ctl {
 namespace {

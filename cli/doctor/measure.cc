@@ -11,18 +11,18 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/lifecycle.h"
-#include "common/metrics.h"
-#include "common/protocol.h"
-#include "common/temporary_folder.h"
-#include "envs/benchmark.h"
 #include "cli/doctor/findings.h"
 #include "cli/doctor/random_agents.h"
 #include "cli/local/cluster.h"
 #include "cli/local/evaluation_jobs.h"
 #include "cli/local/run_report.h"
 #include "cli/report/success_rates.h"
+#include "common/check.h"
+#include "common/lifecycle.h"
+#include "common/metrics.h"
+#include "common/protocol.h"
+#include "common/temporary_folder.h"
+#include "envs/benchmark.h"
 #include "meta_learner/experiment/evaluation.h"
 
 namespace mentor::doctor {

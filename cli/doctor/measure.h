@@ -6,8 +6,8 @@
 
 #include <absl/status/statusor.h>
 
-#include "kernels/device.h"
 #include "cli/doctor/measurement.h"
+#include "kernels/device.h"
 #include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor::doctor {

@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "envs/benchmark.h"
 #include "cli/doctor/measurement.h"
+#include "envs/benchmark.h"
 
 namespace mentor::doctor {
 

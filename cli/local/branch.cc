@@ -1,10 +1,10 @@
 #include "cli/local/branch.h"
 
+#include "cli/local/run_hash.h"
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
-#include "cli/local/run_hash.h"
-#include "cli/local/run_report.h"
 #include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor {

@@ -14,6 +14,9 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include "cli/local/run_bundles.h"
+#include "cli/report/csv_reader.h"
+#include "cli/report/csv_table.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
@@ -24,9 +27,6 @@
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "cli/local/run_bundles.h"
-#include "cli/report/csv_reader.h"
-#include "cli/report/csv_table.h"
 #include "meta_learner/curricula/curriculum.h"
 
 namespace mentor {

@@ -7,12 +7,12 @@
 
 #include <absl/status/status.h>
 
+#include "cli/local/needed_simulators.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/lifecycle.h"
 #include "common/mutex.h"
 #include "common/progress_bar.h"
-#include "cli/local/needed_simulators.h"
 
 namespace mentor {
 

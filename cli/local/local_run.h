@@ -9,8 +9,8 @@
 
 #include <absl/status/statusor.h>
 
-#include "kernels/device.h"
 #include "cli/local/branch.h"
+#include "kernels/device.h"
 #include "meta_learner/experiment/checked_spec.h"
 
 namespace mentor {

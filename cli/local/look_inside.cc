@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "common/check.h"
 #include "cli/local/relive.h"
+#include "common/check.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "shards/segment_proto.h"

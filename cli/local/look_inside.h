@@ -4,8 +4,8 @@
 
 #include <absl/status/statusor.h>
 
-#include "envs/benchmark.h"
 #include "cli/local/trained_run.h"
+#include "envs/benchmark.h"
 #include "mentor/v1/evaluation.pb.h"
 
 namespace mentor {

@@ -11,9 +11,9 @@
 #include <absl/strings/str_join.h>
 
 #include "actor/unit_runner.h"
+#include "cli/local/trained_run.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
-#include "cli/local/trained_run.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"

@@ -6,10 +6,10 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/printable.h"
 #include "common/spec/spec.h"
-#include "cli/local/run_report.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/state_folder.h"
 

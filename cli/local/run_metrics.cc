@@ -11,10 +11,10 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
-#include "common/file.h"
 #include "cli/local/run_report.h"
 #include "cli/local/sparkline.h"
+#include "common/check.h"
+#include "common/file.h"
 
 namespace mentor {
 namespace {

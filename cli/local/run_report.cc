@@ -17,6 +17,11 @@
 #include <absl/time/time.h>
 
 #include "agents/numerics.h"
+#include "cli/local/processor.h"
+#include "cli/local/run_bundles.h"
+#include "cli/local/run_hash.h"
+#include "cli/local/state_experiments.h"
+#include "cli/report/records.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/printable.h"
@@ -28,11 +33,6 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
-#include "cli/local/processor.h"
-#include "cli/local/run_bundles.h"
-#include "cli/local/run_hash.h"
-#include "cli/local/state_experiments.h"
-#include "cli/report/records.h"
 #include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"

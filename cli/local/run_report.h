@@ -9,8 +9,8 @@
 
 #include <absl/status/statusor.h>
 
-#include "envs/benchmark.h"
 #include "cli/report/report.h"
+#include "envs/benchmark.h"
 #include "mentor/v1/evaluation.pb.h"
 #include "meta_learner/store/store.h"
 

@@ -8,12 +8,12 @@
 
 #include <absl/strings/str_format.h>
 
+#include "cli/local/run_bundles.h"
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/states.h"
 #include "common/spec/named_bundles.h"
-#include "cli/local/run_bundles.h"
-#include "cli/local/run_report.h"
 
 namespace mentor {
 namespace {

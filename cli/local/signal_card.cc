@@ -7,10 +7,10 @@
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
-#include "common/check.h"
-#include "common/evaluation_method.h"
 #include "cli/local/signal_export.h"
 #include "cli/report/words.h"
+#include "common/check.h"
+#include "common/evaluation_method.h"
 
 namespace mentor {
 namespace {

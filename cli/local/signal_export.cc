@@ -13,6 +13,8 @@
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/local/relive.h"
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
@@ -25,8 +27,6 @@
 #include "common/spec/spec.h"
 #include "envs/host/host_facts.h"
 #include "envs/wrappers/random_reward.h"
-#include "cli/local/relive.h"
-#include "cli/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"

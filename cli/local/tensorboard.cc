@@ -9,8 +9,8 @@
 #include <absl/strings/str_format.h>
 #include <unistd.h>
 
-#include "common/check.h"
 #include "cli/report/python.h"
+#include "common/check.h"
 
 namespace mentor {
 namespace {

@@ -5,10 +5,10 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/local/run_hash.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
-#include "cli/local/run_hash.h"
 #include "meta_learner/experiment/tensor_sections.h"
 #include "meta_learner/store/checkpoint.h"
 

@@ -12,8 +12,8 @@
 
 #include <absl/status/statusor.h>
 
-#include "common/violations.h"
 #include "cli/local/run_report.h"
+#include "common/violations.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"

@@ -15,11 +15,11 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "cli/report/python.h"
 #include "common/check.h"
 #include "common/printable.h"
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
-#include "cli/report/python.h"
 
 extern char** environ;
 

@@ -8,12 +8,12 @@
 #include <absl/strings/str_cat.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/report/csv_table.h"
+#include "cli/report/training_table.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/protocol.h"
-#include "cli/report/csv_table.h"
-#include "cli/report/training_table.h"
 
 namespace mentor::report {
 namespace {

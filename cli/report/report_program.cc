@@ -10,11 +10,11 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/report/python.h"
+#include "cli/report/records.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/file.h"
-#include "cli/report/python.h"
-#include "cli/report/records.h"
 
 namespace mentor::report {
 namespace {

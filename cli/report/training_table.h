@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "common/natural_order.h"
 #include "cli/report/report.h"
+#include "common/natural_order.h"
 
 namespace mentor::report {
 

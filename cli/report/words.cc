@@ -4,8 +4,8 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/evaluation_method.h"
 #include "cli/report/verdict.h"
+#include "common/evaluation_method.h"
 
 namespace mentor::report {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/report/success_rates.h"
 #include "cli/report/statistics.h"
+#include "cli/report/success_rates.h"
 
 namespace mentor::report {
 

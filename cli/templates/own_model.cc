@@ -15,6 +15,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "cli/templates/embedded.h"
+#include "cli/templates/model_files.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/file.h"
@@ -23,8 +25,6 @@
 #include "envs/environment.h"
 #include "envs/mjcf/model_parts.h"
 #include "envs/render/episode.h"
-#include "cli/templates/embedded.h"
-#include "cli/templates/model_files.h"
 
 namespace mentor::templates {
 namespace {

@@ -12,8 +12,8 @@
 #include <google/protobuf/text_format.h>
 
 #include "common/spec/spec.h"
-#include "common/spec/wording.h"
 #include "common/spec/spec_words.h"
+#include "common/spec/wording.h"
 
 namespace mentor::spec {
 namespace {

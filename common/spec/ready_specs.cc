@@ -9,8 +9,8 @@
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/installed.h"
-#include "common/spec/spec.h"
 #include "common/spec/parse_text.h"
+#include "common/spec/spec.h"
 #include "common/spec/wording.h"
 
 namespace mentor {

@@ -11,8 +11,8 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 
-#include "common/spec/spec.h"
 #include "common/spec/parse_text.h"
+#include "common/spec/spec.h"
 #include "common/spec/wording.h"
 #include "common/spec/yaml_tree.h"
 

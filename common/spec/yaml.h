@@ -1,5 +1,5 @@
-// Specs in YAML. A document becomes protobuf's text format, which parse_text.h reads: fields, values and
-// names are judged there and nowhere else. Pure; threads may share.
+// Specs in YAML. A document becomes protobuf's text format, which parse_text.h reads: fields,
+// values and names are judged there and nowhere else. Pure; threads may share.
 #pragma once
 
 #include <filesystem>

@@ -8,8 +8,8 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
-#include "common/spec/ranges.h"
 #include "common/spec/parse_text.h"
+#include "common/spec/ranges.h"
 #include "envs/mjcf/plan.h"
 
 namespace mentor::envs::mjcf {

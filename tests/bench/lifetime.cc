@@ -5,13 +5,13 @@
 
 #include <sys/resource.h>
 
+#include "cli/local/cluster.h"
 #include "common/check.h"
 #include "common/metrics.h"
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
-#include "cli/local/cluster.h"
 #include "meta_learner/store/store.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/workload.h"

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cli/ctl/settings.h"
+#include "cli/ctl/values.h"
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/options.h"
@@ -20,8 +22,6 @@
 #include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "learner/rollout/rollout_server.h"
-#include "cli/ctl/settings.h"
-#include "cli/ctl/values.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "meta_learner/control/filter.h"
 #include "meta_learner/store/backup.h"

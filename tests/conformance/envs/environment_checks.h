@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "envs/promises.h"
 #include "envs/environment.h"
+#include "envs/promises.h"
 #include "envs/wrapper.h"
 #include "tests/testing.h"
 

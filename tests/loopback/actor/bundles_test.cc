@@ -1,6 +1,4 @@
 // Bundles from a learner's server to an actor's cache, and peers that break the rules.
-#include "common/rpc/bundle_transfer.h"
-
 #include <atomic>
 #include <fstream>
 #include <future>
@@ -12,6 +10,7 @@
 #include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/metrics.h"
+#include "common/rpc/bundle_transfer.h"
 #include "common/rpc/server.h"
 #include "common/status.h"
 #include "learner/rollout/rollout_server.h"

@@ -1,7 +1,5 @@
 // The rollout server and actors that the test plays: which checks a shard waits for, when they end,
 // and actors that are to leave.
-#include "learner/rollout/rollout_server.h"
-
 #include <chrono>
 #include <future>
 #include <memory>
@@ -11,6 +9,7 @@
 #include <absl/cleanup/cleanup.h>
 
 #include "actor/unit_runner.h"
+#include "learner/rollout/rollout_server.h"
 #include "tests/fake_actor.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"

@@ -5,16 +5,17 @@
 #include <filesystem>
 #include <string>
 
+#include "cli/ctl/settings.h"
+#include "cli/local/run_hash.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/rpc/server.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
-#include "cli/ctl/settings.h"
-#include "cli/local/run_hash.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/store/checkpoint.h"
+#include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -98,15 +99,15 @@ bool IsTaken(const Checkpoint& sent, const std::string& uid, const v1::Experimen
 
 TEST_CASE("fetch: a checkpoint of another experiment, outer update or spec is not taken",
           "[loopback]") {
-  const auto spec = LoadSpec("benchmark { name: 'point_reach' }", {}, meta_learner::CheckParts);
-  REQUIRE(spec.ok());
+  const v1::ExperimentSpec spec = testing::Checked(
+      testing::TinySpec("benchmark { name: 'point_reach' } rule { outer_updates: 2 }"));
   const Checkpoint own = {.experiment_uid = NewUuid(),
                           .outer_step = 2,
-                          .spec_hash = SpecHash(*spec),
+                          .spec_hash = SpecHash(spec),
                           .build = "b",
                           .sections = {{"weights", "w"}}};
   const auto is_taken = [&](const Checkpoint& sent) {
-    return IsTaken(sent, own.experiment_uid, WithDefaults(*spec));
+    return IsTaken(sent, own.experiment_uid, WithDefaults(spec));
   };
   CHECK(is_taken(own));
   Checkpoint other = own;

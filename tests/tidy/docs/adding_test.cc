@@ -7,14 +7,14 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/dynamic_message.h>
 
+#include "cli/local/local_run.h"
+#include "cli/local/run_hash.h"
 #include "common/spec/canonical.h"
 #include "common/spec/defaults.h"
 #include "common/spec/ranges.h"
 #include "common/spec/spec.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
-#include "cli/local/local_run.h"
-#include "cli/local/run_hash.h"
 #include "signals/signal_network.h"
 #include "tests/checked_spec_of.h"
 #include "tests/paths.h"

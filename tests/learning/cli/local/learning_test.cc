@@ -6,14 +6,14 @@
 #include <absl/strings/str_cat.h>
 
 #include "agents/numerics.h"
-#include "common/check.h"
-#include "common/evaluation_method.h"
-#include "common/registry.h"
-#include "common/spec/spec.h"
 #include "cli/local/local_run.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_report.h"
 #include "cli/local/trained_run.h"
+#include "common/check.h"
+#include "common/evaluation_method.h"
+#include "common/registry.h"
+#include "common/spec/spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/store/store.h"
 #include "methods/base/outer_rule.h"

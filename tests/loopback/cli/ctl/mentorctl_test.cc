@@ -1,11 +1,12 @@
 // Jobs: create, apply, get, list, changes, errors and their exit codes.
+#include "tests/loopback/cli/ctl/mentorctl.h"
+
 #include <algorithm>
 
 #include <sys/stat.h>
 
 #include "common/rpc/channel.h"
 #include "common/spec/spec.h"
-#include "tests/loopback/cli/ctl/mentorctl.h"
 
 using namespace mentor;
 using namespace mentor::testing;

@@ -8,12 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include "agents/numerics.h"
-#include "common/file.h"
-#include "common/safetensors.h"
-#include "envs/wrappers/random_reward.h"
 #include "cli/local/evaluate.h"
 #include "cli/local/signal_export.h"
 #include "cli/local/trained_run.h"
+#include "common/file.h"
+#include "common/safetensors.h"
+#include "envs/wrappers/random_reward.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "methods/base/outer_rule.h"
 #include "methods/diayn/discriminator.h"

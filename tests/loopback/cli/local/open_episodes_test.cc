@@ -11,9 +11,9 @@
 #include <absl/strings/str_cat.h>
 
 #include "agents/numerics.h"
+#include "cli/local/relive.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
-#include "cli/local/relive.h"
 #include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"

@@ -8,9 +8,9 @@
 #include <absl/strings/str_join.h>
 
 #include "agents/numerics.h"
-#include "common/hash.h"
 #include "cli/local/claim_results.h"
 #include "cli/local/run_report.h"
+#include "common/hash.h"
 #include "tests/known_bits.h"
 #include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"

@@ -12,10 +12,10 @@
 #include <absl/strings/str_replace.h>
 
 #include "agents/numerics.h"
-#include "common/evaluation_method.h"
-#include "common/file.h"
 #include "cli/env_command.h"
 #include "cli/local/run_report.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/store/checkpoint.h"
 #include "tests/loopback/cli/local/tiny_runs.h"

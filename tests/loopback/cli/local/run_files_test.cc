@@ -4,13 +4,13 @@
 #include <string>
 
 #include "agents/numerics.h"
-#include "common/file.h"
-#include "common/uuid.h"
 #include "cli/local/branch.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_report.h"
 #include "cli/local/trained_run.h"
 #include "cli/report/training_table.h"
+#include "common/file.h"
+#include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
 #include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"

@@ -9,10 +9,10 @@
 
 #include "agents/numerics.h"
 #include "agents/worker_pool.h"
+#include "cli/local/run_report.h"
 #include "common/check.h"
 #include "common/fair_queue.h"
 #include "common/pause_point.h"
-#include "cli/local/run_report.h"
 #include "meta_learner/store/store.h"
 #include "methods/base/all_metrics.h"
 #include "methods/base/outer_rule.h"

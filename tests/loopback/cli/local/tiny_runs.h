@@ -8,8 +8,8 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "common/spec/spec.h"
 #include "cli/local/local_run.h"
+#include "common/spec/spec.h"
 #include "tests/checked_spec_of.h"
 
 namespace mentor::testing {

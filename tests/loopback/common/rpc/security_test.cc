@@ -9,9 +9,9 @@
 
 #include "common/rpc/auth.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/grpc_status.h"
 #include "common/rpc/health.h"
 #include "common/rpc/server.h"
-#include "common/rpc/grpc_status.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"

@@ -7,12 +7,12 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "cli/local/claim_results.h"
+#include "cli/local/claim_verdict.h"
 #include "common/bundle_finder.h"
 #include "common/file.h"
 #include "common/safetensors.h"
 #include "common/spec/named_bundles.h"
-#include "cli/local/claim_results.h"
-#include "cli/local/claim_verdict.h"
 #include "meta_learner/experiment/arithmetic.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/evaluation_method.h"
 #include "cli/report/report.h"
+#include "common/evaluation_method.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 

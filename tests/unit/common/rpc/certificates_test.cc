@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "tests/certificate_files.h"
-#include "tests/run_child.h"
 #include "tests/metric_value.h"
+#include "tests/run_child.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {

@@ -107,6 +107,7 @@ TEST_CASE("backup: one of an earlier version must name its database and every ch
   }
   backup.Unseal(backup.Without(backup.checkpoint()));
   const absl::Status refused = backup.Restored();
+  INFO(refused);
   CHECK(absl::IsDataLoss(refused));
   CHECK(Contains(refused, "names no " + backup.checkpoint()));
 
