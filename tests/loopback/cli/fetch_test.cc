@@ -99,8 +99,8 @@ bool IsTaken(const Checkpoint& sent, const std::string& uid, const v1::Experimen
 
 TEST_CASE("fetch: a checkpoint of another experiment, outer update or spec is not taken",
           "[loopback]") {
-  const v1::ExperimentSpec spec = testing::Checked(
-      testing::TinySpec("benchmark { name: 'point_reach' } rule { outer_updates: 2 }"));
+  const v1::ExperimentSpec spec = testing::Checked(testing::TinySpec(
+      "benchmark { name: 'point_reach' } rule { outer_updates: 2 } evaluation { goals: 2 }"));
   const Checkpoint own = {.experiment_uid = NewUuid(),
                           .outer_step = 2,
                           .spec_hash = SpecHash(spec),

@@ -102,9 +102,11 @@ TEST_CASE("backup: one of an earlier version must name its database and every ch
   const std::string whole = backup.Without("\n");
   for (const std::string& lacking : {std::string(""), std::string("mentor.db")}) {
     INFO(lacking);
+    backup.Unseal(whole);
     backup.Unseal(backup.Without(lacking));
     CHECK(Contains(backup.Restored(), "does not name mentor.db"));
   }
+  backup.Unseal(whole);
   backup.Unseal(backup.Without(backup.checkpoint()));
   const absl::Status refused = backup.Restored();
   INFO(refused);
