@@ -413,43 +413,6 @@ TEST_CASE("learner: a shard whose simulator no actor has says which", "[loopback
   CHECK(missing == "gym");
 }
 
-TEST_CASE("learner: a shard that has ended is taken back when an actor of it is found out",
-          "[loopback]") {
-  RolloutServer::Options options;
-  options.dispatcher.check_every = 0;  // Only copies of what lags are compared.
-  options.dispatcher.lag_min = std::chrono::milliseconds(100);
-  Fixture fixture(/*slots=*/1, options);
-  const auto peer = fixture.meta.Welcome();
-  v1::Shard shard = SmallShard(1);
-  shard.set_iterations(1);
-  shard.set_deterministic_episodes(0);
-  while (shard.lifetimes_size() > 1) shard.mutable_lifetimes()->RemoveLast();
-  peer->Give(shard);
-  FakeActor slow(fixture.side), liar(fixture.side), third(fixture.side);
-  v1::WorkRequest truth, lie;
-  const auto take = [&truth](FakeActor* actor) {
-    actor->Join();
-    const auto message = actor->Read();
-    REQUIRE((message && message->has_unit()));
-    *truth.mutable_result() = actor::UnitRunner().Run(message->unit());
-  };
-  take(&slow);
-  take(&liar);
-  lie = truth;
-  lie.mutable_result()->mutable_trajectory()->mutable_rewards()->mutable_data()->at(0) ^= 1;
-  lie.mutable_result()->set_result_hash(
-      ResultHash(lie.result().trajectory(), lie.result().final_state()));
-  liar.stream->Write(lie);
-  CHECK(peer->PopSegment().iteration() == 0);
-  CHECK(peer->PopDone().error().empty());
-  slow.stream->Write(truth);
-  take(&third);
-  third.stream->Write(truth);
-  const v1::ShardDone back = peer->PopDone();
-  CHECK(back.shard_id() == 1);
-  CHECK(back.error().starts_with(std::string(kTakenBack) + "actor "));
-}
-
 TEST_CASE("learner: that its device is lost is told, with the reason", "[loopback]") {
   Fixture fixture;
   const auto peer = fixture.meta.Welcome();

@@ -361,11 +361,6 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   CHECK(Contains(page, "<figure id=\"evaluation_far\""));
   CHECK(Contains(page, "random signal"));
   std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" / "far-u2");
-  // Lives of other lengths are named apart.
-  REQUIRE(Mentor({"evaluate", runs.reward, "--iterations", "4", "--seeds", "1", "--baselines",
-                  "none", "--quiet"}) == 0);
-  CHECK(std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" /
-                                    "test-u2-iterations-4") > 0);
 }
 
 TEST_CASE("evaluate: flags", "[loopback]") {
