@@ -135,8 +135,7 @@ absl::StatusOr<Device> DeviceOfFlag(
   const bool is_mig = uuid && text.starts_with("MIG-") && visible == nullptr;
   if (is_mig) setenv("CUDA_VISIBLE_DEVICES", absl::StrCat("MIG-", *uuid).c_str(), /*overwrite=*/0);
   const auto gpus = list_gpus();
-  if (!gpus.ok())
-    return absl::Status(gpus.status().code(), absl::StrCat(flag, gpus.status().message()));
+  if (!gpus.ok()) return WithPrefix(flag, gpus.status());
   const auto gpu = std::ranges::find_if(
       *gpus, [&](const Gpu& one) { return uuid ? one.uuid == *uuid : one.index == *index; });
   if (gpu == gpus->end())

@@ -28,9 +28,8 @@ struct YamlTree {
   const YamlNode* root = nullptr;  // A map; null for an empty document.
 };
 
-// Adds violations when the text is not YAML, has several documents, tags of its own, or is no map;
-// the tree is then of no use.
-// `what` is the place of errors without a line.
+// Adds violations when the text is not YAML, has several documents, tags of its own, or is no map.
+// With violations the tree is of no use. `what` is the place of errors without a line.
 YamlTree ReadYaml(std::string_view yaml, std::string_view what, Violations* violations);
 
 }  // namespace mentor::spec

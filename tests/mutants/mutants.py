@@ -166,10 +166,10 @@ def to_blame(copy, files, output):
     ):
         file = os.path.relpath(path if path.startswith("/") else copy / "build" / path, copy)
         before = [span for span in files.get(file, ("", []))[1] if span[0] <= int(line)]
-        within = [span for span in before if int(line) <= span[1]]
-        if not within and what == "error":
-            within = before[-1:]
-        names.update(name for _, _, name in within)
+        blamed = [span for span in before if int(line) <= span[1]]
+        if not blamed and what == "error":
+            blamed = before[-1:]
+        names.update(name for _, _, name in blamed)
     return names
 
 

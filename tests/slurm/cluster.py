@@ -183,7 +183,7 @@ class Cluster:
             job = self.job(number)
             self.test.assertIn(job["JobState"], ("PENDING", "COMPLETING", "RUNNING"))
             if not hurried and job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
-                # In the second in which the job was killed, a node refuses it as one that was.
+                # A node refuses a job that starts in the second in which it was killed.
                 self.command("scontrol", "update", f"jobid={number}", "starttime=now+3")
                 hurried = True
             return job["JobState"] == "RUNNING" and job["Restarts"] == str(times)

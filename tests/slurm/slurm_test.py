@@ -60,8 +60,8 @@ class SlurmTest(harness.ClusterTest):
         return job["ExitCode"].partition(":")[0]
 
     def slow(self, milliseconds):
-        """Returns flags for programs of whose outer updates each takes so long, so that a run does
-        not end before it is disturbed."""
+        """Returns flags for programs whose outer updates take that long each. So a run does not end
+        before it is disturbed."""
         folder = self.folder / "bin"
         folder.mkdir()
         for program in harness.BIN.iterdir():
@@ -94,7 +94,7 @@ class GoesOnTest(SlurmTest):
         words = ("smoke", "--set", more, "--folder", "job")
         folder = self.folder / "job"
         state = folder / "state"
-        # Four disturbances take as long as the controller needs for them; the rest is not slow.
+        # The controller decides how long the disturbances take. What follows them is not slowed.
         number = self.mentor(*words, *self.slow(500), slurm=("--nodes=2",))
         self.wait_for_more(state)
         # What a login node sees.
