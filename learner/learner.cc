@@ -67,7 +67,7 @@ struct Learner::Connection {
   // The last version received. The meta-learner sends another before a shard that needs one; a
   // shard holds its own until it ends.
   uint64_t signal_version = 0;
-  torch::Tensor signal_weights;
+  torch::Tensor meta_parameters;
 };
 
 struct Learner::Job {
@@ -246,15 +246,15 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       TakeBackEnded();
       return;
     case v1::RunResponse::kSignalWeights: {
-      auto weights =
-          FromProto(message.signal_weights().weights(), "signal weights", torch::kFloat32, {-1});
-      if (!weights.ok()) {
-        connection->stream->Close(weights.status());
+      auto meta_parameters =
+          FromProto(message.signal_weights().weights(), "meta-parameters", torch::kFloat32, {-1});
+      if (!meta_parameters.ok()) {
+        connection->stream->Close(meta_parameters.status());
         return;
       }
       const MutexLock lock(mutex_);
       connection->signal_version = message.signal_weights().version();
-      connection->signal_weights = *std::move(weights);
+      connection->meta_parameters = *std::move(meta_parameters);
       return;
     }
     case v1::RunResponse::kShard: {
@@ -264,7 +264,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       const MutexLock lock(mutex_);
       if (stopping_) return;
       if (connection->signal_version == job->shard.signal_version())
-        job->meta_parameters = connection->signal_weights;
+        job->meta_parameters = connection->meta_parameters;
       job->unit_shard = next_unit_shard_++;
       MENTOR_HISTORY("received", {{"server", connection->server},
                                   {"shard", job->shard.shard_id()},

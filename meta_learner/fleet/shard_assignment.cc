@@ -144,10 +144,10 @@ void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
   // After a failed send, RemoveLearner follows and reassigns the shard.
   if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
       learner->version != job.call->version) {
-    v1::RunResponse weights;
-    weights.mutable_signal_weights()->set_version(job.call->version);
-    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
-    learner->send(std::move(weights));
+    v1::RunResponse message;
+    message.mutable_signal_weights()->set_version(job.call->version);
+    *message.mutable_signal_weights()->mutable_weights() = job.call->meta_parameters;
+    learner->send(std::move(message));
     learner->version = job.call->version;
   }
   MENTOR_HISTORY("assigned", {{"shard", shard},

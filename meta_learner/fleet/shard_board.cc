@@ -18,10 +18,10 @@ namespace {
 constexpr size_t kUsedMax = 65'536;
 
 // Digest of what a shard computes, regardless of learner and time: equal work has equal results.
-std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
+std::string WorkOf(const v1::Shard& shard, const v1::Tensor& meta_parameters) {
   Sha256 hash;
   hash.Update(shard.SerializeAsString());
-  if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) hash.Update(weights.data());
+  if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) hash.Update(meta_parameters.data());
   return history::Digest(hash.Finish());
 }
 
@@ -268,7 +268,8 @@ std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1:
                                                                  Call* call) const {
   // All shards of a call are alike, except that the last one may be smaller.
   const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
-  const int64_t parameters = call->weights.shape().empty() ? 0 : call->weights.shape(0);
+  const auto& shape = call->meta_parameters.shape();
+  const int64_t parameters = shape.empty() ? 0 : shape[0];
   std::map<int, learner::ShardMemory> memories;
   std::vector<std::unique_ptr<Job>> jobs;
   for (v1::Shard& shard : shards) {
@@ -281,7 +282,7 @@ std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1:
       if (std::string simulator = HostOf(lifetime.task()); !simulator.empty())
         job->simulators.insert(std::move(simulator));
     }
-    if (history::On()) job->work = WorkOf(shard, call->weights);
+    if (history::On()) job->work = WorkOf(shard, call->meta_parameters);
     shard.set_shard_id(call->first_shard + jobs.size() - 1);
     shard.set_signal_version(call->version);
     job->shard = std::make_shared<const v1::Shard>(std::move(shard));
@@ -291,11 +292,11 @@ std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1:
 }
 
 absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards,
-                                                         const v1::Tensor& weights,
+                                                         const v1::Tensor& meta_parameters,
                                                          const std::atomic<bool>& cancel,
                                                          const OnProgress& on_progress) {
   Call call;
-  call.weights = weights;
+  call.meta_parameters = meta_parameters;
   call.shards = shards.size();
   call.open = static_cast<int>(shards.size());
   if (!shards.empty()) call.experiment = shards[0].experiment();

@@ -178,12 +178,12 @@ class ShardBoard {
   void KeepArithmetic(const std::string& experiment, const std::string& arithmetic, Keep keep);
 
   // Runs all shards with these meta-parameters ([Q] float32) and returns their results in order.
-  // Run sets ids, epochs and the version of the weights. Blocks, and calls on_progress (if set)
+  // Run sets ids, epochs and their version. Blocks, and calls on_progress (if set)
   // from this thread about once a second. Returns CANCELLED when `cancel` becomes true (see Wake),
   // INTERNAL when a shard fails repeatedly, and FAILED_PRECONDITION when learners vanish with it
   // repeatedly. Several calls may run at once.
   absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
-                                               const v1::Tensor& weights,
+                                               const v1::Tensor& meta_parameters,
                                                const std::atomic<bool>& cancel,
                                                const OnProgress& on_progress);
   // Moves stalled shards, assigns waiting ones, and lets Run check its cancel flag.
@@ -217,7 +217,7 @@ class ShardBoard {
   struct Call {
     uint64_t version = 0;
     std::string experiment;
-    v1::Tensor weights;
+    v1::Tensor meta_parameters;
     uint64_t first_shard = 0;  // The call has shards with consecutive numbers.
     size_t shards = 0;
     int open = 0;  // Shards without a result.

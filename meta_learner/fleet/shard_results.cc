@@ -110,8 +110,8 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
     shard = job->shard;
     const auto known = snapshot_forms_.find(FormKey(*shard));
     if (known != snapshot_forms_.end()) form = known->second;
-    const v1::Tensor& weights = job->call->weights;
-    if (weights.shape_size() > 0) num_meta_parameters = weights.shape(0);
+    const auto& shape = job->call->meta_parameters.shape();
+    if (!shape.empty()) num_meta_parameters = shape[0];
   }
   // Without the lock, as for segments.
   if (done.error().empty()) {
@@ -186,7 +186,7 @@ absl::Status ShardBoard::Job::Take(const v1::ShardDone& end) {
         "shard %d: its segments do not have the hash it was sent with", end.shard_id()));
   }
   if (end.has_outer_gradient()) {
-    const auto& shape = call->weights.shape();
+    const auto& shape = call->meta_parameters.shape();
     MENTOR_ASSIGN_OR_RETURN(
         result.outer_gradient,
         learner::FromProto(end.outer_gradient(),
