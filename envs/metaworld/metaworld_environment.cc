@@ -292,15 +292,16 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
   Assemble(now, measured_, /*clip=*/true);
   measured_ = now;
   const double* o = observation_.data();
-  const StepView view = {.world = world_,
-                         .a = a,
-                         .hand = {o[0], o[1], o[2]},
-                         .o = {o[4], o[5], o[6]},
-                         .o2 = {o[11], o[12], o[13]},
-                         .g = o[3],
-                         .q = {o[7], o[8], o[9], o[10]},
-                         .tcp = world_.Tcp(),
-                         .hand0 = facts_.hand0};
+  StepView view = {.world = world_,
+                   .a = a,
+                   .hand = {o[0], o[1], o[2]},
+                   .o = {o[4], o[5], o[6]},
+                   .o2 = {o[11], o[12], o[13]},
+                   .g = o[3],
+                   .q = {o[7], o[8], o[9], o[10]},
+                   .tcp = world_.Tcp(),
+                   .hand0 = facts_.hand0};
+  view.Measure(episode_);
   outcome_ = task_->Reward(view, episode_);
   if (!std::isfinite(outcome_.reward)) {
     return absl::OutOfRangeError(

@@ -87,6 +87,12 @@ struct StepView {
   double g = 0;             // Gripper opening, likewise.
   Quat q;
   Vec3 tcp, hand0;
+  double d = 0, dt = 0;  // From o to tcp, and to the target.
+
+  void Measure(const Episode& e) {
+    d = Norm(o - tcp);
+    dt = Norm(o - e.target);
+  }
 };
 
 // The input of a scripted policy: the observation with its goal shown.

@@ -7,18 +7,16 @@ namespace {
 
 // How far a press has come, along `axis`.
 struct Press {
-  double d;   // From the gripper to the button.
   double dt;  // From the button to where it is pressed in.
   double near, pressed;
 
   Press(const StepView& s, const Episode& e, int axis, double near_bound)
-      : d(Norm(s.o - s.tcp)),
-        dt(std::abs(e.target[axis] - s.o[axis])),
-        near(T(d, near_bound, Norm(s.o - e.tcp0))),
+      : dt(std::abs(e.target[axis] - s.o[axis])),
+        near(T(s.d, near_bound, Norm(s.o - e.tcp0))),
         pressed(T(dt, 0.005, e.press0)) {}
 
   Outcome Result(const StepView& s, double reward, bool success) const {
-    return {reward, success, d <= 0.05, s.g > 0, near, pressed, dt};
+    return {reward, success, s.d <= 0.05, s.g > 0, near, pressed, dt};
   }
 };
 
@@ -53,7 +51,6 @@ class ButtonTask : public Task {
   const SiteId hole_, button_start_;
 };
 
-// button-press-v3: press a button in a wall.
 class ButtonPress : public ButtonTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -74,7 +71,7 @@ class ButtonPress : public ButtonTask {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Press p(s, e, /*axis=*/1, /*near_bound=*/0.05);
-    return p.Result(s, 2 * H(s.g, p.near) + (p.d <= 0.05 ? 8 * p.pressed : 0), p.dt <= 0.02);
+    return p.Result(s, 2 * H(s.g, p.near) + (s.d <= 0.05 ? 8 * p.pressed : 0), p.dt <= 0.02);
   }
 
   Advice Script(const Sight& s) const override {
@@ -86,7 +83,6 @@ class ButtonPress : public ButtonTask {
   }
 };
 
-// button-press-topdown-v3: press a button from above.
 class ButtonPressTopdown : public ButtonTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -103,7 +99,7 @@ class ButtonPressTopdown : public ButtonTask {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Press p(s, e, /*axis=*/2, /*near_bound=*/0.01);
     // Closed fingers are worth more; behind the wall of the sister task, open ones.
-    return p.Result(s, 5 * H(1 - s.g, p.near) + (p.d <= 0.03 ? 5 * p.pressed : 0), p.dt <= 0.024);
+    return p.Result(s, 5 * H(1 - s.g, p.near) + (s.d <= 0.03 ? 5 * p.pressed : 0), p.dt <= 0.024);
   }
 
   Advice Script(const Sight& s) const override {
@@ -112,7 +108,6 @@ class ButtonPressTopdown : public ButtonTask {
   }
 };
 
-// button-press-topdown-wall-v3: reach over a wall and press a button from above.
 class ButtonPressTopdownWall : public ButtonTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -128,7 +123,7 @@ class ButtonPressTopdownWall : public ButtonTask {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Press p(s, e, /*axis=*/2, /*near_bound=*/0.01);
-    return p.Result(s, 5 * H(s.g, p.near) + (p.d <= 0.03 ? 5 * p.pressed : 0), p.dt <= 0.024);
+    return p.Result(s, 5 * H(s.g, p.near) + (s.d <= 0.03 ? 5 * p.pressed : 0), p.dt <= 0.024);
   }
 
   Advice Script(const Sight& s) const override {
@@ -138,7 +133,6 @@ class ButtonPressTopdownWall : public ButtonTask {
   }
 };
 
-// button-press-wall-v3: reach over a wall and press a button.
 class ButtonPressWall : public ButtonTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -160,7 +154,7 @@ class ButtonPressWall : public ButtonTask {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Press p(s, e, /*axis=*/1, /*near_bound=*/0.01);
     const double reward =
-        p.d > 0.07 ? 2 * H((1 - s.g) / 2, p.near) : 2 + 2 * (1 + s.g) + 4 * (p.pressed * p.pressed);
+        s.d > 0.07 ? 2 * H((1 - s.g) / 2, p.near) : 2 + 2 * (1 + s.g) + 4 * (p.pressed * p.pressed);
     return p.Result(s, reward, p.dt <= 0.03);
   }
 
@@ -176,7 +170,6 @@ class ButtonPressWall : public ButtonTask {
   }
 };
 
-// coffee-button-v3: press the button of a coffee machine.
 class CoffeeButton : public Task {
  public:
   static constexpr TaskFacts kFacts = {
@@ -206,7 +199,7 @@ class CoffeeButton : public Task {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Press p(s, e, /*axis=*/1, /*near_bound=*/0.05);
-    return p.Result(s, 2 * H(s.g, p.near) + (p.d <= 0.05 ? 8 * p.pressed : 0), p.dt <= 0.02);
+    return p.Result(s, 2 * H(s.g, p.near) + (s.d <= 0.05 ? 8 * p.pressed : 0), p.dt <= 0.02);
   }
 
   Advice Script(const Sight& s) const override {

@@ -11,15 +11,13 @@ class CoffeeMug : public Task {
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Vec3 k = {2, 2, 1};
-    const double dt = Norm(s.o - e.target);
     const double scaled = Norm((s.o - e.target) * k);
     const double place = T(scaled, 0.05, Norm((e.obj0 - e.target) * k));
-    const double d = Norm(s.o - s.tcp);
     const double grasp = Cage(s, e, s.o, {0.02, 0.05, 0.04, 0.05, 0.7, CageShape::kMedium});
-    double reward = H(grasp, place) + (d < 0.04 && s.g > 0 ? 1 + 5 * place : 0);
+    double reward = H(grasp, place) + (s.d < 0.04 && s.g > 0 ? 1 + 5 * place : 0);
     if (scaled < 0.05) reward = 10;
     const bool held = s.g > 0 && s.world.Touching(mug_geom_);
-    return {reward, dt <= 0.07, d <= 0.03, held, grasp, place, dt};
+    return {reward, s.dt <= 0.07, s.d <= 0.03, held, grasp, place, s.dt};
   }
 
  protected:
@@ -52,7 +50,6 @@ class CoffeeMug : public Task {
   const SiteId goal_;
 };
 
-// coffee-pull-v3: pull a mug away from a coffee machine.
 class CoffeePull : public CoffeeMug {
  public:
   static constexpr TaskFacts kFacts = {
@@ -81,7 +78,6 @@ class CoffeePull : public CoffeeMug {
   }
 };
 
-// coffee-push-v3: push a mug under a coffee machine.
 class CoffeePush : public CoffeeMug {
  public:
   static constexpr TaskFacts kFacts = {

@@ -5,7 +5,6 @@
 namespace mentor::envs::metaworld {
 namespace {
 
-// door-close-v3: close a door by its handle.
 class DoorClose : public Task {
  public:
   static constexpr TaskFacts kFacts = {
@@ -34,10 +33,9 @@ class DoorClose : public Task {
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
-    const double dt = Norm(s.o - e.target);
-    const double closed = G(dt, 0.05, Norm(e.obj0 - e.target));
+    const double closed = G(s.dt, 0.05, Norm(e.obj0 - e.target));
     const double place = G(Norm(s.tcp - e.target), 0.0125, Norm(s.hand0 - s.o) + 0.1);
-    return {dt < 0.05 ? 10 : 3 * place + 6 * closed, dt <= 0.08, 0, 1, 1, place, dt};
+    return {s.dt < 0.05 ? 10 : 3 * place + 6 * closed, s.dt <= 0.08, 0, 1, 1, place, s.dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -57,7 +55,6 @@ class DoorClose : public Task {
   const SiteId goal_;
 };
 
-// door-open-v3: open a door by its handle.
 class DoorOpen : public Task {
  public:
   static constexpr TaskFacts kFacts = {
@@ -134,7 +131,6 @@ class DoorBoltTask : public Task {
   const SiteId bolt_;
 };
 
-// door-lock-v3: lock a door by turning its bolt downwards.
 class DoorLock : public DoorBoltTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -174,7 +170,6 @@ class DoorLock : public DoorBoltTask {
   }
 };
 
-// door-unlock-v3: unlock a door by turning its bolt to the side.
 class DoorUnlock : public DoorBoltTask {
  public:
   static constexpr TaskFacts kFacts = {

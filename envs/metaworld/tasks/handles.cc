@@ -1,9 +1,10 @@
-// What the tasks with a handle share: a box with a handle that turns, to be pressed or pulled.
+// Tasks with a handle or a faucet.
 #include "envs/metaworld/task.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
+// A box with a handle that turns, to be pressed or pulled.
 class HandleTask : public Task {
  public:
   Objects Observe(const World& w) const override {
@@ -28,7 +29,6 @@ class HandleTask : public Task {
   const SiteId handle_, goal_;
 };
 
-// handle-pull-v3: pull a handle up.
 class HandlePull : public HandleTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -50,13 +50,13 @@ class HandlePull : public HandleTask {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = std::abs(e.target[2] - s.o[2]);
     const double place = T(dt, 0.05, std::abs(e.target[2] - e.obj0[2]));
-    const double d = Norm(s.o - s.tcp);
     const double grasp = Cage(s, e, s.o, {0.022, 0.05, 0, 0.01, 1, CageShape::kHigh});
     double reward = H(grasp, place);
     // The reference compares y with z here, which nearly always holds.
-    if (d < 0.035 && s.g > 0 && s.o[1] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
+    if (s.d < 0.035 && s.g > 0 && s.o[1] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
     if (dt < 0.05) reward = 10;
-    return {reward, dt <= 0.05, d <= 0.05, s.g > 0 && s.o[2] - 0.03 > e.obj0[2], grasp, place, dt};
+    const bool lifted = s.g > 0 && s.o[2] - 0.03 > e.obj0[2];
+    return {reward, dt <= 0.05, s.d <= 0.05, lifted, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -69,7 +69,6 @@ class HandlePull : public HandleTask {
   }
 };
 
-// handle-pull-side-v3: pull a handle up from the side.
 class HandlePullSide : public HandleTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -87,14 +86,13 @@ class HandlePullSide : public HandleTask {
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
-    const double dt = Norm(s.o - e.target);
-    const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
-    const double d = Norm(s.o - s.tcp);
+    const double place = T(s.dt, 0.05, Norm(e.obj0 - e.target));
     const double grasp = Cage(s, e, s.o, {0.032, 0.06, 0, 0.01, 1, CageShape::kHigh});
     double reward = H(grasp, place);
-    if (d < 0.035 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
-    if (dt < 0.05) reward = 10;
-    return {reward, dt <= 0.08, d <= 0.05, s.g > 0 && s.o[2] - 0.03 > e.obj0[2], grasp, place, dt};
+    if (s.d < 0.035 && s.g > 0 && s.o[2] - 0.01 > e.obj0[2]) reward += 1 + 5 * place;
+    if (s.dt < 0.05) reward = 10;
+    const bool lifted = s.g > 0 && s.o[2] - 0.03 > e.obj0[2];
+    return {reward, s.dt <= 0.08, s.d <= 0.05, lifted, grasp, place, s.dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -117,10 +115,9 @@ class HandlePressTask : public HandleTask {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = std::abs(s.o[2] - e.target[2]);
     const double place = T(dt, 0.02, std::abs(std::abs(e.handle0[2] - e.target[2]) - 0.02));
-    const double d = Norm(s.o - s.tcp);
-    const double grasp = T(d, 0.02, std::abs(Norm(e.handle0 - e.tcp0) - 0.02));
+    const double grasp = T(s.d, 0.02, std::abs(Norm(e.handle0 - e.tcp0) - 0.02));
     const bool success = dt <= 0.02;
-    return {10 * (success ? 1 : H(grasp, place)), success, d <= 0.05, 1, grasp, place, dt};
+    return {10 * (success ? 1 : H(grasp, place)), success, s.d <= 0.05, 1, grasp, place, dt};
   }
 
  protected:
@@ -133,7 +130,6 @@ class HandlePressTask : public HandleTask {
   }
 };
 
-// handle-press-v3: press a handle down.
 class HandlePress : public HandlePressTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -152,7 +148,6 @@ class HandlePress : public HandlePressTask {
   }
 };
 
-// handle-press-side-v3: press a handle down that is turned sideways.
 class HandlePressSide : public HandlePressTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -167,7 +162,95 @@ class HandlePressSide : public HandlePressTask {
   Advice Script(const Sight& s) const override { return PressDown(s, s.o, /*grip=*/1); }
 };
 
-const RegisterTasks<HandlePull, HandlePullSide, HandlePress, HandlePressSide> kRegisterHandles;
+// A lever that is turned to the right or to the left.
+class FaucetTask : public Task {
+ public:
+  Objects Observe(const World& w) const override {
+    return {w.At(lever_) + Vec3{0, 0, -0.01}, w.Orientation(base_)};
+  }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = v.Head();
+    w.SetBodyPos(base_, e.obj0);
+    e.target = e.obj0 + Vec3{0.175 * turn_, 0, 0.125};
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 beside = s.o + Vec3{-0.04 * turn_, 0, 0.03};
+    if (s.LevelTo(beside) > 0.04) return {Above(beside, 0.1), 25, 1};
+    if (s.HeightTo(beside) > 0.04) return {beside, 25, 1};
+    return {beside + Vec3{0.1 * turn_, 0.05, 0}, 25, 1};
+  }
+
+ protected:
+  // turn: 1 turns to positive x, -1 to negative x.
+  FaucetTask(Names& names, double turn, const char* lever, const char* goal)
+      : turn_(turn),
+        base_(names.Body("faucetBase")),
+        lever_(names.Site(lever)),
+        goal_(names.Site(goal)) {}
+
+  // x: the point of the lever that is to be pushed.
+  static Outcome Turned(const StepView& s, const Episode& e, const Vec3& x) {
+    const double dt = Norm(x - e.target);
+    const double place = T(dt, 0.07, std::abs(Norm(e.obj0 - e.target) - 0.07));
+    const double d = Norm(x - s.tcp);
+    const double grasp = G(d, 0.01, std::abs(Norm(e.obj0 - e.tcp0) - 0.01));
+    const bool success = dt <= 0.07;
+    return {success ? 10 : 2 * (2 * grasp + 3 * place), success, d <= 0.01, 1, grasp, place, dt};
+  }
+
+ private:
+  const double turn_;
+  const BodyId base_;
+  const SiteId lever_, goal_;
+};
+
+class FaucetClose : public FaucetTask {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "faucet-close-v3",
+      .summary = "Turn a faucet off (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_faucet.xml",
+      .hand0 = {0, 0.4, 0.2},
+      .mocap_low = {-0.5, 0.4, -0.15},
+      .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0}, .high = {0.1, 0.85, 0}},
+  };
+
+  explicit FaucetClose(Names& names)
+      : FaucetTask(names, /*turn=*/-1, "handleStartClose", "goal_close") {}
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    FaucetTask::Reset(v, w, e);
+    w.Forward();
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override { return Turned(s, e, s.o); }
+};
+
+class FaucetOpen : public FaucetTask {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "faucet-open-v3",
+      .summary = "Turn a faucet on (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_faucet.xml",
+      .hand0 = {0, 0.4, 0.2},
+      .mocap_low = {-0.5, 0.4, -0.15},
+      .rand_vec = {.size = 3, .low = {-0.05, 0.8, 0}, .high = {0.05, 0.85, 0}},
+  };
+
+  explicit FaucetOpen(Names& names)
+      : FaucetTask(names, /*turn=*/1, "handleStartOpen", "goal_open") {}
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    return Turned(s, e, s.o + Vec3{-0.04, 0, 0.03});
+  }
+};
+
+const RegisterTasks<HandlePull, HandlePullSide, HandlePress, HandlePressSide, FaucetClose,
+                    FaucetOpen>
+    kRegisterHandles;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -20,7 +20,6 @@ class NutTask : public Task {
   const SiteId handle_, centre_, peg_top_;
 };
 
-// assembly-v3: pick up a nut by its handle and put it on a peg.
 class Assembly : public NutTask {
  public:
   static constexpr TaskFacts kFacts = {
@@ -74,7 +73,6 @@ class Assembly : public NutTask {
   }
 };
 
-// disassemble-v3: lift a nut off a peg by its handle.
 class Disassemble : public NutTask {
  public:
   static constexpr TaskFacts kFacts = {

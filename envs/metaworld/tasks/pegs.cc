@@ -4,7 +4,6 @@
 namespace mentor::envs::metaworld {
 namespace {
 
-// peg-insert-side-v3: insert a peg sideways into a box.
 class PegInsertSide : public Task {
  public:
   static constexpr TaskFacts kFacts = {
@@ -44,7 +43,6 @@ class PegInsertSide : public Task {
     const World& w = s.world;
     const Vec3 k = {1, 2, 2};
     const Vec3 head = w.At(head_);
-    const double d = Norm(s.o - s.tcp);
     const double dt = Norm((head - e.target) * k);
     const double straight = T(dt, 0.07, Norm((e.head0 - e.target) * k));
     // The boxes that the peg's head is to avoid.
@@ -52,12 +50,12 @@ class PegInsertSide : public Task {
     const double box_2 = RectangularPrism(head, w.At(bottom_right_2_), w.At(top_left_2_));
     const double place = H(straight, H(box_2, box_1));
     const bool lifted = s.g > 0 && s.o[2] - 0.01 > e.obj0[2];
-    const bool held = d < 0.08 && lifted;
+    const bool held = s.d < 0.08 && lifted;
     const double grasp = held ? 1 : Cage(s, e, s.o, {0.0075, 0.03, 0, 0.005, 1, CageShape::kHigh});
     double reward = H(grasp, place);
     if (held) reward += 1 + 5 * place;
     if (dt <= 0.07) reward = 10;
-    return {reward, dt <= 0.07, d <= 0.03, d < 0.02 && lifted, grasp, place, dt};
+    return {reward, dt <= 0.07, s.d <= 0.03, s.d < 0.02 && lifted, grasp, place, dt};
   }
 
   Advice Script(const Sight& s) const override {
@@ -75,7 +73,6 @@ class PegInsertSide : public Task {
   const SiteId bottom_right_1_, top_left_1_, bottom_right_2_, top_left_2_;
 };
 
-// peg-unplug-side-v3: pull a plug sideways out of its socket.
 class PegUnplugSide : public Task {
  public:
   static constexpr TaskFacts kFacts = {
@@ -108,14 +105,12 @@ class PegUnplugSide : public Task {
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
-    const double dt = Norm(s.o - e.target);
-    const double d = Norm(s.o - s.tcp);
     const double grasp = Cage(s, e, s.o, {0.025, 0.05, 0, 0.005, 0.8, CageShape::kHigh});
-    const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
+    const double place = T(s.dt, 0.05, Norm(e.obj0 - e.target));
     const bool pulled = s.g > 0.5 && s.o[0] - e.obj0[0] > 0.015;
-    double reward = pulled && d < 0.035 ? 1 + 2 * grasp + 5 * place : 2 * grasp;
-    if (dt <= 0.05) reward = 10;
-    return {reward, dt <= 0.07, d <= 0.03, pulled, grasp, place, dt};
+    double reward = pulled && s.d < 0.035 ? 1 + 2 * grasp + 5 * place : 2 * grasp;
+    if (s.dt <= 0.05) reward = 10;
+    return {reward, s.dt <= 0.07, s.d <= 0.03, pulled, grasp, place, s.dt};
   }
 
   Advice Script(const Sight& s) const override {

@@ -54,7 +54,10 @@ struct Stage {
             .tcp = world.Tcp(),
             .hand0 = entry.facts.hand0};
   }
-  Outcome Reward(const StepView& s) { return task->Reward(s, episode); }
+  Outcome Reward(StepView s) {
+    s.Measure(episode);
+    return task->Reward(s, episode);
+  }
   mjData& data() { return *world.sim().data(); }
 
   const TaskEntry& entry;
