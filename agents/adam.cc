@@ -2,11 +2,6 @@
 
 namespace mentor::learner {
 
-AgentBatch NewAgents(torch::Tensor theta) {
-  const torch::Tensor steps = torch::zeros({theta.size(0)}, theta.options().dtype(torch::kInt64));
-  return {theta, torch::zeros_like(theta), torch::zeros_like(theta), steps};
-}
-
 AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
   const torch::Tensor rows = mask.unsqueeze(1);
   return {torch::where(rows, yes.theta, no.theta), torch::where(rows, yes.adam_m, no.adam_m),

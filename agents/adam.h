@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
 #include "agents/ppo_config.h"
 
 namespace mentor::learner {

@@ -42,4 +42,24 @@ torch::Tensor InitialTheta(const AgentShape& shape, double initial_std, uint64_t
   return theta;
 }
 
+AgentBatch NewAgents(torch::Tensor theta) {
+  const torch::Tensor steps = torch::zeros({theta.size(0)}, theta.options().dtype(torch::kInt64));
+  return {theta, torch::zeros_like(theta), torch::zeros_like(theta), steps};
+}
+
+AgentBatch SomeAgents(const AgentBatch& agents, int64_t first, int64_t count) {
+  const auto some = [&](const torch::Tensor& x) { return x.narrow(0, first, count); };
+  return {some(agents.theta), some(agents.adam_m), some(agents.adam_v), some(agents.adam_steps)};
+}
+
+AgentBatch JoinAgents(const std::vector<AgentBatch>& parts) {
+  const auto join = [&](torch::Tensor AgentBatch::*member) {
+    std::vector<torch::Tensor> rows;
+    for (const AgentBatch& part : parts) rows.push_back(part.*member);
+    return torch::cat(rows);
+  };
+  return {join(&AgentBatch::theta), join(&AgentBatch::adam_m), join(&AgentBatch::adam_v),
+          join(&AgentBatch::adam_steps)};
+}
+
 }  // namespace mentor::learner

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "agents/param_layout.h"
 #include "common/rng.h"
@@ -36,5 +37,19 @@ double InitialGain(const AgentShape& shape, const std::string& name);
 // [S, P] float32: agents of these lifetime numbers. Tensor number = its index in the layout.
 torch::Tensor InitialTheta(const AgentShape& shape, double initial_std, uint64_t seed, Phase phase,
                            std::span<const uint32_t> lifetimes);
+
+// The state of S agents between updates: weights and optimizer state. Part of every snapshot.
+struct AgentBatch {
+  torch::Tensor theta;       // [S, P]
+  torch::Tensor adam_m;      // [S, P]: first moment
+  torch::Tensor adam_v;      // [S, P]: second moment
+  torch::Tensor adam_steps;  // [S] int64: optimizer steps of the whole life
+};
+
+// Agents before their first optimizer step.
+AgentBatch NewAgents(torch::Tensor theta);
+// Agents first .. first + count, as views; and batches one after the other.
+AgentBatch SomeAgents(const AgentBatch& agents, int64_t first, int64_t count);
+AgentBatch JoinAgents(const std::vector<AgentBatch>& parts);
 
 }  // namespace mentor::learner

@@ -12,7 +12,6 @@
 
 #include <absl/status/statusor.h>
 
-#include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/gae.h"
 #include "agents/minibatch_order.h"

@@ -5,7 +5,10 @@
 
 #include <torch/types.h>
 
-#include "agents/param_layout.h"
+#include <vector>
+
+#include "agents/agent_shape.h"
+#include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor::learner {
 
@@ -37,5 +40,13 @@ torch::Tensor LogProb(const torch::Tensor& output, const torch::Tensor& log_std,
 
 // Entropy of the action distribution, mean over the rows of output [S, B, A]: [S].
 torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std);
+
+// The form that actors get: the policy part of each row of theta [S, P], any dtype and device.
+std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, const torch::Tensor& theta);
+
+// Each row of `rows` [S, n], which holds what the network wants, in its order
+// (rollout_service.proto).
+std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, v1::PolicyNetwork network,
+                                               const torch::Tensor& rows);
 
 }  // namespace mentor::learner

@@ -28,6 +28,14 @@ torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input) {
   }
 }
 
+SignalState SomeLifetimes(const SignalState& state, int64_t first, int64_t count) {
+  SignalState some;
+  for (const torch::Tensor& x : state.recurrent)
+    some.recurrent.push_back(x.narrow(0, first, count));
+  if (state.previous.defined()) some.previous = state.previous.narrow(0, first, count);
+  return some;
+}
+
 SignalState SignalSource::InitialState(int64_t num_lifetimes, torch::Dtype dtype) const {
   return {{}, torch::zeros({num_lifetimes}, dtype)};
 }

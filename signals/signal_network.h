@@ -50,6 +50,9 @@ struct SignalState {
   torch::Tensor previous;                // [S]: the last signal as used.
 };
 
+// The state of lifetimes first .. first + count (their segments: agents/segment.h). Views.
+SignalState SomeLifetimes(const SignalState& state, int64_t first, int64_t count);
+
 struct SignalOutputs {
   torch::Tensor signals;    // [S, T]
   torch::Tensor log_probs;  // [S, T]; undefined without noise

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "methods/base/fleet.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::testing {
 

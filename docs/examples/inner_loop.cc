@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "common/check.h"
 #include "methods/base/loop_parts.h"
 
@@ -20,8 +20,8 @@ const auto kOptions = Bind<Config>(
 
 class SlowPpo : public InnerLoop {
  public:
-  explicit SlowPpo(InnerLoopContext context)
-      : context_(std::move(context)),
+  explicit SlowPpo(const InnerLoopContext& context)
+      : InnerLoop(context),
         signals_(*context_.network->signals()),
         period_(kOptions.Read(context_.options).period),
         shape_(ShapeOfAgents(*context_.shard)) {}
@@ -43,7 +43,7 @@ class SlowPpo : public InnerLoop {
     segment.signal_values = outputs.values;
     report->statistics["signal_mean"] = outputs.signals.mean().item<double>();
     // No one would see the effect of an update after the last iteration.
-    const int64_t iterations = context_.shard->spec().lifetime().iterations();
+    const int64_t iterations = spec().lifetime().iterations();
     if (iteration + 1 == iterations || (iteration + 1) % period_ != 0) return segment;
     const CpuTimer timer;
     MENTOR_RETURN_IF_ERROR(UpdateByPpo(context_, shape_, iteration, /*num_updates=*/iterations - 1,
@@ -63,7 +63,6 @@ class SlowPpo : public InnerLoop {
   }
 
  private:
-  const InnerLoopContext context_;
   const SignalSource& signals_;  // The context keeps it.
   const int64_t period_;
   const AgentShape shape_;
@@ -76,10 +75,13 @@ const RegisterInnerLoop kRegister({
     .summary = "PPO updates after every so many inner iterations",
     .options = kOptions.table(),
     .metrics = {{.name = "signal_mean", .help = "Mean of the signals of the last iteration."}},
-    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
-      if (context.network == nullptr) return nullptr;  // Refused by its name already.
-      return std::make_unique<SlowPpo>(context);
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          if (context.network == nullptr) {
+            violations->Add("rule.name", "is slow_ppo, which needs a signal network");
+          }
+        },
+    .make = Made<SlowPpo>,
     // It holds no more than its agents.
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });

@@ -24,9 +24,9 @@ const auto kOptions = Bind<Config>(
 
 class Reinforce : public OuterRule {
  public:
-  Reinforce(const RuleContext& context, const Config& config)
-      : network_(context.network),
-        learning_rate_(config.learning_rate),
+  explicit Reinforce(const RuleContext& context)
+      : OuterRule(context),
+        learning_rate_(kOptions.Read(context.options).learning_rate),
         weights_(context.InitialNetwork()) {}
 
   RuleNeeds needs() const override { return {.signal_density = true}; }
@@ -48,11 +48,12 @@ class Reinforce : public OuterRule {
 
     const Tensor first = torch::zeros({num_lifetimes, 1});
     const Tensor previous = torch::cat({first, steps.signals.narrow(1, 0, num_steps - 1)}, 1);
-    const Tensor features = network_->density()->Features(steps, previous).narrow(1, 0, trained);
+    const learner::SignalDensity& density = *context_.network->density();
+    const Tensor features = density.Features(steps, previous).narrow(1, 0, trained);
     const Tensor weights = weights_.detach().clone().set_requires_grad(true);
-    const learner::SignalEvaluation evaluation = network_->density()->Evaluate(
+    const learner::SignalEvaluation evaluation = density.Evaluate(
         weights, features, steps.signals.narrow(1, 0, trained),
-        network_->signals()->InitialState(num_lifetimes, torch::kFloat32).recurrent);
+        context_.network->signals()->InitialState(num_lifetimes, torch::kFloat32).recurrent);
     const Tensor loss = -(advantages.unsqueeze(1) * evaluation.log_probs).mean();
     const Tensor gradient = torch::autograd::grad({loss}, {weights})[0];
     if (!gradient.isfinite().all().item<bool>()) {
@@ -64,7 +65,6 @@ class Reinforce : public OuterRule {
                       {"gradient_norm", gradient.norm().item<double>()}};
   }
 
-  const std::shared_ptr<const learner::SignalNetwork> network_;
   const double learning_rate_;
   Tensor weights_;  // [P]
 };
@@ -81,20 +81,18 @@ const RegisterRule kRegister({
                 {.name = "gradient_norm",
                  .help = "Norm of the step over the learning rate.",
                  .log_scale = true}},
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      if (context.spec.lifetime().iterations() < 2) {
-        violations->Add(
-            "lifetime.iterations",
-            "is 1; reinforce needs at least 2, since the signal acts from the first update on");
-        return nullptr;
-      }
-      if (context.network->density() == nullptr) {
-        violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
-        return nullptr;
-      }
-      return std::make_unique<Reinforce>(context, kOptions.Read(options));
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          if (context.iterations() < 2) {
+            violations->Add(
+                "lifetime.iterations",
+                "is 1; reinforce needs at least 2, since the signal acts from the first update on");
+          }
+          if (context.network->density() == nullptr) {
+            violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
+          }
+        },
+    .make = Made<Reinforce>,
 });
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "common/registry.h"
-#include "methods/base/all_metrics.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 

@@ -19,7 +19,7 @@
 #include "common/options.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/spec.pb.h"
-#include "methods/base/tensor_map.h"
+#include "methods/base/state.h"
 
 namespace mentor::meta_learner {
 

@@ -8,7 +8,7 @@
 #include "common/evaluation_method.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
-#include "methods/base/all_metrics.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 namespace {

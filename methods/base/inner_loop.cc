@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "agents/differentiable_update.h"
 #include "common/check.h"
 #include "common/registry.h"
 #include "methods/base/loop_parts.h"
@@ -21,11 +22,24 @@ std::vector<uint32_t> InnerLoopContext::noise_numbers() const {
 }
 
 RandomStream InnerLoopContext::Random(Purpose purpose, int64_t agent, uint32_t iteration) const {
-  return {.seed = shard->spec().seed(),
+  return {.seed = spec().seed(),
           .purpose = purpose,
           .phase = static_cast<Phase>(shard->phase()),
           .lifetime = NoiseNumber(shard->lifetimes(static_cast<int>(agent))),
           .iteration = iteration};
+}
+
+MinibatchOrder InnerLoopContext::Order(uint32_t iteration) const {
+  return KeyedOrder(spec().seed(), static_cast<Phase>(shard->phase()), iteration, noise_numbers());
+}
+
+absl::StatusOr<std::vector<torch::Tensor>> InnerLoopContext::Minibatches(
+    uint32_t iteration, int64_t epochs, int64_t minibatches, int64_t first_epoch) const {
+  const auto from_first = [order = Order(iteration), first_epoch](int64_t agent, int64_t epoch,
+                                                                  std::span<int64_t> out) {
+    order(agent, first_epoch + epoch, out);
+  };
+  return DrawMinibatches(from_first, num_agents(), steps(), epochs, minibatches);
 }
 
 TensorMap InnerLoop::Save() {
@@ -127,7 +141,8 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
   context.device = device;
   const InnerLoopEntry* entry = ReadLoop(shard, &context, &own);
   std::unique_ptr<InnerLoop> loop;
-  if (entry != nullptr) loop = entry->make(context, &own);
+  if (entry != nullptr && entry->check) entry->check(context, &own);
+  if (own.empty()) loop = entry->make(context);
   violations->AddAll(own);
   return own.empty() ? std::move(loop) : nullptr;
 }

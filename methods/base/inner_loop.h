@@ -12,11 +12,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "agents/minibatch_order.h"
 #include "agents/segment.h"
 #include "agents/worker_pool.h"
 #include "common/metric_info.h"
@@ -24,7 +26,6 @@
 #include "kernels/device.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "methods/base/state.h"
-#include "methods/base/tensor_map.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -43,14 +44,22 @@ struct InnerLoopContext {
   WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
   Device device;                  // Where kernels run; all tensors are the host's.
 
-  int64_t num_agents() const { return shard->lifetimes_size(); }                    // S
-  int64_t steps() const { return shard->spec().lifetime().steps_per_iteration(); }  // T
+  const v1::ExperimentSpec& spec() const { return shard->spec(); }
+  const v1::EnvironmentShape& shape() const { return shard->shape(); }
+  int64_t num_agents() const { return shard->lifetimes_size(); }             // S
+  int64_t steps() const { return spec().lifetime().steps_per_iteration(); }  // T
   // One past the shard's last iteration.
   uint32_t end() const { return shard->first_iteration() + shard->iterations(); }
   std::vector<uint32_t> lifetime_numbers() const;
   std::vector<uint32_t> noise_numbers() const;  // NoiseNumber of each.
   // The stream of one agent's random numbers.
   RandomStream Random(Purpose purpose, int64_t agent, uint32_t iteration) const;
+  // The permutations of the agents' steps in an inner iteration.
+  MinibatchOrder Order(uint32_t iteration) const;
+  // The minibatches of these permutations (DrawMinibatches), from `first_epoch` on.
+  absl::StatusOr<std::vector<torch::Tensor>> Minibatches(uint32_t iteration, int64_t epochs,
+                                                         int64_t minibatches,
+                                                         int64_t first_epoch = 0) const;
 };
 
 // What a shard reports beside its segments.
@@ -79,6 +88,7 @@ struct LoopSizes {
 // Not thread-safe; used by one thread.
 class InnerLoop {
  public:
+  explicit InnerLoop(InnerLoopContext context = {}) : context_(std::move(context)) {}
   virtual ~InnerLoop() = default;
   // Makes new agents. Called once, unless Load is.
   virtual void Begin() = 0;
@@ -101,6 +111,9 @@ class InnerLoop {
  protected:
   // Gives the tensors of the state the shapes that Load expects.
   virtual void PrepareLoad() { Begin(); }
+  const v1::ExperimentSpec& spec() const { return context_.spec(); }
+
+  const InnerLoopContext context_;
 };
 
 struct InnerLoopEntry {
@@ -118,8 +131,10 @@ struct InnerLoopEntry {
   // sent. Needs independent episodes.
   bool all_final_observations = false;
   int collections = 1;  // Collections of T steps each in an inner iteration.
-  // Returns null with violations under "rule." when the loop does not fit the shard's spec.
-  std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
+  // Adds violations under "rule." when the loop does not fit the shard's spec. Called before make;
+  // may be null.
+  std::function<void(const InnerLoopContext&, Violations*)> check = nullptr;
+  std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&)> make;
   // Required: bounds for a shard that fits, with so many meta-parameters. A loop that holds no more
   // than its inner PPO agents gives SizesOfPpoAgents (loop_parts.h).
   std::function<LoopSizes(const InnerLoopContext&, int64_t num_meta_parameters)> sizes = nullptr;
@@ -141,6 +156,12 @@ SignalContext SignalContextOf(const v1::Shard& shard);
 std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);
 // See InnerLoopEntry::gives_gradient; false for a shard that does not fit.
 bool GivesGradient(const v1::Shard& shard);
+
+// The factory of a loop that its context alone makes.
+template <class Loop>
+std::unique_ptr<InnerLoop> Made(const InnerLoopContext& context) {
+  return std::make_unique<Loop>(context);
+}
 
 struct RegisterInnerLoop {
   explicit RegisterInnerLoop(InnerLoopEntry entry);

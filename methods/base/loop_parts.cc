@@ -6,6 +6,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "agents/agent_trainer.h"
+#include "agents/policy.h"
 #include "agents/ppo.h"
 #include "agents/worker_pool.h"
 #include "common/check.h"
@@ -42,6 +43,10 @@ AgentShape ShapeOfAgents(const v1::Shard& shard) {
   shape.critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
                  shard.spec().signal().role() == v1::REWARD;
   return shape;
+}
+
+AgentShape ShapeWithCritic(const InnerLoopContext& context) {
+  return ShapeOfAgents(context.spec().agent(), context.shape());
 }
 
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape) {
@@ -128,13 +133,12 @@ torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration) {
 absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
                          uint32_t iteration, int64_t num_updates, const Segment& segment,
                          const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {
-  const v1::ExperimentSpec& spec = context.shard->spec();
-  const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
-                                          iteration, context.noise_numbers());
-  const PpoConfig config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates);
-  MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
-                          PpoUpdate(shape, *agents, segment, signal, config, order,
-                                    {.device = context.device, .pool = context.pool}));
+  const PpoConfig config =
+      PpoConfigFromSpec(context.spec().agent(), /*update=*/iteration + 1, num_updates);
+  MENTOR_ASSIGN_OR_RETURN(
+      UpdateResult result,
+      PpoUpdate(shape, *agents, segment, signal, config, context.Order(iteration),
+                {.device = context.device, .pool = context.pool}));
   *agents = std::move(result.agents);
   report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
   return absl::OkStatus();
@@ -192,6 +196,61 @@ void AddSignalState(const std::string& name, SignalState* state, StateFields* fi
 
 void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields) {
   if (normaliser->state().numel() > 0) fields->Add("observations", normaliser->mutable_state());
+}
+
+void ReportSegment(const Segment& segment, LoopReport* report) {
+  std::vector<double> returns, lengths;
+  for (const auto& episodes : EndedEpisodes(segment)) {
+    for (const EndedEpisode& episode : episodes) {
+      returns.push_back(episode.shaped_return);
+      lengths.push_back(static_cast<double>(episode.steps));
+    }
+  }
+  const auto describe = [&](const std::string& name, const torch::Tensor& x) {
+    if (x.numel() == 0) return;
+    report->statistics[name + "_mean"] = x.mean().item<double>();
+    report->statistics[name + "_sd"] = x.std(/*unbiased=*/false).item<double>();
+  };
+  describe("signal", segment.signals.to(torch::kFloat64));
+  describe("episode_return", torch::tensor(returns, torch::kFloat64));
+  describe("episode_length", torch::tensor(lengths, torch::kFloat64));
+}
+
+MetricTable SegmentMetrics() {
+  return {
+      {.name = "signal_mean", .help = "Mean of the signals."},
+      {.name = "signal_sd", .help = "Standard deviation of the signals."},
+      {.name = "episode_return_mean",
+       .help = "Mean shaped return of the episodes that ended in this inner iteration."},
+      {.name = "episode_return_sd",
+       .help = "Standard deviation of the shaped return of the episodes that ended in this inner "
+               "iteration."},
+      {.name = "episode_length_mean",
+       .help = "Mean length of the episodes that ended in this inner iteration, in steps."},
+      {.name = "episode_length_sd",
+       .help = "Standard deviation of the length of the episodes that ended in this inner "
+               "iteration."},
+  };
+}
+
+LearningLoop::LearningLoop(InnerLoopContext context, const AgentShape& shape)
+    : InnerLoop(std::move(context)), shape_(shape), normaliser_(NormaliserOf(context_)) {}
+
+void LearningLoop::Begin() {
+  agents_ = FreshAgents(context_, shape_);
+}
+
+std::vector<v1::PolicyWeights> LearningLoop::Policies() const {
+  return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+}
+
+void LearningLoop::State(StateFields* fields) {
+  AddAgents("agents", &agents_, fields);
+  AddNormaliser(&normaliser_, fields);
+}
+
+bool LearningLoop::LearnsAfter(uint32_t iteration) const {
+  return iteration + 1 < spec().lifetime().iterations();
 }
 
 }  // namespace mentor::learner

@@ -4,10 +4,10 @@
 #include <torch/types.h>
 
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 
-#include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/observation_normaliser.h"
 #include "methods/base/inner_loop.h"
@@ -28,6 +28,8 @@ class CpuTimer {
 AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
 // Networks of a shard's agents, with a critic unless the signal is their advantage.
 AgentShape ShapeOfAgents(const v1::Shard& shard);
+// The same, with a critic in any role.
+AgentShape ShapeWithCritic(const InnerLoopContext& context);
 // New agents of the shard's lifetimes.
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
 // The normaliser that the spec asks for.
@@ -77,5 +79,30 @@ void AddAgents(const std::string& name, AgentBatch* agents, StateFields* fields)
 void AddSignalState(const std::string& name, SignalState* state, StateFields* fields);
 // Under "observations"; nothing when the normaliser is disabled.
 void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields);
+
+// What every loop with a learned reward tells of a segment: its signals, and the episodes that
+// ended in it. Adds the statistics of SegmentMetrics. They tell whether agents still see new
+// episodes (methods/meta_gradient/README.md#why-the-published-runs-failed, 1 and 2).
+void ReportSegment(const Segment& segment, LoopReport* report);
+MetricTable SegmentMetrics();
+
+// The common part of loops whose agents learn by the inner PPO: how they begin, act, normalise
+// observations, and enter and leave snapshots.
+class LearningLoop : public InnerLoop {
+ public:
+  LearningLoop(InnerLoopContext context, const AgentShape& shape);
+
+  void Begin() override;
+  std::vector<v1::PolicyWeights> Policies() const override;
+  void State(StateFields* fields) override;
+
+ protected:
+  // False after the last iteration of a lifetime, from which no agent learns.
+  bool LearnsAfter(uint32_t iteration) const;
+
+  const AgentShape shape_;
+  ObservationNormaliser normaliser_;
+  AgentBatch agents_;
+};
 
 }  // namespace mentor::learner

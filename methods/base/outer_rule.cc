@@ -191,6 +191,18 @@ OptionTable AllOptions(const RuleEntry& entry) {
   return all;
 }
 
+MetricTable AllMetrics(const RuleEntry& entry) {
+  MetricTable all = CommonMetrics();
+  for (const MetricTable* more : {&entry.metrics, &LoopOf(entry).metrics})
+    all.insert(all.end(), more->begin(), more->end());
+  return all;
+}
+
+MetricTable AllMetrics(std::string_view rule) {
+  const RuleEntry* entry = Registry<RuleEntry>::Instance().Find(rule);
+  return entry == nullptr ? CommonMetrics() : AllMetrics(*entry);
+}
+
 void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec) {
   google::protobuf::TextFormat::Parser parser;
   v1::ExperimentSpec example;
@@ -213,7 +225,7 @@ v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec) {
   return inner_loop;
 }
 
-std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations) {
+std::unique_ptr<OuterRule> MakeOuterRule(RuleContext context, Violations* violations) {
   const auto& registry = Registry<RuleEntry>::Instance();
   const RuleEntry* entry = registry.Find(context.spec.rule().name());
   if (entry == nullptr) {
@@ -221,11 +233,12 @@ std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations*
     return nullptr;
   }
   Violations own;
-  const OptionValues options =
+  context.options =
       OptionValues::Parse(AllOptions(*entry), context.spec.rule().option(), "rule.option", &own);
-  std::unique_ptr<OuterRule> rule = own.empty() ? entry->make(context, options, &own) : nullptr;
-  if (rule != nullptr && rule->needs().inner_updates && context.spec.rule().outer_updates() > 0 &&
-      context.spec.lifetime().iterations() == 1) {
+  if (own.empty() && entry->check) entry->check(context, &own);
+  std::unique_ptr<OuterRule> rule = own.empty() ? entry->make(context) : nullptr;
+  if (rule != nullptr && rule->needs().inner_updates && context.outer_updates() > 0 &&
+      context.iterations() == 1) {
     own.Add("lifetime.iterations",
             "is 1, so no agent is ever updated and there is nothing to learn from; give at least "
             "2, or set rule.outer_updates to 0");

@@ -5,11 +5,13 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -17,13 +19,11 @@
 
 #include "agents/agent_shape.h"
 #include "agents/segment.h"
-#include "common/metric_info.h"
+#include "common/experiment_metrics.h"
 #include "common/options.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
-#include "methods/base/fleet.h"
 #include "methods/base/state.h"
-#include "methods/base/tensor_map.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
@@ -32,6 +32,56 @@ struct InnerLoopEntry;
 }  // namespace mentor::learner
 
 namespace mentor::meta_learner {
+
+// The result of the inner loop of one shard.
+struct ShardGradient {
+  int64_t lifetimes = 0;
+  torch::Tensor gradient;  // [Q] float64, summed over the lifetimes; undefined when there is none.
+};
+
+// All lifetimes of a round in the order of their numbers. N lifetimes, L steps.
+struct LifetimeBatch {
+  std::vector<std::string> environments;  // [N]: names for normalisers
+  torch::Tensor task_indices = {};        // [N] int64: Lifetime.task_index, -1 where absent
+  int64_t steps_per_iteration = 0;        // T
+  // All segments joined: [N, L, ...]; last_done [N] and next_observations [N, D] belong to the last
+  // step. Without RuleNeeds::segments it holds only what an evaluation needs.
+  learner::Segment steps;
+  std::vector<ShardGradient> shards;  // In the order of their lifetimes.
+};
+
+// A lifetime that a rule names itself.
+struct RequestedLifetime {
+  std::vector<double> parameters;  // The task's, in the benchmark's first training set.
+  uint32_t variant = 0;            // Lifetime.variant
+  uint32_t noise_number = 0;       // Lifetime.noise_number
+};
+
+// A round of lifetimes in place of those that the benchmark draws.
+struct RoundRequest {
+  std::vector<RequestedLifetime> lifetimes;  // At least one.
+  uint32_t first_number = 0;                 // Lifetime.number of the first; the others follow.
+  bool outer_learning = false;               // Shard.outer_learning
+  uint32_t deterministic_episodes = 0;       // Shard.deterministic_episodes
+  torch::Tensor meta_parameters;             // [Q] float32: what the learners get.
+};
+
+// What collects lifetimes for an outer rule. A rule asks for lifetimes in the middle of its update
+// and goes on with what they were; learners and actors stay out of its sight. Used by one thread.
+class Fleet {
+ public:
+  virtual ~Fleet() = default;
+  // The lifetimes of this outer update, which live by the rule's meta-parameters. The benchmark and
+  // the curriculum draw their tasks. With RuleNeeds::decisions_inside_lifetime: their next inner
+  // iteration. A rule calls it once in an update.
+  virtual absl::StatusOr<LifetimeBatch> Collect() = 0;
+  // Lifetimes that the rule names (RuleNeeds::names_tasks), as often as it likes. The batch holds
+  // outcomes only.
+  virtual absl::StatusOr<LifetimeBatch> Collect(const RoundRequest& request) = 0;
+  // After Collect() of a rule with decisions inside the lifetime: lifetime i continues with the
+  // agent of lifetime parents[i]. One entry for each lifetime of the round, in their order.
+  virtual absl::Status GoOnAs(std::vector<uint32_t> parents) = 0;
+};
 
 // What a rule needs from the services.
 struct RuleNeeds {
@@ -99,9 +149,34 @@ struct RuleSizes {
 // Sizes of a rule that has weights only: optimizer, gradients, and their copies in a checkpoint.
 RuleSizes SizesOfWeights(int64_t meta_parameters);
 
+struct RuleContext {
+  v1::ExperimentSpec spec = {};
+  OptionValues options = {};  // Values for the rule's own table and its loop's.
+  v1::EnvironmentShape shape = {};
+  std::shared_ptr<const learner::SignalNetwork> network = nullptr;
+  int64_t listed_tasks = 0;  // Training tasks with a task_index; 0: tasks are drawn.
+  // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
+  // changes a bit of the result. Outlives the rule.
+  learner::WorkerPool* pool = nullptr;
+  // False for a rule that is only looked at: its first weights are zeros, in the right number.
+  // Orthogonal weights of the widest legal network take minutes.
+  bool draws_weights = true;
+
+  int64_t lifetimes() const { return spec.rule().lifetimes_per_update(); }  // N
+  uint32_t outer_updates() const { return spec.rule().outer_updates(); }
+  uint32_t iterations() const { return spec.lifetime().iterations(); }
+  int64_t steps() const { return spec.lifetime().steps_per_iteration(); }  // T
+  // The first weights: draw(), which has `size` of them.
+  torch::Tensor Initial(int64_t size, const std::function<torch::Tensor()>& draw) const;
+  // The same for the signal network, and for the agent of the first lifetime.
+  torch::Tensor InitialNetwork() const;
+  torch::Tensor InitialAgent(const learner::AgentShape& agent) const;
+};
+
 // Not thread-safe; owned by one experiment.
 class OuterRule {
  public:
+  explicit OuterRule(RuleContext context = {}) : context_(std::move(context)) {}
   virtual ~OuterRule() = default;
   virtual RuleNeeds needs() const = 0;
   // The meta-parameters now, [Q] float32.
@@ -126,30 +201,14 @@ class OuterRule {
   // Upper bound of the device memory of an outer update; 0 without kernels there.
   virtual int64_t DeviceBytes() const { return 0; }
 
+ protected:
+  const RuleContext context_;
+
  private:
   // By default DoRun collects the benchmark's lifetimes once and DoUpdate learns from them. A rule
   // implements one of the two.
   virtual absl::StatusOr<RuleReport> DoRun(Fleet* fleet, uint32_t outer_step);
   virtual absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step);
-};
-
-struct RuleContext {
-  v1::ExperimentSpec spec;
-  v1::EnvironmentShape shape = {};
-  std::shared_ptr<const learner::SignalNetwork> network = nullptr;
-  int64_t listed_tasks = 0;  // Training tasks with a task_index; 0: tasks are drawn.
-  // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
-  // changes a bit of the result. Outlives the rule.
-  learner::WorkerPool* pool = nullptr;
-  // False for a rule that is only looked at: its first weights are zeros, in the right number.
-  // Orthogonal weights of the widest legal network take minutes.
-  bool draws_weights = true;
-
-  // The first weights: draw(), which has `size` of them.
-  torch::Tensor Initial(int64_t size, const std::function<torch::Tensor()>& draw) const;
-  // The same for the signal network, and for the agent of the first lifetime.
-  torch::Tensor InitialNetwork() const;
-  torch::Tensor InitialAgent(const learner::AgentShape& agent) const;
 };
 
 struct RuleEntry {
@@ -163,20 +222,32 @@ struct RuleEntry {
   // Fields of a spec that this rule needs where the defaults do not fit, as text: "signal { name:
   // 'bottleneck' }".
   std::string example = {};
-  // Returns null with violations under "rule." when spec and rule do not fit.
-  std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
-      make;
+  // Adds violations under "rule." when spec and rule do not fit. Called before make; may be null.
+  std::function<void(const RuleContext&, Violations*)> check = nullptr;
+  std::function<std::unique_ptr<OuterRule>(const RuleContext&)> make;
 };
 
 const std::vector<const RuleEntry*>& OuterRules();
 const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry);
 // The rule's own options and its inner loop's.
 OptionTable AllOptions(const RuleEntry& entry);
+// All metrics that an experiment with this rule reports: the common ones, the rule's and its inner
+// loop's. No name is declared twice.
+MetricTable AllMetrics(const RuleEntry& entry);
+// The same by the rule's name. Returns the common metrics when this build does not know the rule.
+MetricTable AllMetrics(std::string_view rule);
 // Adds the rule's name and its example to a spec.
 void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec);
 // The inner loop of the spec's rule, with the spec's settings. The rule must exist.
 v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec);
-std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations);
+// Reads the spec's options into the context.
+std::unique_ptr<OuterRule> MakeOuterRule(RuleContext context, Violations* violations);
+
+// The factory of a rule that its context alone makes.
+template <class Rule>
+std::unique_ptr<OuterRule> Made(const RuleContext& context) {
+  return std::make_unique<Rule>(context);
+}
 
 struct RegisterRule {
   explicit RegisterRule(RuleEntry entry);

@@ -12,15 +12,24 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include <absl/status/status.h>
-
-#include "methods/base/tensor_map.h"
+#include <absl/status/statusor.h>
 
 namespace mentor::learner {
+
+// Named tensors: the state of rules and inner loops in checkpoints and snapshots.
+using TensorMap = std::map<std::string, torch::Tensor>;
+
+// Returns a clone of the tensor of this name. DATA_LOSS when it is missing or not finite;
+// INVALID_ARGUMENT when its shape or dtype differ. `whose` ("the rule") names the owner in errors.
+absl::StatusOr<torch::Tensor> ReadTensor(const TensorMap& state, const std::string& name,
+                                         at::IntArrayRef shape, torch::Dtype dtype,
+                                         std::string_view whose);
 
 class StateFields {
  public:

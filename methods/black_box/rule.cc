@@ -52,11 +52,10 @@ const auto kOptions = Bind<Config>(
      {In(&Config::advantage, &MetaAdvantageConfig::skip_rate), "skip_rate", "0", 0, 1e9,
       "Distance between their n; 0: 0.15 steps_per_iteration."}});
 
-OuterPpoRuleConfig RuleConfigOf(const RuleContext& context, Config config) {
-  const v1::ExperimentSpec& spec = context.spec;
+OuterPpoRuleConfig RuleConfigOf(const RuleContext& context) {
+  Config config = kOptions.Read(context.options);
   const auto* density = context.network ? context.network->density() : nullptr;
-  const int64_t steps = spec.lifetime().steps_per_iteration(),
-                iterations = spec.lifetime().iterations();
+  const int64_t steps = context.steps(), iterations = context.iterations();
   const auto share = [&](double of_segment, int64_t* value) {
     if (*value == 0)
       *value = std::max<int64_t>(1, std::llround(of_segment * static_cast<double>(steps)));
@@ -67,17 +66,16 @@ OuterPpoRuleConfig RuleConfigOf(const RuleContext& context, Config config) {
   config.settings.ppo.piece_unit = density ? density->piece_unit() : 1;
   return {.settings = config.settings,
           .advantage = config.advantage,
-          .lifetimes = spec.rule().lifetimes_per_update(),
+          .lifetimes = context.lifetimes(),
           .lifetime_steps = iterations * steps,
           .trained_steps = (iterations - 1) * steps,
           .sampled_signals = true};
 }
 
 // Checks what no single option shows.
-void Check(const v1::ExperimentSpec& spec, const OuterPpoRuleConfig& config,
-           Violations* violations) {
-  const int64_t iterations = spec.lifetime().iterations(),
-                steps = spec.lifetime().steps_per_iteration();
+void CheckSteps(const RuleContext& context, Violations* violations) {
+  const OuterPpoRuleConfig config = RuleConfigOf(context);
+  const int64_t iterations = context.iterations(), steps = context.steps();
   if (iterations < 2) {
     violations->Add("lifetime.iterations",
                     absl::StrFormat("is %d; the signals of the last iteration reach no update, so "
@@ -103,16 +101,13 @@ void Check(const v1::ExperimentSpec& spec, const OuterPpoRuleConfig& config,
 
 class BlackBox final : public OuterPpoRule {
  public:
-  BlackBox(const RuleContext& context, const OuterPpoRuleConfig& config, bool zero_prev_at_cut)
-      : OuterPpoRule(context, config, context.InitialNetwork()),
-        network_(context.network),
-        trained_steps_(config.trained_steps),
-        zero_prev_at_cut_(zero_prev_at_cut) {}
+  explicit BlackBox(const RuleContext& context)
+      : OuterPpoRule(context, RuleConfigOf(context), context.InitialNetwork()) {}
 
   RuleNeeds needs() const override { return {.signal_density = true}; }
 
  private:
-  TrainedNetwork network() const override { return *network_; }
+  TrainedNetwork network() const override { return *context_.network; }
 
   absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
                                          Tensor returns,
@@ -122,15 +117,11 @@ class BlackBox final : public OuterPpoRule {
                         &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
                         &learner::Segment::success_signals, &learner::Segment::prev_done,
                         &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
-      trained.*member = (steps.*member).narrow(1, 0, trained_steps_);
+      trained.*member = (steps.*member).narrow(1, 0, config_.trained_steps);
     }
-    return MakeOuterPpoBatch(*network_->density(), trained, std::move(advantages),
-                             std::move(returns), zero_prev_at_cut_);
+    return MakeOuterPpoBatch(*context_.network->density(), trained, std::move(advantages),
+                             std::move(returns), kOptions.Read(context_.options).zero_prev_at_cut);
   }
-
-  const std::shared_ptr<const learner::SignalNetwork> network_;
-  const int64_t trained_steps_;
-  const bool zero_prev_at_cut_;
 };
 
 const RegisterRule kBlackBox({
@@ -138,24 +129,20 @@ const RegisterRule kBlackBox({
     .summary = "PPO over whole lifetimes, first order (Pappalardo, Ramele and Santos)",
     .options = kOptions.table(),
     .metrics = OuterPpoMetrics(),
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      const Config own = kOptions.Read(options);
-      const OuterPpoRuleConfig config = RuleConfigOf(context, own);
-      Check(context.spec, config, violations);
-      if (!context.network)
-        violations->Add("signal",
-                        "is missing; the black-box rule trains a signal network, so name one");
-      else if (context.network->density() == nullptr)
-        violations->Add(
-            "signal.name",
-            absl::StrCat("is '", context.spec.signal().name(),
-                         "', whose signals have no density; the black-box rule samples "
-                         "them: take lstm, or mlp or attention with option density, or a rule by "
-                         "gradient"));
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<BlackBox>(context, config, own.zero_prev_at_cut);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          CheckSteps(context, violations);
+          if (!context.network)
+            violations->Add("signal",
+                            "is missing; the black-box rule trains a signal network, so name one");
+          else if (context.network->density() == nullptr)
+            violations->Add("signal.name",
+                            absl::StrCat("is '", context.spec.signal().name(),
+                                         "', whose signals have no density; the black-box rule "
+                                         "samples them: take lstm, or mlp or attention with "
+                                         "option density, or a rule by gradient"));
+        },
+    .make = Made<BlackBox>,
 });
 
 }  // namespace

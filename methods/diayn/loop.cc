@@ -10,10 +10,9 @@
 
 #include <absl/strings/str_format.h>
 
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/learning_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/diayn/discriminator.h"
 #include "methods/shared/folded_input.h"
@@ -85,13 +84,18 @@ Tensor Reached(const SkillsConfig& config, const Segment& segment) {
 
 namespace {
 
+SkillsConfig ConfigOf(const InnerLoopContext& context) {
+  const auto discriminator = AsDiscriminator(context.network);
+  if (discriminator == nullptr) return {};
+  return ReadSkills(context.options, context.spec(), context.shape(), discriminator->num_skills());
+}
+
 class Skills : public LearningLoop {
  public:
-  Skills(const InnerLoopContext& context, const SkillsConfig& config,
-         std::shared_ptr<const Discriminator> discriminator)
-      : LearningLoop(context, WithInput(ShapeOfAgents(*context.shard), config.skills)),
-        config_(config),
-        discriminator_(std::move(discriminator)),
+  explicit Skills(const InnerLoopContext& context)
+      : LearningLoop(context, WithInput(ShapeOfAgents(*context.shard), ConfigOf(context).skills)),
+        config_(ConfigOf(context)),
+        discriminator_(AsDiscriminator(context.network)),
         seen_(ShapeOfAgents(*context.shard)) {}
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -113,10 +117,9 @@ class Skills : public LearningLoop {
     }
     const CpuTimer timer;
     if (LearnsAfter(iteration)) {
-      const int64_t iterations = context_.shard->spec().lifetime().iterations();
-      MENTOR_RETURN_IF_ERROR(UpdateByPpo(context_, shape_, iteration, iterations - 1,
-                                         WithSkills(segment, of_steps), segment.signals, &agents_,
-                                         report));
+      MENTOR_RETURN_IF_ERROR(UpdateByPpo(
+          context_, shape_, iteration, /*num_updates=*/spec().lifetime().iterations() - 1,
+          WithSkills(segment, of_steps), segment.signals, &agents_, report));
     }
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
@@ -164,34 +167,22 @@ class Skills : public LearningLoop {
   const AgentShape seen_;  // The shape that actors get: without the skill.
 };
 
-// Reads the shard's config. Adds violations where network and spec do not fit.
-SkillsConfig ConfigOf(const InnerLoopContext& context, Violations* violations) {
-  const auto discriminator = AsDiscriminator(context.network);
-  if (discriminator == nullptr) {
-    violations->Add("signal.name", "has no skills to tell apart: set discriminator");
-    return {};
-  }
-  const SkillsConfig config = ReadSkills(context.options, context.shard->spec(),
-                                         context.shard->shape(), discriminator->num_skills());
-  CheckSkills(config, context.shard->spec(), context.shard->shape(), violations);
-  return config;
-}
-
 const RegisterInnerLoop kSkills({
     .name = "skills",
     .summary = "PPO of agents with many skills, rewarded for skills that can be told apart (DIAYN)",
     .options = kOptions.table(),
     .network = "discriminator",
     .all_final_observations = true,
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const SkillsConfig config = ConfigOf(context, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Skills>(context, config, AsDiscriminator(context.network));
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          if (AsDiscriminator(context.network) == nullptr)
+            violations->Add("signal.name", "has no skills to tell apart: set discriminator");
+          else
+            CheckSkills(ConfigOf(context), context.spec(), context.shape(), violations);
+        },
+    .make = Made<Skills>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
-      Violations ignored;
-      const SkillsConfig config = ConfigOf(context, &ignored);
+      const SkillsConfig config = ConfigOf(context);
       // Agents whose observations also hold the skill.
       v1::Shard longer = *context.shard;
       longer.mutable_shape()->set_observation_size(

@@ -56,26 +56,23 @@ const auto kOptions =
                   {In(&Config::adam, &learner::AdamConfig::learning_rate), "discriminator_rate",
                    "5e-3", 0, 100, "Learning rate of Adam."}});
 
-class Diayn : public OuterRule {
+learner::SkillsConfig SkillsConfigOf(const RuleContext& context) {
+  return learner::ReadSkills(context.options, context.spec, context.shape,
+                             learner::AsDiscriminator(context.network)->num_skills());
+}
+
+class Diayn : public TrainedRule {
  public:
-  Diayn(const RuleContext& context, const Config& own,
-        std::shared_ptr<const learner::Discriminator> discriminator,
-        const learner::SkillsConfig& config)
-      : discriminator_(std::move(discriminator)),
-        config_(config),
-        steps_(own.steps),
-        adam_config_(own.adam),
-        lifetimes_(context.spec.rule().lifetimes_per_update()),
-        iterations_(context.spec.lifetime().iterations()),
-        seed_(context.spec.seed()),
-        pool_(context.pool),
-        weights_(context.InitialNetwork()),
-        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
+  explicit Diayn(const RuleContext& context)
+      : TrainedRule(context, context.InitialNetwork()),
+        discriminator_(learner::AsDiscriminator(context.network)),
+        config_(SkillsConfigOf(context)),
+        own_(kOptions.Read(context.options)),
+        lifetimes_(context.lifetimes()) {}
 
   RuleNeeds needs() const override {
     return {.decisions_inside_lifetime = true, .task_rewards = false};
   }
-  Tensor meta_parameters() const override { return weights_; }
 
   RuleSizes Sizes() const override {
     return SizesOverLifetimes(
@@ -83,8 +80,6 @@ class Diayn : public OuterRule {
         config_.episodes * config_.episode_steps * discriminator_->NumbersPerStep(/*graph=*/true),
         /*twice=*/false);
   }
-
-  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
 
  private:
   absl::Status CheckBatch(const learner::Segment& steps) const {
@@ -104,14 +99,14 @@ class Diayn : public OuterRule {
   // Skills of the episodes of each lifetime of the round, [F, E].
   Tensor SkillsOfRound(uint32_t outer_step) const {
     std::vector<Tensor> skills;
-    const uint32_t generation = outer_step / iterations_;
+    const uint32_t generation = outer_step / context_.iterations();
     for (int64_t i = 0; i < lifetimes_; ++i) {
       const RandomStream stream{
-          .seed = seed_,
+          .seed = context_.spec.seed(),
           .purpose = Purpose::kSkill,
           .phase = Phase::kTraining,
           .lifetime = generation * static_cast<uint32_t>(lifetimes_) + static_cast<uint32_t>(i)};
-      skills.push_back(SkillsOf(config_, stream, outer_step % iterations_));
+      skills.push_back(SkillsOf(config_, stream, outer_step % context_.iterations()));
     }
     return torch::stack(skills);
   }
@@ -131,15 +126,16 @@ class Diayn : public OuterRule {
 
     Tensor weights = weights_.clone();
     AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
-    for (int64_t step = 0; step < steps_; ++step) {
-      MENTOR_ASSIGN_OR_RETURN(const Tensor gradient, MeanOver(pool_, lifetimes_, [&](int64_t i) {
+    for (int64_t step = 0; step < own_.steps; ++step) {
+      MENTOR_ASSIGN_OR_RETURN(const Tensor gradient,
+                              MeanOver(context_.pool, lifetimes_, [&](int64_t i) {
                                 const Tensor at = weights.detach().clone().requires_grad_();
                                 const Tensor loss = -LogSkill(at, reached[i], of_steps[i]).mean();
                                 return torch::autograd::grad({loss}, {at})[0];
                               }));
       if (!gradient.isfinite().all().item<bool>())
         return absl::InternalError("the gradient of the discriminator is not finite");
-      ClipAndStep(adam_config_, /*max_grad_norm=*/{}, gradient.to(torch::kFloat32), weights, &adam);
+      ClipAndStep(own_.adam, /*max_grad_norm=*/{}, gradient.to(torch::kFloat32), weights, &adam);
     }
     if (!weights.isfinite().all().item<bool>())
       return absl::InternalError("the discriminator after its steps is not finite");
@@ -168,15 +164,8 @@ class Diayn : public OuterRule {
   // Fixed after construction.
   const std::shared_ptr<const learner::Discriminator> discriminator_;
   const learner::SkillsConfig config_;
-  const int64_t steps_;
-  const learner::AdamConfig adam_config_;
+  const Config own_;
   const int64_t lifetimes_;
-  const uint32_t iterations_;
-  const uint64_t seed_;
-  learner::WorkerPool* const pool_;
-  // Update and Load change both or neither; tensors are replaced, never written to.
-  Tensor weights_;  // [Q] float32
-  AdamState adam_;
 };
 
 MetricTable Metrics() {
@@ -208,22 +197,18 @@ const RegisterRule kDiayn({
     .metrics = Metrics(),
     .example = "lifetime { steps_per_iteration: 1200 } "
                "signal { name: 'discriminator' option { name: 'skills' value: '4' } }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      const auto discriminator = learner::AsDiscriminator(context.network);
-      if (discriminator == nullptr) {
-        violations->Add("signal.name",
-                        absl::StrFormat("is %s, which has no skills to tell apart: set "
-                                        "discriminator",
-                                        context.spec.signal().name()));
-        return nullptr;
-      }
-      const learner::SkillsConfig config =
-          learner::ReadSkills(options, context.spec, context.shape, discriminator->num_skills());
-      learner::CheckSkills(config, context.spec, context.shape, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Diayn>(context, kOptions.Read(options), discriminator, config);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          if (learner::AsDiscriminator(context.network) == nullptr) {
+            violations->Add("signal.name",
+                            absl::StrFormat("is %s, which has no skills to tell apart: set "
+                                            "discriminator",
+                                            context.spec.signal().name()));
+          } else {
+            learner::CheckSkills(SkillsConfigOf(context), context.spec, context.shape, violations);
+          }
+        },
+    .make = Made<Diayn>,
 });
 
 }  // namespace

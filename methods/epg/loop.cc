@@ -20,12 +20,10 @@
 #include "agents/differentiable_update.h"
 #include "agents/gae.h"
 #include "agents/policy.h"
-#include "agents/policy_weights.h"
 #include "agents/ppo_config.h"
 #include "agents/ppo_loss.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/learning_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
 #include "methods/shared/state_std_policy.h"
@@ -64,7 +62,7 @@ const auto kOptions =
 class EvolvedLoss : public LearningLoop {
  public:
   explicit EvolvedLoss(const InnerLoopContext& context)
-      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
+      : LearningLoop(context, ShapeWithCritic(context)),
         config_(kOptions.Read(context.options)),
         loss_(*context.network->loss()),
         sizes_(loss_.sizes()),
@@ -126,7 +124,7 @@ class EvolvedLoss : public LearningLoop {
   };
 
   double Mix() const {
-    const v1::RuleSpec& rule = context_.shard->spec().rule();
+    const v1::RuleSpec& rule = spec().rule();
     if (!context_.shard->outer_learning()) return config_.mix_final;
     return MixOf(context_.lifetime_numbers()[0] / rule.lifetimes_per_update(), rule.outer_updates(),
                  config_.mix_fraction, config_.mix_final);
@@ -136,7 +134,7 @@ class EvolvedLoss : public LearningLoop {
   Tensor Networks(const Tensor& theta) const { return theta.narrow(1, 0, layout_.size()); }
 
   Tensor RewardsOf(const Segment& segment) const {
-    return TaskReward(segment, context_.shard->spec().signal().input());
+    return TaskReward(segment, spec().signal().input());
   }
 
   // Keeps the newest N steps, as the agents saw them.
@@ -152,15 +150,11 @@ class EvolvedLoss : public LearningLoop {
 
   // [S, Q].
   Tensor Weights() const {
-    const std::vector<uint32_t> numbers = context_.lifetime_numbers();
     const Tensor& phi = context_.meta_parameters;
     if (!context_.shard->outer_learning()) return phi.expand({context_.num_agents(), phi.numel()});
     std::vector<Tensor> rows;
-    for (const uint32_t number : numbers) {
-      rows.push_back(
-          phi + config_.sigma * SignOf(number) *
-                    PairPerturbation(context_.shard->spec().seed(), PairOf(number), phi.numel()));
-    }
+    for (const uint32_t number : context_.lifetime_numbers())
+      rows.push_back(Perturbed(phi, config_.sigma, spec().seed(), number));
     return torch::stack(rows);
   }
 
@@ -178,23 +172,19 @@ class EvolvedLoss : public LearningLoop {
   }
 
   absl::Status Update(uint32_t iteration, const Segment& seen, LoopReport* report) {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
-    Targets targets{.config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1,
-                                                /*num_updates=*/spec.lifetime().iterations() - 1),
+    Targets targets{.config = PpoConfigFromSpec(spec().agent(), /*update=*/iteration + 1,
+                                                /*num_updates=*/spec().lifetime().iterations() - 1),
                     .weights = Weights()};
     targets.config.max_grad_norm = std::nullopt;
     targets.config.entropy_coef = 0;
     if (mix_ > 0) AddPpo(seen, &targets);
 
-    const MinibatchOrder order =
-        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
-                   context_.noise_numbers());
     const AgentBatch before = agents_;
     Tensor finite = torch::ones({context_.num_agents()}, torch::kBool);
     Tensor first, last;
-    MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
-                            DrawMinibatches(order, context_.num_agents(), context_.steps(),
-                                            targets.config.epochs, targets.config.minibatches));
+    MENTOR_ASSIGN_OR_RETURN(
+        const std::vector<Tensor> minibatches,
+        context_.Minibatches(iteration, targets.config.epochs, targets.config.minibatches));
     for (const Tensor& rows : minibatches) {
       MENTOR_RETURN_IF_ERROR(CheckInterrupt());
       last = Step(targets, seen, rows, &finite);
@@ -284,7 +274,7 @@ class EvolvedLoss : public LearningLoop {
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const LossSizes loss = context.network->loss()->sizes();
-  const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
+  const AgentShape shape = ShapeWithCritic(context);
   const int64_t p = AgentLayout(shape).size() + loss.context;
   const int64_t buffer = loss.steps * (shape.observation_size + shape.action_size + 2);
   LoopSizes sizes = SizesOfPpoAgents(context);
@@ -297,7 +287,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
       GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
   sizes.at_once += context.num_agents() * 2 * loss.steps * graph;
   // Minibatches' rows as int64, all epochs at once.
-  const int64_t epochs = context.shard->spec().agent().epochs();
+  const int64_t epochs = context.spec().agent().epochs();
   sizes.at_once += context.num_agents() * 2 * epochs * context.steps();
   return sizes;
 }
@@ -315,22 +305,19 @@ const RegisterInnerLoop kEvolvedLoss({
                  .help = "KL divergence of the policy after an update from the one before, mean "
                          "over steps."}},
     .learned_loss = true,
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      if (context.network == nullptr) {
-        violations->Add("signal", "is missing; agents that descend a learned loss need one");
-        return nullptr;
-      }
-      const int64_t steps = context.network->loss()->sizes().steps;
-      if (steps < context.steps()) {
-        violations->Add("signal.option.buffer",
-                        absl::StrFormat("is %d, less than the %d steps of an inner iteration "
-                                        "(lifetime.steps_per_iteration); give at least that",
-                                        steps, context.steps()));
-        return nullptr;
-      }
-      return std::make_unique<EvolvedLoss>(context);
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          if (context.network == nullptr) {
+            violations->Add("signal", "is missing; agents that descend a learned loss need one");
+          } else if (const int64_t steps = context.network->loss()->sizes().steps;
+                     steps < context.steps()) {
+            violations->Add("signal.option.buffer",
+                            absl::StrFormat("is %d, less than the %d steps of an inner iteration "
+                                            "(lifetime.steps_per_iteration); give at least that",
+                                            steps, context.steps()));
+          }
+        },
+    .make = Made<EvolvedLoss>,
     .sizes = Sizes,
 });
 

@@ -18,17 +18,19 @@ const RegisterRule kEpg({
     .metrics = EvolutionMetrics(),
     .example = "signal { name: 'loss_conv' role: LOSS option { name: 'buffer' value: '4000' } } "
                "rule { shard_lifetimes: 16 }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      CheckEvolution(context, violations);
-      if (const uint32_t size = context.spec.rule().shard_lifetimes(); size % 2 != 0) {
-        violations->Add(
-            "rule.shard_lifetimes",
-            absl::StrFormat("is %d; a shard has whole pairs: give an even number", size));
-      }
-      if (!violations->empty()) return nullptr;
-      return MakeEvolutionRule(context, kOptions.Read(options), options);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          CheckEvolution(context, violations);
+          if (const uint32_t size = context.spec.rule().shard_lifetimes(); size % 2 != 0) {
+            violations->Add(
+                "rule.shard_lifetimes",
+                absl::StrFormat("is %d; a shard has whole pairs: give an even number", size));
+          }
+        },
+    .make =
+        [](const RuleContext& context) {
+          return MakeEvolutionRule(context, kOptions.Read(context.options));
+        },
 });
 
 }  // namespace

@@ -164,7 +164,7 @@ std::vector<T> ToVector(std::span<const T> numbers) {
 class EpisodicControl final : public InnerLoop {
  public:
   EpisodicControl(InnerLoopContext context, EpisodicConfig config)
-      : context_(std::move(context)), config_(std::move(config)) {}
+      : InnerLoop(std::move(context)), config_(std::move(config)) {}
 
   void Begin() override {
     iterations_ = 0;
@@ -521,21 +521,18 @@ class EpisodicControl final : public InnerLoop {
   }
 
   void SaveTraining(TensorMap* state) const {
-    std::vector<Tensor> theta, m, v, steps;
+    std::vector<AgentBatch> own;
     Joined<int64_t> sizes, oldest, actions;
     Joined<float> observations, targets;
     for (const Agent& agent : agents_) {
-      theta.push_back(agent.encoder.theta);
-      m.push_back(agent.encoder.adam_m);
-      v.push_back(agent.encoder.adam_v);
-      steps.push_back(agent.encoder.adam_steps);
+      own.push_back(agent.encoder);
       sizes.numbers.push_back(agent.replay.size());
       oldest.numbers.push_back(agent.replay.oldest);
       observations.Add(agent.replay.observations);
       actions.Add(agent.replay.actions);
       targets.Add(agent.replay.targets);
     }
-    AgentBatch encoders{torch::cat(theta), torch::cat(m), torch::cat(v), torch::cat(steps)};
+    AgentBatch encoders = JoinAgents(own);
     StateFields fields("the inner loop");
     AddAgents("agents", &encoders, &fields);
     state->merge(fields.Save(/*copies=*/false));
@@ -600,7 +597,6 @@ class EpisodicControl final : public InnerLoop {
     return absl::OkStatus();
   }
 
-  const InnerLoopContext context_;
   const EpisodicConfig config_;
   std::vector<Agent> agents_;
   int64_t iterations_ = 0;  // Iterations so far.
@@ -665,7 +661,9 @@ MetricTable Metrics() {
       {.name = "episode_length", .help = "Mean steps of the episodes that ended."}};
 }
 
-void Check(const EpisodicConfig& config, const v1::Shard& shard, Violations* violations) {
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const v1::Shard& shard = *context.shard;
+  const EpisodicConfig config = ReadEpisodicControl(context.options, shard);
   if (!shard.shape().discrete_actions()) {
     violations->Add("benchmark",
                     "has continuous actions, and episodic control keeps a table for each action: "
@@ -707,7 +705,7 @@ void Check(const EpisodicConfig& config, const v1::Shard& shard, Violations* vio
   }
 }
 
-LoopSizes SizesOf(const InnerLoopContext& context) {
+LoopSizes Sizes(const InnerLoopContext& context, int64_t /*num_meta_parameters*/) {
   const EpisodicConfig config = ReadEpisodicControl(context.options, *context.shard);
   const Bounds bounds = BoundsOf(config, *context.shard);
   const int64_t neighbours = std::min<int64_t>(config.sizes.neighbours(), bounds.rows);
@@ -727,14 +725,12 @@ const RegisterInnerLoop kEpisodicControl({
     .summary = "agents that remember what came of their actions (MFEC, NEC)",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      EpisodicConfig config = ReadEpisodicControl(context.options, *context.shard);
-      Check(config, *context.shard, violations);
-      if (!violations->empty()) return nullptr;
-      return MakeEpisodicControl(context, std::move(config));
-    },
-    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOf(context); },
+    .check = Check,
+    .make =
+        [](const InnerLoopContext& context) {
+          return MakeEpisodicControl(context, ReadEpisodicControl(context.options, *context.shard));
+        },
+    .sizes = Sizes,
 });
 
 }  // namespace

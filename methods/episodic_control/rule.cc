@@ -3,7 +3,6 @@
 // are one zero, and outer updates only let the agents live on.
 #include <torch/types.h>
 
-#include "common/check.h"
 #include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
@@ -11,6 +10,8 @@ namespace {
 
 class EpisodicControl : public OuterRule {
  public:
+  using OuterRule::OuterRule;
+
   RuleNeeds needs() const override {
     return {.signal_network = false, .decisions_inside_lifetime = true, .segments = false};
   }
@@ -33,9 +34,7 @@ const RegisterRule kEpisodicControl({
     .inner_loop = "episodic_control",
     .options = {},
     .example = "benchmark { name: 'single' environment: 'maze' }",
-    .make = [](const RuleContext&, const OptionValues&, Violations*) -> std::unique_ptr<OuterRule> {
-      return std::make_unique<EpisodicControl>();
-    },
+    .make = Made<EpisodicControl>,
 });
 
 }  // namespace

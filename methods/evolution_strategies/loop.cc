@@ -9,9 +9,9 @@
 
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/lifetimes.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
+#include "signals/signal_network.h"
 
 namespace mentor::learner {
 
@@ -23,6 +23,11 @@ Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size) {
   stream.Normals(/*step=*/0,
                  {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
   return normals.to(torch::kFloat32);
+}
+
+Tensor Perturbed(const Tensor& weights, double sigma, uint64_t seed, uint32_t lifetime) {
+  return weights +
+         sigma * SignOf(lifetime) * PairPerturbation(seed, PairOf(lifetime), weights.numel());
 }
 
 namespace {
@@ -51,10 +56,9 @@ class PerturbedNetwork : public SignalNetwork, public SignalSource {
     std::vector<std::vector<Tensor>> recurrent(state->recurrent.size());
     for (size_t s = 0; s < lifetimes_.size(); ++s) {
       const auto agent = static_cast<int64_t>(s);
-      const Tensor perturbation = PairPerturbation(seed_, PairOf(lifetimes_[s]), weights.numel());
       SignalState own = SomeLifetimes(*state, agent, 1);
       signals.push_back(network_->signals()
-                            ->Run(weights + sigma_ * SignOf(lifetimes_[s]) * perturbation,
+                            ->Run(Perturbed(weights, sigma_, seed_, lifetimes_[s]),
                                   SomeLifetimes(segment, agent, 1), /*noise=*/{}, &own)
                             .signals);
       for (size_t i = 0; i < recurrent.size(); ++i) recurrent[i].push_back(own.recurrent[i]);
@@ -76,17 +80,16 @@ const RegisterInnerLoop kPerturbedPpo({
     .name = "perturbed_ppo",
     .summary = "PPO as in ppo, each agent taught by its own perturbed signal network",
     .options = PerturbationOptions().table(),
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
+    .make = [](const InnerLoopContext& context) -> std::unique_ptr<InnerLoop> {
       const InnerLoopEntry* ppo = FindInnerLoop("ppo");
       MENTOR_CHECK(ppo != nullptr && context.network != nullptr);
       InnerLoopContext own = context;
       if (context.shard->outer_learning()) {
         own.network = std::make_shared<PerturbedNetwork>(
-            context.network, PerturbationOptions().Read(context.options),
-            context.shard->spec().seed(), context.lifetime_numbers());
+            context.network, PerturbationOptions().Read(context.options), context.spec().seed(),
+            context.lifetime_numbers());
       }
-      return ppo->make(own, violations);
+      return ppo->make(own);
     },
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
       LoopSizes sizes = SizesOfPpoAgents(context);

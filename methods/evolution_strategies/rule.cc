@@ -13,12 +13,11 @@ const RegisterRule kEvolutionStrategies({
     .inner_loop = "perturbed_ppo",
     .options = kOptions.table(),
     .metrics = EvolutionMetrics(),
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      CheckEvolution(context, violations);
-      if (!violations->empty()) return nullptr;
-      return MakeEvolutionRule(context, kOptions.Read(options), options);
-    },
+    .check = CheckEvolution,
+    .make =
+        [](const RuleContext& context) {
+          return MakeEvolutionRule(context, kOptions.Read(context.options));
+        },
 });
 
 }  // namespace

@@ -11,7 +11,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
 #include "agents/worker_pool.h"
 #include "methods/lirpg/step.h"
 #include "signals/step_layers.h"

@@ -4,8 +4,6 @@
 // network moved.
 #include "methods/lirpg/loop.h"
 
-#include <torch/types.h>
-
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -17,15 +15,11 @@
 #include "agents/adam.h"
 #include "agents/gae.h"
 #include "agents/kernel_steps.h"
-#include "agents/minibatch_order.h"
 #include "agents/policy.h"
-#include "agents/policy_weights.h"
-#include "agents/worker_pool.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/lirpg/kernels.h"
 #include "methods/shared/critic.h"
-#include "methods/shared/segment_summary.h"
 
 namespace mentor::learner {
 
@@ -111,18 +105,16 @@ const auto kOptions = Bind<LirpgSettings>(
       "released: epsilon before the correction of bias, no 1e-6 beside the norm, B rows in a "
       "deviation."}});
 
-class Lirpg : public InnerLoop {
+class Lirpg : public LearningLoop {
  public:
-  explicit Lirpg(InnerLoopContext context)
-      : context_(std::move(context)),
+  explicit Lirpg(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeOfAgents(*context.shard)),
         settings_(ReadLirpg(spec().agent(), context_.options)),
-        shape_(ShapeOfAgents(*context_.shard)),
         network_(*context_.network->gradient()),
-        normaliser_(NormaliserOf(context_)),
         earned_(settings_.reward, context_.num_agents()) {}
 
   void Begin() override {
-    agents_ = FreshAgents(context_, shape_);
+    LearningLoop::Begin();
     const int64_t critic = CriticSize(shape_), size = agents_.theta.size(1);
     // The task's critics begin as the agents' own.
     critics_ = NewAgents(agents_.theta.narrow(1, size - critic, critic).clone());
@@ -145,8 +137,9 @@ class Lirpg : public InnerLoop {
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     const bool teaches = context_.shard->outer_learning();
     if (teaches || iteration + 1 < spec().lifetime().iterations()) {
-      MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
-                              Minibatches(iteration, config.update.ppo));
+      MENTOR_ASSIGN_OR_RETURN(
+          const std::vector<Tensor> minibatches,
+          context_.Minibatches(iteration, config.update.ppo.epochs, config.update.ppo.minibatches));
       MENTOR_RETURN_IF_ERROR(teaches && settings_.teaches()
                                  ? Teach(config, segment, shown, before, minibatches, report)
                                  : Learn(config, segment, collected.signals, minibatches, report));
@@ -157,23 +150,16 @@ class Lirpg : public InnerLoop {
     return collected;
   }
 
-  std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
-  }
-
   void State(StateFields* fields) override {
-    AddAgents("agents", &agents_, fields);
+    LearningLoop::State(fields);
     AddAgents("critics", &critics_, fields);
     // The meta-learner's weights are these: it adds what this loop reports.
     AddAgents("outer", &outer_, fields);
     AddSignalState("signal", &signal_, fields);
-    AddNormaliser(&normaliser_, fields);
     fields->Add("earned_reward", earned_.mutable_state());
   }
 
  private:
-  const v1::ExperimentSpec& spec() const { return context_.shard->spec(); }
-
   LirpgConfig Config(uint32_t iteration) const {
     LirpgConfig config;
     PpoConfig& ppo = config.update.ppo;
@@ -229,15 +215,6 @@ class Lirpg : public InnerLoop {
                                                .mean()
                                                .item<double>();
     return shown;
-  }
-
-  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration,
-                                                  const PpoConfig& config) const {
-    const MinibatchOrder order =
-        KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()), iteration,
-                   context_.noise_numbers());
-    return DrawMinibatches(order, context_.num_agents(), context_.steps(), config.epochs,
-                           config.minibatches);
   }
 
   // Steps of agents and of the reward network in turn. `seen` and `state`: what the network sees.
@@ -323,14 +300,10 @@ class Lirpg : public InnerLoop {
   }
 
   // Fixed after construction.
-  const InnerLoopContext context_;
   const LirpgSettings settings_;
-  const AgentShape shape_;
   const SignalGradient& network_;  // The context keeps it.
-  // Between iterations.
-  ObservationNormaliser normaliser_;
+  // Between iterations. The agents have the critic of the mixed reward.
   EarnedReward earned_;
-  AgentBatch agents_;   // theta [S, P], with the critic of the mixed reward
   AgentBatch critics_;  // The task's critics [S, C].
   AgentBatch outer_;    // phi as its only row, with Adam's state.
   SignalState signal_;
@@ -366,8 +339,12 @@ MetricTable Metrics() {
 }
 
 void Check(const InnerLoopContext& context, Violations* violations) {
-  const v1::ExperimentSpec& spec = context.shard->spec();
+  const v1::ExperimentSpec& spec = context.spec();
   const v1::AgentSpec& agent = spec.agent();
+  if (context.network == nullptr) {
+    violations->Add("signal", "is missing; the agents learn from a reward network: name 'mlp'");
+    return;
+  }
   if (context.network->gradient() == nullptr) {
     violations->Add("signal.name",
                     absl::StrFormat("%s has no gradient with respect to its weights, which the "
@@ -426,13 +403,8 @@ const RegisterInnerLoop kLirpg({
     .summary = "Steps of agents and of their reward network in turn, minibatch by minibatch",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      if (context.network == nullptr) return nullptr;
-      Check(context, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Lirpg>(context);
-    },
+    .check = Check,
+    .make = Made<Lirpg>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

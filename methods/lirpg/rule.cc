@@ -3,8 +3,6 @@
 // are added to the weights. An outer update is one inner iteration of agents that live on.
 #include <torch/types.h>
 
-#include <utility>
-
 #include <absl/strings/str_format.h>
 
 #include "methods/base/outer_rule.h"
@@ -18,8 +16,7 @@ using torch::Tensor;
 class Lirpg : public OuterRule {
  public:
   explicit Lirpg(const RuleContext& context)
-      : lifetimes_(context.spec.rule().lifetimes_per_update()),
-        weights_(context.InitialNetwork()) {}
+      : OuterRule(context), weights_(context.InitialNetwork()) {}
 
   RuleNeeds needs() const override {
     return {.signal_gradient = true,
@@ -37,13 +34,13 @@ class Lirpg : public OuterRule {
           absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
     }
     // Shards send sums over their lifetimes; a single one sends how far its learner went.
-    MENTOR_ASSIGN_OR_RETURN(const Tensor moved, SumGradients(batch, lifetimes_, weights_.numel()));
+    MENTOR_ASSIGN_OR_RETURN(const Tensor moved,
+                            SumGradients(batch, context_.lifetimes(), weights_.numel()));
     if (!moved.defined()) return RuleReport{};  // Nothing is learned beside the agents.
     weights_ = (weights_.to(torch::kFloat64) + moved).to(torch::kFloat32);
     return RuleReport{{"outer_step_norm", moved.norm().item<double>()}};
   }
 
-  const int64_t lifetimes_;
   Tensor weights_;  // [Q] float32; replaced, never written to
 };
 
@@ -57,14 +54,12 @@ const RegisterRule kLirpg({
                  .help = "How far the weights of the reward network moved.",
                  .log_scale = true}},
     .example = "signal { name: 'mlp' } rule { shard_lifetimes: 64 }",
-    .make = [](const RuleContext& context, const OptionValues&,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      if (context.network == nullptr) {
-        violations->Add("signal", "is missing; the rule trains a reward network: name 'mlp'");
-        return nullptr;
-      }
-      return std::make_unique<Lirpg>(context);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          if (context.network == nullptr)
+            violations->Add("signal", "is missing; the rule trains a reward network: name 'mlp'");
+        },
+    .make = Made<Lirpg>,
 });
 
 }  // namespace

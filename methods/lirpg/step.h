@@ -8,7 +8,6 @@
 
 #include <functional>
 
-#include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/differentiable_update.h"
 #include "agents/ppo_config.h"

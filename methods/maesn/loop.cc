@@ -3,15 +3,13 @@
 // others it acts with the adapted latent. The rule gets all steps.
 #include "methods/maesn/loop.h"
 
-#include <string>
 #include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>
 
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "agents/row_statistics.h"
-#include "agents/worker_pool.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -146,12 +144,16 @@ int64_t NumTasks(const LatentConfig& config, int64_t num_meta_parameters) {
   return rows >= 0 && rows % (2 * config.latent) == 0 ? rows / (2 * config.latent) : -1;
 }
 
+LatentConfig ConfigOf(const InnerLoopContext& context) {
+  return ReadLatent(context.options, context.spec(), context.shape());
+}
+
 class LatentAdaptation : public InnerLoop {
  public:
-  LatentAdaptation(InnerLoopContext context, const LatentConfig& config)
-      : context_(std::move(context)),
-        config_(config),
-        steps_(context_.shard->outer_learning() ? config.steps : config.evaluation_steps) {}
+  explicit LatentAdaptation(const InnerLoopContext& context)
+      : InnerLoop(context),
+        config_(ConfigOf(context)),
+        steps_(context_.shard->outer_learning() ? config_.steps : config_.evaluation_steps) {}
 
   void Begin() override {
     const Tensor all = context_.meta_parameters.to(torch::kCPU, torch::kFloat64);
@@ -238,7 +240,6 @@ class LatentAdaptation : public InnerLoop {
     return {torch::stack(mu), torch::stack(log_sigma)};
   }
 
-  const InnerLoopContext context_;
   const LatentConfig config_;
   const int64_t steps_;  // K
   // Parts of the meta-parameters.
@@ -248,9 +249,10 @@ class LatentAdaptation : public InnerLoop {
   std::vector<Latent> latents_;
 };
 
-// Checks that the shard's tasks are among those of the meta-parameters.
-void CheckTaskIndices(const InnerLoopContext& context, const LatentConfig& config,
-                      Violations* violations) {
+// Checks also that the shard's tasks are among those of the meta-parameters.
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const LatentConfig config = ConfigOf(context);
+  CheckLatent(config, context.spec(), context.shape(), violations);
   if (!context.meta_parameters.defined()) return;
   const int64_t tasks = NumTasks(config, context.meta_parameters.numel());
   if (tasks < 0) {
@@ -277,18 +279,10 @@ const RegisterInnerLoop kLatentAdaptation({
     .metrics = {{.name = "latent_step_*",
                  .help = "Distance between the means of the latent before and after that "
                          "adaptation step, mean over agents."}},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const LatentConfig config =
-          ReadLatent(context.options, context.shard->spec(), context.shard->shape());
-      CheckLatent(config, context.shard->spec(), context.shard->shape(), violations);
-      CheckTaskIndices(context, config, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<LatentAdaptation>(context, config);
-    },
+    .check = Check,
+    .make = Made<LatentAdaptation>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
-      const LatentConfig config =
-          ReadLatent(context.options, context.shard->spec(), context.shard->shape());
+      const LatentConfig config = ConfigOf(context);
       const int64_t whole = LatentPolicyLayout(config).size();
       // A policy for each episode: as made, in a message, as planned, and as sent; and a unit's own
       // kilobytes, because shard_memory.cc counts one unit for many episodes.

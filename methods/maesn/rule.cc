@@ -76,14 +76,13 @@ const auto kOptions = Bind<MaesnConfig>(
      {&MaesnConfig::adam, AdamOptions("3e-3", "1e-8")},
      {&MaesnConfig::trust, TrpoOptions({.max_kl = 0.01, .line_search_start = 1})}});
 
-MaesnConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
-  const v1::ExperimentSpec& spec = context.spec;
-  MaesnConfig config =
-      kOptions.Read(options, {.latent = learner::ReadLatent(options, spec, context.shape),
-                              .tasks = context.listed_tasks,
-                              .lifetimes = spec.rule().lifetimes_per_update(),
-                              .updates = spec.rule().outer_updates(),
-                              .seed = spec.seed()});
+MaesnConfig ReadConfig(const RuleContext& context) {
+  MaesnConfig config = kOptions.Read(
+      context.options, {.latent = learner::ReadLatent(context.options, context.spec, context.shape),
+                        .tasks = context.listed_tasks,
+                        .lifetimes = context.lifetimes(),
+                        .updates = context.outer_updates(),
+                        .seed = context.spec.seed()});
   if (config.trpo) config.loss.clip.reset();
   return config;
 }
@@ -98,19 +97,14 @@ Tensor ObjectiveAdvantages(const Tensor& rewards, double gamma) {
   return centred / (centred.std(/*unbiased=*/true) + kDeviationFloor);
 }
 
-class Maesn : public OuterRule {
+class Maesn : public TrainedRule {
  public:
-  Maesn(const RuleContext& context, const MaesnConfig& config)
-      : config_(config), layout_(LatentLayout(config.latent, config.tasks)), pool_(context.pool) {
-    weights_ = context.Initial(layout_.size(), [&] { return InitialWeights(); });
-    adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
-  }
+  explicit Maesn(const RuleContext& context) : Maesn(context, ReadConfig(context)) {}
 
   RuleNeeds needs() const override {
     return {.signal_network = false,
             .training_iterations = static_cast<uint32_t>(config_.latent.steps + 1)};
   }
-  Tensor meta_parameters() const override { return weights_; }
 
   RuleSizes Sizes() const override {
     const learner::AgentShape policy =
@@ -120,25 +114,34 @@ class Maesn : public OuterRule {
                               config_.trpo);
   }
 
-  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
-
  private:
-  Tensor InitialWeights() const {
+  Maesn(const RuleContext& context, const MaesnConfig& config)
+      : TrainedRule(context, context.Initial(LayoutOf(config).size(),
+                                             [&] { return InitialWeights(config); })),
+        config_(config),
+        layout_(LayoutOf(config)) {}
+
+  static learner::ParamLayout LayoutOf(const MaesnConfig& config) {
+    return LatentLayout(config.latent, config.tasks);
+  }
+
+  static Tensor InitialWeights(const MaesnConfig& config) {
     const uint32_t lifetime = 0;
+    const learner::ParamLayout layout = LayoutOf(config);
     const learner::AgentShape policy =
-        learner::WithInput(config_.latent.policy, config_.latent.latent);
-    Tensor weights = torch::zeros({layout_.size()}, torch::kFloat32);
-    const Tensor initial = learner::InitialTheta(policy, config_.initial_std, config_.seed,
+        learner::WithInput(config.latent.policy, config.latent.latent);
+    Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
+    const Tensor initial = learner::InitialTheta(policy, config.initial_std, config.seed,
                                                  Phase::kTraining, {&lifetime, 1});
     weights.narrow(0, 0, initial.numel()).copy_(initial[0]);
-    layout_.Part("alpha_mu", weights).fill_(config_.adaptation_rate);
-    layout_.Part("alpha_log_sigma", weights).fill_(config_.adaptation_rate);
-    if (!config_.zero_mu) {
-      const auto tensor = static_cast<uint32_t>(layout_.IndexOf("mu"));
+    layout.Part("alpha_mu", weights).fill_(config.adaptation_rate);
+    layout.Part("alpha_log_sigma", weights).fill_(config.adaptation_rate);
+    if (!config.zero_mu) {
+      const auto tensor = static_cast<uint32_t>(layout.IndexOf("mu"));
       const Tensor mu =
-          learner::LatentNoise({.seed = config_.seed, .purpose = Purpose::kAgentWeights}, tensor, 1,
-                               config_.tasks * config_.latent.latent);
-      layout_.Part("mu", weights).copy_(mu.flatten());
+          learner::LatentNoise({.seed = config.seed, .purpose = Purpose::kAgentWeights}, tensor, 1,
+                               config.tasks * config.latent.latent);
+      layout.Part("mu", weights).copy_(mu.flatten());
     }
     return weights;
   }
@@ -188,19 +191,6 @@ class Maesn : public OuterRule {
       return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrFormat(
         "a lifetime of the outer update is of none of the %d training tasks", config_.tasks));
-  }
-
-  absl::StatusOr<double> RhoError(const MaesnObjective& objective,
-                                  const LifetimeBatch& batch) const {
-    double worst = 0;
-    const int64_t steps = config_.steps_per_iteration();
-    for (int64_t i = 0; i < config_.lifetimes; ++i) {
-      const Tensor acted = batch.steps.log_probs[i].narrow(0, config_.latent.steps * steps, steps);
-      MENTOR_ASSIGN_OR_RETURN(const double error,
-                              CheckedRho(i, objective.log_probs(i).flatten(), acted));
-      worst = std::max(worst, error);
-    }
-    return worst;
   }
 
   // Indices of the meta-parameters that an update moves: all but the latents of tasks outside the
@@ -269,10 +259,13 @@ class Maesn : public OuterRule {
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       lifetimes.push_back(LifetimeOf(batch, i, outer_step));
     MaesnObjective objective(config_.latent, config_.loss, config_.tasks, weights_,
-                             std::move(lifetimes), pool_);
+                             std::move(lifetimes), context_.pool);
     MENTOR_RETURN_IF_ERROR(objective.Prepare());
     RuleReport report;
-    MENTOR_ASSIGN_OR_RETURN(report["rho_error"], RhoError(objective, batch));
+    MENTOR_ASSIGN_OR_RETURN(
+        report["rho_error"],
+        CheckedRho(batch, config_.latent.steps * config_.steps_per_iteration(),
+                   [&](int64_t i) { return objective.log_probs(i).flatten(); }));
     Report(batch, &report);
 
     Tensor weights = weights_;
@@ -321,10 +314,6 @@ class Maesn : public OuterRule {
   // Fixed after construction.
   const MaesnConfig config_;
   const learner::ParamLayout layout_;
-  learner::WorkerPool* const pool_;
-  // Update and Load change both or neither; tensors are replaced, never written to.
-  Tensor weights_;  // [Q] float32
-  AdamState adam_;
 };
 
 MetricTable Metrics() {
@@ -358,19 +347,17 @@ const RegisterRule kMaesn({
     .options = kOptions.table(),
     .metrics = Metrics(),
     .example = "benchmark { name: 'custom' task_set { environment: 'point_reach' goals: 30 } }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      const MaesnConfig config = ReadConfig(context, options);
-      learner::CheckLatent(config.latent, context.spec, context.shape, violations);
-      if (config.tasks == 0) {
-        violations->Add("benchmark",
-                        "draws its training tasks afresh, but MAESN keeps a latent for each "
-                        "training task: give task_set.goals (benchmark custom), or a benchmark "
-                        "with a list of tasks");
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Maesn>(context, config);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          learner::CheckLatent(ReadConfig(context).latent, context.spec, context.shape, violations);
+          if (context.listed_tasks == 0) {
+            violations->Add("benchmark",
+                            "draws its training tasks afresh, but MAESN keeps a latent for each "
+                            "training task: give task_set.goals (benchmark custom), or a benchmark "
+                            "with a list of tasks");
+          }
+        },
+    .make = Made<Maesn>,
 });
 
 }  // namespace

@@ -132,8 +132,10 @@ namespace {
 
 class Adaptation : public InnerLoop {
  public:
-  Adaptation(InnerLoopContext context, const AdaptationConfig& config)
-      : context_(std::move(context)), config_(config), policy_(config.policy) {}
+  explicit Adaptation(const InnerLoopContext& context)
+      : InnerLoop(context),
+        config_(ReadAdaptation(context.options, context.shape())),
+        policy_(config_.policy) {}
 
   void Begin() override {
     const int64_t size = policy_.layout().size();
@@ -179,7 +181,6 @@ class Adaptation : public InnerLoop {
   }
 
  private:
-  const InnerLoopContext context_;
   const AdaptationConfig config_;
   const StateStdPolicy policy_;
   double mean_reward_ = 0;              // m
@@ -193,22 +194,20 @@ const RegisterInnerLoop kAdaptation({
     .metrics = {{.name = "adaptation_length_*",
                  .help = "Distance between the weights before and after that adaptation step, mean "
                          "over agents."}},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const AdaptationConfig config = ReadAdaptation(context.options, context.shard->shape());
-      CheckAdaptation(config, context.shard->spec(), violations);
-      if (const int64_t size = StateStdPolicy(config.policy).layout().size() + 1;
-          context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
-        violations->Add("shard.signal_version",
-                        absl::StrFormat("has %d meta-parameters; policy and mean reward are %d",
-                                        context.meta_parameters.numel(), size));
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Adaptation>(context, config);
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          const AdaptationConfig config = ReadAdaptation(context.options, context.shape());
+          CheckAdaptation(config, context.spec(), violations);
+          if (const int64_t size = StateStdPolicy(config.policy).layout().size() + 1;
+              context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
+            violations->Add("shard.signal_version",
+                            absl::StrFormat("has %d meta-parameters; policy and mean reward are %d",
+                                            context.meta_parameters.numel(), size));
+          }
+        },
+    .make = Made<Adaptation>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
-      const StateStdPolicy::Shape policy =
-          ReadAdaptation(context.options, context.shard->shape()).policy;
+      const StateStdPolicy::Shape policy = ReadAdaptation(context.options, context.shape()).policy;
       const int64_t size = StateStdPolicy(policy).layout().size();
       // The gradient of one agent's step runs over all its steps at once.
       return {.state = 2 * size,

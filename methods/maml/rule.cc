@@ -8,9 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
 #include "methods/base/outer_rule.h"
 #include "methods/maml/loop.h"
@@ -58,19 +55,19 @@ const auto kOptions = Bind<MamlConfig>(
       "Lifetimes whose mean adaptation reward is the baseline of the next ones."},
      {&MamlConfig::trpo, TrpoOptions()}});
 
-MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
-  const v1::ExperimentSpec& spec = context.spec;
-  return kOptions.Read(options, {.adaptation = learner::ReadAdaptation(options, context.shape),
-                                 .lifetimes = spec.rule().lifetimes_per_update(),
-                                 .iterations = spec.lifetime().iterations(),
-                                 .steps_per_iteration = spec.lifetime().steps_per_iteration(),
-                                 .seed = spec.seed()});
+MamlConfig ReadConfig(const RuleContext& context) {
+  return kOptions.Read(context.options,
+                       {.adaptation = learner::ReadAdaptation(context.options, context.shape),
+                        .lifetimes = context.lifetimes(),
+                        .iterations = context.iterations(),
+                        .steps_per_iteration = context.steps(),
+                        .seed = context.spec.seed()});
 }
 
 class Maml : public OuterRule {
  public:
-  Maml(const RuleContext& context, const MamlConfig& config)
-      : config_(config), policy_(config.adaptation.policy), pool_(context.pool) {
+  explicit Maml(const RuleContext& context)
+      : OuterRule(context), config_(ReadConfig(context)), policy_(config_.adaptation.policy) {
     weights_ = context.Initial(policy_.layout().size(), [&] {
       return policy_.InitialWeights({.seed = config_.seed, .purpose = Purpose::kAgentWeights});
     });
@@ -184,20 +181,6 @@ class Maml : public OuterRule {
     return lifetime;
   }
 
-  // Checks that this adaptation equals the agents': their actors saw the same densities.
-  absl::StatusOr<double> RhoError(const MamlObjective& objective,
-                                  const LifetimeBatch& batch) const {
-    double worst = 0;
-    const int64_t begin = config_.adaptation_steps();
-    for (int64_t i = 0; i < config_.lifetimes; ++i) {
-      const Tensor acted =
-          batch.steps.log_probs[i].narrow(0, begin, config_.lifetime_steps() - begin);
-      MENTOR_ASSIGN_OR_RETURN(const double error, CheckedRho(i, objective.log_probs(i), acted));
-      worst = std::max(worst, error);
-    }
-    return worst;
-  }
-
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
     MENTOR_RETURN_IF_ERROR(CheckLives(batch, config_.lifetimes, config_.lifetime_steps()));
     RewardNormaliser normaliser = normaliser_;
@@ -210,10 +193,13 @@ class Maml : public OuterRule {
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       lifetimes.push_back(LifetimeOf(batch, i, normaliser));
     MamlObjective objective(config_.adaptation, config_.first_order, weights_, std::move(lifetimes),
-                            pool_);
+                            context_.pool);
     MENTOR_RETURN_IF_ERROR(objective.Prepare());
     RuleReport report;
-    MENTOR_ASSIGN_OR_RETURN(report["rho_error"], RhoError(objective, batch));
+    // This adaptation must equal the agents': their actors saw the same densities.
+    MENTOR_ASSIGN_OR_RETURN(report["rho_error"],
+                            CheckedRho(batch, config_.adaptation_steps(),
+                                       [&](int64_t i) { return objective.log_probs(i); }));
 
     TrpoProblem problem;
     MENTOR_ASSIGN_OR_RETURN(problem.gradient, objective.Gradient());
@@ -254,7 +240,6 @@ class Maml : public OuterRule {
   // Fixed after construction.
   const MamlConfig config_;
   const learner::StateStdPolicy policy_;
-  learner::WorkerPool* const pool_;
   // Update and Load change both or neither.
   Tensor weights_;  // [P] float32; replaced, never written to
   Tensor recent_;   // [up to mean_lifetimes] float64: adaptation rewards of lifetimes, oldest first
@@ -296,13 +281,11 @@ const RegisterRule kMaml({
     .inner_loop = "adaptation",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      const MamlConfig config = ReadConfig(context, options);
-      learner::CheckAdaptation(config.adaptation, context.spec, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Maml>(context, config);
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          learner::CheckAdaptation(ReadConfig(context).adaptation, context.spec, violations);
+        },
+    .make = Made<Maml>,
 });
 
 }  // namespace

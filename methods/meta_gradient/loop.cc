@@ -22,15 +22,13 @@
 #include "agents/differentiable_update.h"
 #include "agents/gae.h"
 #include "agents/policy.h"
-#include "agents/policy_weights.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/lifetimes.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/critic.h"
 #include "methods/shared/folded_input.h"
 #include "methods/shared/outer_objective.h"
-#include "methods/shared/segment_summary.h"
+#include "signals/signal_network.h"
 
 namespace mentor::learner {
 namespace {
@@ -143,11 +141,11 @@ struct Lesson {
 
 class MetaGradient : public InnerLoop {
  public:
-  MetaGradient(InnerLoopContext context, LoopConfig config)
-      : context_(std::move(context)),
-        config_(std::move(config)),
+  explicit MetaGradient(const InnerLoopContext& context)
+      : InnerLoop(context),
+        config_(ReadConfig(context_.options, spec().agent())),
         gradient_(*context_.network->gradient()),
-        is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
+        is_reward_(spec().signal().role() == v1::REWARD),
         inside_((is_reward_ && !config_.separate_critic) || config_.value_error()),
         sight_(Sight()),
         shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
@@ -169,7 +167,6 @@ class MetaGradient : public InnerLoop {
                                   LoopReport* report) override {
     MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
     const CpuTimer timer;
-    const v1::ExperimentSpec& spec = context_.shard->spec();
     const bool teaches = context_.shard->outer_learning();
 
     // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
@@ -205,7 +202,7 @@ class MetaGradient : public InnerLoop {
 
     if (teaches && config_.fresh && iteration > 0) {
       MENTOR_ASSIGN_OR_RETURN(lesson_.inputs.minibatches,
-                              Minibatches(iteration - 1, Config(iteration - 1).ppo, 0));
+                              Minibatches(iteration - 1, Config(iteration - 1).ppo));
       MENTOR_RETURN_IF_ERROR(
           Teach(Config(iteration - 1), lesson_, rows, report, /*after=*/nullptr));
     }
@@ -219,8 +216,8 @@ class MetaGradient : public InnerLoop {
     if (is_reward_) {
       const Advantages mixed =
           Gae(config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
-              seen.values, seen.prev_done, seen.last_done, seen.last_values, spec.agent().gamma(),
-              spec.agent().gae_lambda(), truncations);
+              seen.values, seen.prev_done, seen.last_done, seen.last_values, spec().agent().gamma(),
+              spec().agent().gae_lambda(), truncations);
       advantages = ToFloat(mixed.advantages);
       returns = ToFloat(mixed.returns);
     }
@@ -233,9 +230,9 @@ class MetaGradient : public InnerLoop {
                      .values = inside_ ? seen.values : Tensor(),
                      .advantages = advantages,
                      .minibatches = {}};
-    MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo, 0));
+    MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo));
     // With frozen meta-parameters the last iteration only collects, as in every loop.
-    if (teaches || iteration + 1 < spec.lifetime().iterations()) {
+    if (teaches || iteration + 1 < spec().lifetime().iterations()) {
       UpdateOutputs after;
       if (teaches && !config_.fresh) {
         MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, report, &after));
@@ -244,7 +241,7 @@ class MetaGradient : public InnerLoop {
       }
       Adopt(after, report);
       MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
-                              Minibatches(iteration, config_.critic, spec.agent().epochs()));
+                              Minibatches(iteration, config_.critic, spec().agent().epochs()));
       MENTOR_ASSIGN_OR_RETURN(
           extrinsic_critic_,
           FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
@@ -360,9 +357,8 @@ class MetaGradient : public InnerLoop {
   Tensor ToFloat(const Tensor& x) const { return x.to(torch::kFloat32); }
 
   UpdateConfig Config(uint32_t iteration) const {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
     UpdateConfig config = config_.update;
-    config.ppo = PpoConfigFromSpec(spec.agent(), iteration + 1, spec.lifetime().iterations());
+    config.ppo = PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
     return config;
   }
 
@@ -377,16 +373,8 @@ class MetaGradient : public InnerLoop {
 
   // Permutations first_epoch, first_epoch + 1, ... of an iteration.
   absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, const PpoConfig& config,
-                                                  int64_t first_epoch) const {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
-    const MinibatchOrder order =
-        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
-                   context_.noise_numbers());
-    const auto shifted = [&](int64_t agent, int64_t epoch, std::span<int64_t> out) {
-      order(agent, first_epoch + epoch, out);
-    };
-    return DrawMinibatches(shifted, context_.num_agents(), context_.steps(), config.epochs,
-                           config.minibatches);
+                                                  int64_t first_epoch = 0) const {
+    return context_.Minibatches(iteration, config.epochs, config.minibatches, first_epoch);
   }
 
   // Calls work(group, first agent, number of agents) side by side.
@@ -409,14 +397,12 @@ class MetaGradient : public InnerLoop {
     return Joined(tensors);
   }
   static UpdateOutputs Joined(const std::vector<UpdateOutputs>& parts) {
-    const auto agents = [&](Tensor AgentBatch::*member) {
-      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.agents.*member; });
-    };
+    std::vector<AgentBatch> agents;
+    for (const UpdateOutputs& part : parts) agents.push_back(part.agents);
     const auto trace = [&](Tensor UpdateTrace::*member) {
       return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.trace.*member; });
     };
-    return {{agents(&AgentBatch::theta), agents(&AgentBatch::adam_m), agents(&AgentBatch::adam_v),
-             agents(&AgentBatch::adam_steps)},
+    return {JoinAgents(agents),
             {trace(&UpdateTrace::loss), trace(&UpdateTrace::policy_loss),
              trace(&UpdateTrace::value_loss), trace(&UpdateTrace::entropy),
              trace(&UpdateTrace::approx_kl), trace(&UpdateTrace::clip_fraction),
@@ -491,7 +477,7 @@ class MetaGradient : public InnerLoop {
         torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
     const Segment seen = SomeLifetimes(lesson.seen, first, count);
     if (is_reward_) {
-      const v1::AgentSpec& agent = context_.shard->spec().agent();
+      const v1::AgentSpec& agent = spec().agent();
       grad = config_.c_in *
              ToFloat(GaeAdjoint(grad, seen.prev_done, agent.gamma(), agent.gae_lambda()));
     }
@@ -522,9 +508,9 @@ class MetaGradient : public InnerLoop {
   // Tensors of the right shapes, to be filled.
   Lesson EmptyLesson() const {
     const int64_t s = context_.num_agents(), t = context_.steps(),
-                  d = context_.shard->shape().observation_size();
+                  d = context_.shape().observation_size();
     const auto floats = torch::TensorOptions(torch::kFloat32);
-    const bool bootstraps = context_.shard->spec().agent().bootstrap_on_truncation();
+    const bool bootstraps = spec().agent().bootstrap_on_truncation();
     Lesson lesson;
     lesson.seen =
         ZeroSegment({.agents = s, .steps = t, .observation = d, .action = shape_.action_size},
@@ -544,7 +530,6 @@ class MetaGradient : public InnerLoop {
     return lesson;
   }
 
-  const InnerLoopContext context_;
   const LoopConfig config_;
   const SignalGradient& gradient_;  // The context keeps it.
   const bool is_reward_;
@@ -563,14 +548,13 @@ class MetaGradient : public InnerLoop {
 
 // Memory of differentiable_update.h, of critics outside of it, and of the last lesson.
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
-  const LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
-  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const v1::AgentSpec& agent = context.spec().agent();
+  const LoopConfig config = ReadConfig(context.options, agent);
   const SignalGradient* gradient = context.network->gradient();
   // Weights for a network of gamma and lambda; other networks ignore them.
   const int64_t embedding =
       gradient != nullptr ? gradient->SightOf(torch::zeros({2})).discounts.embedding : 0;
-  const AgentShape whole =
-      WithInput(ShapeOfAgents(context.shard->spec().agent(), context.shard->shape()), embedding);
+  const AgentShape whole = WithInput(ShapeWithCritic(context), embedding);
   const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t group = std::min(kGroupAgents, agents);
@@ -601,9 +585,13 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   return sizes;
 }
 
-void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
-                 Violations* violations) {
-  const v1::ExperimentSpec& spec = context.shard->spec();
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.spec();
+  const LoopConfig config = ReadConfig(context.options, spec.agent());
+  if (context.network == nullptr) {
+    violations->Add("signal", "is missing; the agents learn from a signal network: name 'mlp'");
+    return;
+  }
   if (context.network->gradient() == nullptr) {
     violations->Add("signal.name",
                     absl::StrFormat("%s has no gradient with respect to its weights, which the "
@@ -688,14 +676,8 @@ const RegisterInnerLoop kMetaGradient({
     .summary = "Updates from task reward and signal, differentiated with respect to the signal",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      if (context.network == nullptr) return nullptr;
-      LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
-      CheckConfig(context, config, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<MetaGradient>(context, std::move(config));
-    },
+    .check = Check,
+    .make = Made<MetaGradient>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

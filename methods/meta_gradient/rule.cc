@@ -8,8 +8,6 @@
 // rule makes one step of Adam on its mean over the agents.
 #include <torch/types.h>
 
-#include <utility>
-
 #include "common/check.h"
 #include "methods/base/outer_rule.h"
 #include "methods/meta_gradient/loop.h"
@@ -31,49 +29,35 @@ const auto kOptions =
                   {&Config::max_grad_norm, "max_grad_norm", "0.5", 1e-30, 1e30,
                    "Greatest norm of the outer gradient, the mean over the agents."}});
 
-class MetaGradient : public OuterRule {
+class MetaGradient : public TrainedRule {
  public:
-  MetaGradient(const RuleContext& context, const Config& config, bool second_order)
-      : second_order_(second_order),
-        lifetimes_(context.spec.rule().lifetimes_per_update()),
-        outer_updates_(context.spec.rule().outer_updates()),
-        config_(config),
-        weights_(context.InitialNetwork()),
-        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
+  explicit MetaGradient(const RuleContext& context)
+      : TrainedRule(context, context.InitialNetwork()), config_(kOptions.Read(context.options)) {}
 
   RuleNeeds needs() const override {
     return {.signal_gradient = true,
             .decisions_inside_lifetime = true,
-            .second_order = second_order_,
+            .second_order = learner::IsSecondOrder(context_.options),
             .segments = false};
   }
-  Tensor meta_parameters() const override { return weights_; }
-
-  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
-    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
+                            SumGradients(batch, context_.lifetimes(), weights_.numel()));
     // With fresh outer data the first iteration of new agents gives no gradient.
     if (!sum.defined()) return RuleReport{};
     RuleReport report;
     const Tensor mean = ReportGradient(batch.shards, &report);
     const Tensor before = weights_;
     weights_ = weights_.clone();
-    ClipAndStep(Annealed(config_.step, config_.anneal, outer_step, outer_updates_),
+    ClipAndStep(Annealed(config_.step, config_.anneal, outer_step, context_.outer_updates()),
                 config_.max_grad_norm, mean.to(torch::kFloat32), weights_, &adam_);
     report["outer_step_norm"] = (weights_ - before).norm().item<double>();
     return report;
   }
 
-  // Fixed after construction.
-  const bool second_order_;
-  const int64_t lifetimes_;
-  const uint32_t outer_updates_;
   const Config config_;
-  // Changed by Update and Load.
-  Tensor weights_;  // [Q] float32; replaced, never written to
-  AdamState adam_;
 };
 
 MetricTable Metrics() {
@@ -90,11 +74,7 @@ const RegisterRule kMetaGradient({
     .inner_loop = "meta_gradient",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations*) -> std::unique_ptr<OuterRule> {
-      return std::make_unique<MetaGradient>(context, kOptions.Read(options),
-                                            learner::IsSecondOrder(options));
-    },
+    .make = Made<MetaGradient>,
 });
 
 }  // namespace

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -15,7 +13,6 @@
 #include "agents/ppo.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/learning_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/pbt/rule.h"
 
@@ -103,9 +100,9 @@ namespace {
 
 class Population : public LearningLoop {
  public:
-  Population(const InnerLoopContext& context, v1::RewardSource reward)
-      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
-        reward_(reward),
+  explicit Population(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeWithCritic(context)),
+        reward_(kOptions.Read(context.options).reward),
         tuned_(TunedHyperparameters(context.options)) {}
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -122,41 +119,35 @@ class Population : public LearningLoop {
   // Agents update one by one, because PpoConfig has one number for all agents. An agent's bits are
   // the same alone and in company.
   absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
     const Segment seen = normaliser_.Normalise(segment);
     const Tensor rewards = BaselineRewards(segment, reward_);
     const std::vector<uint32_t> noise = context_.noise_numbers();
-    std::vector<UpdateResult> results(noise.size());
+    std::vector<AgentBatch> updated(noise.size());
+    std::vector<int64_t> nonfinite(noise.size());
     MENTOR_RETURN_IF_ERROR(
         ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) -> absl::Status {
           MENTOR_ASSIGN_OR_RETURN(
-              results[s],
-              PpoUpdate(shape_, AgentOf(agents_, s), OneOf(seen, s), rewards.narrow(0, s, 1),
+              UpdateResult result,
+              PpoUpdate(shape_, SomeAgents(agents_, s, 1), OneOf(seen, s), rewards.narrow(0, s, 1),
                         ConfigOf(s, iteration),
-                        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()),
+                        KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
                                    iteration, {noise[s]})));
+          updated[s] = std::move(result.agents);
+          nonfinite[s] = result.nonfinite;
           return absl::OkStatus();
         }));
-    std::vector<Tensor> theta, m, v, steps;
-    for (UpdateResult& result : results) {
-      report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
-      theta.push_back(result.agents.theta);
-      m.push_back(result.agents.adam_m);
-      v.push_back(result.agents.adam_v);
-      steps.push_back(result.agents.adam_steps);
-    }
-    agents_ = {torch::cat(theta), torch::cat(m), torch::cat(v), torch::cat(steps)};
+    for (const int64_t one : nonfinite) report->nonfinite_updates += static_cast<uint64_t>(one);
+    agents_ = JoinAgents(updated);
     return absl::OkStatus();
   }
 
   PpoConfig ConfigOf(int64_t agent, uint32_t iteration) const {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
-    const uint32_t members = spec.rule().lifetimes_per_update();
+    const uint32_t members = spec().rule().lifetimes_per_update();
     const int64_t member = context_.lifetime_numbers()[agent] % members;
     const auto num_tuned = static_cast<int64_t>(tuned_.size());
     const float* own = context_.meta_parameters.const_data_ptr<float>() + member * num_tuned;
     // The learning rate comes first, since it may be annealed.
-    v1::AgentSpec settings = spec.agent();
+    v1::AgentSpec settings = spec().agent();
     const auto is_rate = [](const Hyperparameter& x) {
       return x.member == &PpoConfig::learning_rate;
     };
@@ -164,16 +155,11 @@ class Population : public LearningLoop {
       if (is_rate(tuned_[j])) settings.set_learning_rate(static_cast<double>(own[j]));
     }
     PpoConfig config = PpoConfigFromSpec(settings, /*update=*/iteration + 1,
-                                         /*num_updates=*/spec.lifetime().iterations() - 1);
+                                         /*num_updates=*/spec().lifetime().iterations() - 1);
     for (size_t j = 0; j < tuned_.size(); ++j) {
       if (!is_rate(tuned_[j])) config.*tuned_[j].member = static_cast<double>(own[j]);
     }
     return config;
-  }
-
-  static AgentBatch AgentOf(const AgentBatch& all, int64_t agent) {
-    return {all.theta.narrow(0, agent, 1), all.adam_m.narrow(0, agent, 1),
-            all.adam_v.narrow(0, agent, 1), all.adam_steps.narrow(0, agent, 1)};
   }
 
   static Segment OneOf(const Segment& all, int64_t agent) {
@@ -193,20 +179,19 @@ const RegisterInnerLoop kPopulation({
     .name = "population",
     .summary = "PPO on the task's reward, each agent with hyperparameters of its own",
     .options = kOptions.table(),
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      CheckHyperparameters(context.options, violations);
-      const int64_t numbers = int64_t{context.shard->spec().rule().lifetimes_per_update()} *
-                              static_cast<int64_t>(TunedHyperparameters(context.options).size());
-      if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {
-        violations->Add("shard.signal_version",
-                        absl::StrFormat("has %d meta-parameters; the population has %d "
-                                        "hyperparameters",
-                                        context.meta_parameters.numel(), numbers));
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Population>(context, kOptions.Read(context.options).reward);
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          CheckHyperparameters(context.options, violations);
+          const int64_t numbers = int64_t{context.spec().rule().lifetimes_per_update()} *
+                                  std::ssize(TunedHyperparameters(context.options));
+          if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {
+            violations->Add("shard.signal_version",
+                            absl::StrFormat("has %d meta-parameters; the population has %d "
+                                            "hyperparameters",
+                                            context.meta_parameters.numel(), numbers));
+          }
+        },
+    .make = Made<Population>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -116,14 +115,20 @@ const auto kOptions = Bind<Config>(
      {&Config::window, "window", "1", 1, 1000,
       "Last inner iterations that the score is the mean of."}});
 
+Config ReadConfig(const RuleContext& context) {
+  return kOptions.Read(
+      context.options,
+      {.population = {.hyperparameters = learner::TunedHyperparameters(context.options)}});
+}
+
 class Pbt : public OuterRule {
  public:
+  explicit Pbt(const RuleContext& context) : Pbt(context, ReadConfig(context)) {}
   Pbt(const RuleContext& context, const Config& config)
-      : config_(config.population),
+      : OuterRule(context),
+        config_(config.population),
         seed_(context.spec.seed()),
-        members_(context.spec.rule().lifetimes_per_update()),
-        iterations_(context.spec.lifetime().iterations()),
-        updates_(context.spec.rule().outer_updates()),
+        members_(context.lifetimes()),
         ready_(config.ready),
         window_(config.window),
         by_success_(config.by_success),
@@ -156,7 +161,7 @@ class Pbt : public OuterRule {
     RuleSizes sizes = SizesOfWeights(hyperparameters_.numel());
     // Each selection replaces half of the members at most.
     const double copies =
-        static_cast<double>(updates_ / ready_) * static_cast<double>(members_) / 2;
+        static_cast<double>(context_.outer_updates() / ready_) * static_cast<double>(members_) / 2;
     sizes.bytes += Lineage::BytesMax(static_cast<double>(members_) + copies,
                                      kMemberColumns + hyperparameters_.size(1));
     return sizes;
@@ -204,7 +209,8 @@ class Pbt : public OuterRule {
           "(rule.option learning_rate_high)");
     }
     RuleReport report;
-    const bool last = (outer_step + 1) % iterations_ == 0;  // Their lives end with this iteration.
+    const bool last =
+        (outer_step + 1) % context_.iterations() == 0;  // Their lives end with this iteration.
     double copies = 0;
     if ((outer_step + 1) % ready_ == 0 && !last) {
       const std::vector<uint32_t> parents = Select(score, batch.environments, outer_step);
@@ -313,8 +319,7 @@ class Pbt : public OuterRule {
   // Fixed after construction.
   const PopulationConfig config_;
   const uint64_t seed_;
-  const int64_t members_, iterations_, updates_;
-  const int64_t ready_, window_;
+  const int64_t members_, ready_, window_;
   const bool by_success_;
   // Changed by Update and Load.
   Tensor hyperparameters_;  // [F, h] float64
@@ -342,19 +347,15 @@ const RegisterRule kPbt({
     .inner_loop = "population",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      learner::CheckHyperparameters(options, violations);
-      if (context.spec.rule().lifetimes_per_update() < 2) {
-        violations->Add("rule.lifetimes_per_update",
-                        "is 1; a population has at least 2 members, one for each lifetime");
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Pbt>(
-          context,
-          kOptions.Read(options, {.population = {.hyperparameters =
-                                                     learner::TunedHyperparameters(options)}}));
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          learner::CheckHyperparameters(context.options, violations);
+          if (context.lifetimes() < 2) {
+            violations->Add("rule.lifetimes_per_update",
+                            "is 1; a population has at least 2 members, one for each lifetime");
+          }
+        },
+    .make = Made<Pbt>,
 });
 
 }  // namespace

@@ -15,7 +15,7 @@
 #include <absl/status/status.h>
 
 #include "kernels/optimizer.h"
-#include "methods/base/tensor_map.h"
+#include "methods/base/state.h"
 #include "methods/shared/lineage.h"
 
 namespace mentor::meta_learner {

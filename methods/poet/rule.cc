@@ -3,6 +3,7 @@
 // change. Each round of scores is a round of lifetimes.
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include <absl/strings/str_format.h>
@@ -100,12 +101,20 @@ const auto kOptions = Bind<Config>(
      {&Config::score_episodes, "score_episodes", "5", 0, 1000,
       "Episodes of a score, beside those of the lifetime."}});
 
+// With the ranges, if there are any.
+Config ReadConfig(const RuleContext& context) {
+  Config config = kOptions.Read(context.options);
+  if (const auto ranges = RangesOf(context.spec))
+    std::tie(config.poet.low, config.poet.high) = *ranges;
+  return config;
+}
+
 class PoetRule : public OuterRule {
  public:
+  explicit PoetRule(const RuleContext& context) : PoetRule(context, ReadConfig(context)) {}
   PoetRule(const RuleContext& context, Config config)
-      : episodes_(config.score_episodes),
-        episode_steps_(context.shape.episode_steps()),
-        updates_(context.spec.rule().outer_updates()),
+      : OuterRule(context),
+        episodes_(config.score_episodes),
         poet_(std::move(config.poet), context.spec.seed(), First(context, config.start),
               context.InitialAgent(PolicyShape(context))) {}
 
@@ -122,19 +131,20 @@ class PoetRule : public OuterRule {
                rows = static_cast<double>(Poet::RowsMax(config)),
                pairs = static_cast<double>(config.max_active),
                k = static_cast<double>(config.low.numel()),
-               archive = static_cast<double>(Poet::ArchiveAfter(config, updates_));
+               archive = static_cast<double>(Poet::ArchiveAfter(config, context_.outer_updates()));
     // Per round: agents, their steps with moments, and what learners get as tensor, message and
     // bytes. Per pair: weights and moments, before and after, and in a checkpoint.
     double bytes = sizeof(float) * size * (8 * rows + 12 * pairs);
     // Trials with task, message and outcome.
     bytes += kTrialBytes * static_cast<double>(Poet::TrialsMax(config));
     // Scores of episodes beyond those of the lifetimes.
-    bytes +=
-        kScoreBytes * rows * static_cast<double>(episodes_) * static_cast<double>(episode_steps_);
+    bytes += kScoreBytes * rows * static_cast<double>(episodes_) *
+             static_cast<double>(context_.shape.episode_steps());
     // The archive, and the distances of children to it.
     bytes += sizeof(double) * archive * k * (3 + 3 * static_cast<double>(config.children));
     // A transfer to each pair.
-    const double events = static_cast<double>(updates_ / config.transfer_every) * pairs;
+    const double events =
+        static_cast<double>(context_.outer_updates() / config.transfer_every) * pairs;
     bytes += Lineage::BytesMax(2 * archive + events, Poet::kEventColumns + config.low.numel());
     return {.meta_parameters = static_cast<int64_t>(rows * size) + 1,
             .bytes = bytes,
@@ -218,54 +228,49 @@ class PoetRule : public OuterRule {
   }
 
   const uint32_t episodes_;  // Episodes of a score, beside those of the lifetime.
-  const int64_t episode_steps_, updates_;
   Poet poet_;
 };
 
-// Adds the ranges to the config.
-void Check(const RuleContext& context, PoetConfig* config, Violations* violations) {
-  if (const auto ranges = RangesOf(context.spec)) {
-    config->low = ranges->first;
-    config->high = ranges->second;
-  } else {
+void Check(const RuleContext& context, Violations* violations) {
+  const PoetConfig config = ReadConfig(context).poet;
+  if (!config.low.defined()) {
     violations->Add("benchmark.task_set",
                     "has no ranges to invent environments in; take benchmark custom with one "
                     "training set and a range for each number of its tasks");
   }
-  if (config->population % 2 != 0) {
+  if (config.population % 2 != 0) {
     violations->Add("rule.option.population",
                     absl::StrFormat("is %d; each perturbation is tried with both signs: give an "
                                     "even number",
-                                    config->population));
+                                    config.population));
   }
-  if (config->mc_low >= config->mc_high) {
+  if (config.mc_low >= config.mc_high) {
     violations->Add("rule.option.mc_low",
                     absl::StrFormat("is %g, and no score lies between it and mc_high %g; give less "
                                     "than that",
-                                    config->mc_low, config->mc_high));
+                                    config.mc_low, config.mc_high));
   }
-  const int64_t trials = Poet::TrialsMax(*config);
-  if (trials > int64_t{context.spec.rule().lifetimes_per_update()}) {
+  const int64_t trials = Poet::TrialsMax(config);
+  if (trials > context.lifetimes()) {
     violations->Add("rule.lifetimes_per_update",
                     absl::StrFormat("is %d, but a round may have %d lifetimes (population times "
                                     "the pairs of max_active agents, or times children); give at "
                                     "least that, or lower these options",
-                                    context.spec.rule().lifetimes_per_update(), trials));
+                                    context.lifetimes(), trials));
   }
-  const int64_t archive = Poet::ArchiveAfter(*config, context.spec.rule().outer_updates());
+  const int64_t archive = Poet::ArchiveAfter(config, context.outer_updates());
   if (archive > Poet::kArchiveMax) {
-    violations->Add(
-        "rule.outer_updates",
-        absl::StrFormat("is %d, by which %d environments may be admitted, more than "
-                        "%d; give fewer, a greater mutate_every or a smaller admit",
-                        context.spec.rule().outer_updates(), archive, Poet::kArchiveMax));
+    violations->Add("rule.outer_updates",
+                    absl::StrFormat("is %d, by which %d environments may be admitted, more than "
+                                    "%d; give fewer, a greater mutate_every or a smaller admit",
+                                    context.outer_updates(), archive, Poet::kArchiveMax));
   }
   const int64_t size = learner::AgentLayout(PolicyShape(context)).size();
-  if (Poet::RowsMax(*config) > kNumbersMax / std::max<int64_t>(1, size)) {
+  if (Poet::RowsMax(config) > kNumbersMax / std::max<int64_t>(1, size)) {
     violations->Add("rule.option.max_active",
                     absl::StrFormat("is %d: a round may have %d agents of %d weights, more than "
                                     "%d numbers in all; give fewer, or smaller agents",
-                                    config->max_active, Poet::RowsMax(*config), size, kNumbersMax));
+                                    config.max_active, Poet::RowsMax(config), size, kNumbersMax));
   }
 }
 
@@ -284,13 +289,8 @@ const RegisterRule kPoet({
     .example = "lifetime { iterations: 1 } benchmark { name: 'custom' task_set { environment: "
                "'point_navigation' range { low: -0.4 high: 0.4 } range { low: -0.4 high: 0.4 } } } "
                "rule { lifetimes_per_update: 30000 }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      Config config = kOptions.Read(options);
-      Check(context, &config.poet, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<PoetRule>(context, std::move(config));
-    },
+    .check = Check,
+    .make = Made<PoetRule>,
 });
 
 }  // namespace

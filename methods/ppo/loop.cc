@@ -1,13 +1,8 @@
 // The inner PPO of the paper (methods/ppo/README.md): collects T steps, then makes one update. The
 // update takes the signal network's rewards or advantages, or the environment's own rewards (the
 // baselines). No update follows the last iteration. The outer rule sees only signals and outcomes.
-#include <utility>
-
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/learning_loop.h"
 #include "methods/base/loop_parts.h"
 
 namespace mentor::learner {
@@ -92,9 +87,7 @@ const RegisterInnerLoop kPpo({
     .name = "ppo",
     .summary = "PPO updates between inner iterations, from a fixed signal or reward",
     .options = {},
-    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
-      return std::make_unique<Ppo>(context);
-    },
+    .make = Made<Ppo>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 

@@ -5,11 +5,8 @@
 // When the rule learns, an update follows every inner iteration; without one the last iteration
 // would teach nothing. Frozen weights are measured as in every method: the last iteration only
 // acts.
-#include <utility>
-
 #include <absl/strings/str_format.h>
 
-#include "agents/policy_weights.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -17,12 +14,16 @@
 namespace mentor::learner {
 namespace {
 
-class Displacement : public InnerLoop {
+const auto kOptions = Bind<v1::RewardSource>(
+    {{kItself,
+      "reward",
+      {{"success", v1::REWARD_SOURCE_SPARSE}, {"shaped", v1::REWARD_SOURCE_SHAPED}},
+      "What agents learn from: the sparse success signal or the raw shaped reward."}});
+
+class Displacement : public LearningLoop {
  public:
-  Displacement(InnerLoopContext context, v1::RewardSource reward)
-      : context_(std::move(context)),
-        reward_(reward),
-        shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())) {}
+  explicit Displacement(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeWithCritic(context)), reward_(kOptions.Read(context.options)) {}
 
   void Begin() override {
     agents_ = NewAgents(context_.meta_parameters.unsqueeze(0).repeat({context_.num_agents(), 1}));
@@ -33,7 +34,7 @@ class Displacement : public InnerLoop {
     MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
     const torch::Tensor rewards = BaselineRewards(segment, reward_);
     segment.signals = rewards.to(torch::kFloat32);
-    const uint32_t iterations = context_.shard->spec().lifetime().iterations();
+    const uint32_t iterations = spec().lifetime().iterations();
     const bool is_last = iteration + 1 == iterations, teaches = context_.shard->outer_learning();
     if (is_last && !teaches) return segment;
     const CpuTimer timer;
@@ -55,24 +56,9 @@ class Displacement : public InnerLoop {
     return segment;
   }
 
-  std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, agents_.theta);
-  }
-
-  void State(StateFields* fields) override { AddAgents("agents", &agents_, fields); }
-
  private:
-  const InnerLoopContext context_;
   const v1::RewardSource reward_;
-  const AgentShape shape_;
-  AgentBatch agents_;
 };
-
-const auto kOptions = Bind<v1::RewardSource>(
-    {{kItself,
-      "reward",
-      {{"success", v1::REWARD_SOURCE_SPARSE}, {"shaped", v1::REWARD_SOURCE_SHAPED}},
-      "What agents learn from: the sparse success signal or the raw shaped reward."}});
 
 const RegisterInnerLoop kDisplacement({
     .name = "displacement",
@@ -80,23 +66,21 @@ const RegisterInnerLoop kDisplacement({
     .options = kOptions.table(),
     .metrics = {{.name = "displacement",
                  .help = "Distance of an agent's last weights from its first, mean over agents."}},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
-      const int64_t size = AgentLayout(shape).size();
-      if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
-        violations->Add("shard.signal_version",
-                        absl::StrFormat("has %d meta-parameters; an agent has %d weights",
-                                        context.meta_parameters.numel(), size));
-        return nullptr;
-      }
-      return std::make_unique<Displacement>(context, kOptions.Read(context.options));
-    },
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          const int64_t size = AgentLayout(ShapeWithCritic(context)).size();
+          if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
+            violations->Add("shard.signal_version",
+                            absl::StrFormat("has %d meta-parameters; an agent has %d weights",
+                                            context.meta_parameters.numel(), size));
+          }
+        },
+    .make = Made<Displacement>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
     .gives_gradient =
         [](const InnerLoopContext& context) {
           return context.shard->outer_learning() &&
-                 context.end() == context.shard->spec().lifetime().iterations();
+                 context.end() == context.spec().lifetime().iterations();
         },
 });
 

@@ -8,10 +8,6 @@
 // (methods/reptile/loop.cc).
 #include <torch/types.h>
 
-#include <utility>
-
-#include "agents/agent_shape.h"
-#include "common/check.h"
 #include "methods/base/loop_parts.h"
 #include "methods/base/outer_rule.h"
 
@@ -32,10 +28,11 @@ const auto kOptions =
 
 class Reptile : public OuterRule {
  public:
-  Reptile(const RuleContext& context, const Config& config)
-      : config_(config),
-        updates_(context.spec.rule().outer_updates()),
-        lifetimes_(context.spec.rule().lifetimes_per_update()),
+  explicit Reptile(const RuleContext& context)
+      : OuterRule(context),
+        config_(kOptions.Read(context.options)),
+        updates_(context.outer_updates()),
+        lifetimes_(context.lifetimes()),
         weights_(
             context.InitialAgent(learner::ShapeOfAgents(context.spec.agent(), context.shape))) {}
 
@@ -69,13 +66,13 @@ class Reptile : public OuterRule {
   Tensor weights_;  // [P] float32; replaced, never written to
 };
 
-void Check(const v1::ExperimentSpec& spec, Violations* violations) {
-  if (spec.lifetime().iterations() < 2) {
+void Check(const RuleContext& context, Violations* violations) {
+  if (context.iterations() < 2) {
     violations->Add("lifetime.iterations",
                     "is 1; an evaluated agent learns after all iterations but the last, so "
                     "nothing of the learned weights would show; give at least 2");
   }
-  if (spec.agent().normalize_observations()) {
+  if (context.spec.agent().normalize_observations()) {
     violations->Add("agent.normalize_observations",
                     "is true; the learned weights would meet raw observations first and "
                     "normalised ones later; give false");
@@ -90,12 +87,8 @@ const RegisterRule kReptile({
     .metrics = {{.name = "outer_rate", .help = "Share of the mean displacement taken."},
                 {.name = "mean_displacement",
                  .help = "Norm of the mean over agents of how far their weights went."}},
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      Check(context.spec, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Reptile>(context, kOptions.Read(options));
-    },
+    .check = Check,
+    .make = Made<Reptile>,
 });
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "agents/param_layout.h"
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 

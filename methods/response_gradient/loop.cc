@@ -18,22 +18,17 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
 #include "agents/gae.h"
-#include "agents/minibatch_order.h"
-#include "agents/ppo_config.h"
 #include "agents/row_statistics.h"
 #include "agents/segment.h"
 #include "agents/worker_pool.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
-#include "methods/response_gradient/conditioned_policy.h"
-#include "methods/response_gradient/response_terms.h"
 
 namespace mentor::learner {
 namespace {
@@ -120,8 +115,8 @@ double MeanOf(const Tensor& x) {
 
 class ResponseGradient : public InnerLoop {
  public:
-  explicit ResponseGradient(InnerLoopContext context)
-      : context_(std::move(context)),
+  explicit ResponseGradient(const InnerLoopContext& context)
+      : InnerLoop(context),
         config_(ReadResponseGradient(spec().agent(), context_.options)),
         shape_(ShapeOfAgents(*context_.shard)),
         gradient_(*context_.network->gradient()),
@@ -177,7 +172,6 @@ class ResponseGradient : public InnerLoop {
   }
 
  private:
-  const v1::ExperimentSpec& spec() const { return context_.shard->spec(); }
   int64_t num_agents() const { return context_.num_agents(); }
   Tensor phi() const { return outer_.theta[0]; }  // [Q]
   int64_t body_size() const { return outer_.theta.size(1) - eta_size_; }
@@ -338,9 +332,7 @@ class ResponseGradient : public InnerLoop {
 
   absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, uint32_t round,
                                                   int64_t epochs, int64_t minibatches) const {
-    return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
-                                      2 * iteration + round, context_.noise_numbers()),
-                           num_agents(), context_.steps(), epochs, minibatches);
+    return context_.Minibatches(2 * iteration + round, epochs, minibatches);
   }
 
   // One step down the gradient [S, P], clipped.
@@ -558,7 +550,6 @@ class ResponseGradient : public InnerLoop {
   }
 
   // Fixed after construction.
-  const InnerLoopContext context_;
   const Config config_;
   const AgentShape shape_;
   const SignalGradient& gradient_;  // The context keeps it.
@@ -603,8 +594,8 @@ MetricTable Metrics() {
 }
 
 void Check(const InnerLoopContext& context, Violations* violations) {
-  const v1::ExperimentSpec& spec = context.shard->spec();
-  const v1::EnvironmentShape& shape = context.shard->shape();
+  const v1::ExperimentSpec& spec = context.spec();
+  const v1::EnvironmentShape& shape = context.shape();
   const Config config = ReadResponseGradient(spec.agent(), context.options);
   const auto add = [&](const char* field, const std::string& what) {
     violations->Add(field, what);
@@ -692,12 +683,8 @@ const RegisterInnerLoop kResponseGradient({
     .options = kOptions.table(),
     .metrics = Metrics(),
     .collections = 2,
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      Check(context, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<ResponseGradient>(context);
-    },
+    .check = Check,
+    .make = Made<ResponseGradient>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

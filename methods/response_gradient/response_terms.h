@@ -11,7 +11,7 @@
 #include <functional>
 #include <vector>
 
-#include "agents/agent_batch.h"
+#include "agents/agent_shape.h"
 #include "agents/ppo_config.h"
 
 namespace mentor::learner {

@@ -5,8 +5,6 @@
 // outer update is one inner iteration of agents that live on.
 #include <torch/types.h>
 
-#include <utility>
-
 #include <absl/strings/str_format.h>
 
 #include "agents/adam.h"
@@ -22,10 +20,10 @@ using torch::Tensor;
 
 class ResponseGradient : public OuterRule {
  public:
-  ResponseGradient(const RuleContext& context, const learner::ResponseGradientConfig& agents)
-      : local_(agents.local),
-        second_order_(agents.through_round()),
-        lifetimes_(context.spec.rule().lifetimes_per_update()) {
+  explicit ResponseGradient(const RuleContext& context) : OuterRule(context) {
+    const auto agents = learner::ReadResponseGradient(context.spec.agent(), context.options);
+    local_ = agents.local;
+    second_order_ = agents.through_round();
     adam_.learning_rate = agents.outer.learning_rate;
     adam_.max_grad_norm = agents.outer.max_grad_norm;
     state_ = learner::NewAgents(context.InitialNetwork().unsqueeze(0));
@@ -60,14 +58,15 @@ class ResponseGradient : public OuterRule {
           absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
     }
     MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
-                            SumGradients(batch, lifetimes_, meta_parameters().numel()));
+                            SumGradients(batch, context_.lifetimes(), meta_parameters().numel()));
     if (!sum.defined()) return RuleReport{};  // Warm-up.
     if (local_) {
       // The learner made the steps and sends their sum.
       state_.theta = (state_.theta.to(torch::kFloat64) + sum.unsqueeze(0)).to(torch::kFloat32);
       return RuleReport{{"outer_step_norm", sum.norm().item<double>()}};
     }
-    const Tensor mean = (sum / static_cast<double>(lifetimes_)).to(torch::kFloat32).unsqueeze(0);
+    const Tensor mean =
+        (sum / static_cast<double>(context_.lifetimes())).to(torch::kFloat32).unsqueeze(0);
     const Tensor norm = learner::GradNorm(mean);
     state_ =
         learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
@@ -77,8 +76,7 @@ class ResponseGradient : public OuterRule {
   }
 
   // Fixed after construction.
-  const bool local_, second_order_;
-  const int64_t lifetimes_;
+  bool local_ = false, second_order_ = false;
   learner::PpoConfig adam_;
   // Update and Load change all of it or nothing. Its only row is the weights.
   learner::AgentBatch state_;
@@ -102,24 +100,20 @@ const RegisterRule kResponseGradient({
     // The learner can make steps only of a single shard.
     .example = "signal { name: 'bottleneck' } "
                "rule { option { name: 'outer_steps' value: 'one' } }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      if (context.network == nullptr) {
-        violations->Add("signal",
-                        "is missing; the rule trains a signal network: name 'bottleneck'");
-        return nullptr;
-      }
-      if (learner::ConditioningSize(context.network.get()) == 0) {
-        violations->Add(
-            "signal.name",
-            absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; "
-                            "the response-gradient rule needs 'bottleneck'",
-                            context.spec.signal().name()));
-        return nullptr;
-      }
-      return std::make_unique<ResponseGradient>(
-          context, learner::ReadResponseGradient(context.spec.agent(), options));
-    },
+    .check =
+        [](const RuleContext& context, Violations* violations) {
+          if (context.network == nullptr) {
+            violations->Add("signal",
+                            "is missing; the rule trains a signal network: name 'bottleneck'");
+          } else if (learner::ConditioningSize(context.network.get()) == 0) {
+            violations->Add("signal.name",
+                            absl::StrFormat("is '%s', which has no weights that a policy can be "
+                                            "conditioned on; the response-gradient rule needs "
+                                            "'bottleneck'",
+                                            context.spec.signal().name()));
+          }
+        },
+    .make = Made<ResponseGradient>,
 });
 
 }  // namespace

@@ -15,8 +15,10 @@ namespace {
 
 class Recurrent : public InnerLoop {
  public:
-  Recurrent(InnerLoopContext context, const RecurrentConfig& config)
-      : context_(std::move(context)), policy_(config.policy), regression_(config.regression) {}
+  explicit Recurrent(const InnerLoopContext& context)
+      : InnerLoop(context),
+        policy_(ReadRecurrent(context.options, context.shape()).policy),
+        regression_(ReadRecurrent(context.options, context.shape()).regression) {}
 
   void Begin() override {}
 
@@ -55,10 +57,31 @@ class Recurrent : public InnerLoop {
   }
 
  private:
-  const InnerLoopContext context_;
   const RecurrentPolicy policy_;
   const bool regression_;
 };
+
+void Check(const InnerLoopContext& context, Violations* violations) {
+  if (const uint32_t iterations = context.spec().lifetime().iterations(); iterations != 1) {
+    violations->Add(
+        "lifetime.iterations",
+        absl::StrFormat("is %d; a recurrent policy lives without updates: set it to 1 and "
+                        "steps_per_iteration to the steps of the whole lifetime",
+                        iterations));
+  }
+  if (context.shard->deterministic_episodes() > 0) {
+    violations->Add("evaluation.deterministic_episodes",
+                    "is not 0; what a recurrent policy learned ends with its lifetime, and its "
+                    "evaluation is deterministic throughout: set it to 0");
+  }
+  const RecurrentPolicy policy = ReadRecurrent(context.options, context.shape()).policy;
+  CheckEpisodicMemory(policy, context.shape().episode_steps(), context.steps(), violations);
+  const torch::Tensor& weights = context.meta_parameters;
+  if (weights.defined() && (weights.dim() != 1 || weights.size(0) != policy.Layout().size())) {
+    violations->Add("meta_parameters", absl::StrFormat("are %d numbers; the policy has %d",
+                                                       weights.numel(), policy.Layout().size()));
+  }
+}
 
 const RegisterInnerLoop kRecurrent({
     .name = "recurrent",
@@ -73,34 +96,8 @@ const RegisterInnerLoop kRecurrent({
                          "the cell.",
                  .label = "reinstatement gate",
                  .panel = MetricInfo::Panel::kOwn}},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      const v1::LifetimeSpec& lifetime = context.shard->spec().lifetime();
-      if (lifetime.iterations() != 1) {
-        violations->Add(
-            "lifetime.iterations",
-            absl::StrFormat("is %d; a recurrent policy lives without updates: set it to 1 and "
-                            "steps_per_iteration to the steps of the whole lifetime",
-                            lifetime.iterations()));
-      }
-      if (context.shard->deterministic_episodes() > 0) {
-        violations->Add("evaluation.deterministic_episodes",
-                        "is not 0; what a recurrent policy learned ends with its lifetime, and its "
-                        "evaluation is deterministic throughout: set it to 0");
-      }
-      const RecurrentConfig config = ReadRecurrent(context.options, context.shard->shape());
-      const RecurrentPolicy& policy = config.policy;
-      CheckEpisodicMemory(policy, context.shard->shape().episode_steps(), context.steps(),
-                          violations);
-      const torch::Tensor& weights = context.meta_parameters;
-      if (weights.defined() && (weights.dim() != 1 || weights.size(0) != policy.Layout().size())) {
-        violations->Add("meta_parameters",
-                        absl::StrFormat("are %d numbers; the policy has %d", weights.numel(),
-                                        policy.Layout().size()));
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Recurrent>(context, config);
-    },
+    .check = Check,
+    .make = Made<Recurrent>,
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
       const RecurrentConfig config = ReadRecurrent(context.options, context.shard->shape());
       const RecurrentPolicy& policy = config.policy;

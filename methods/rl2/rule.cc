@@ -40,15 +40,25 @@ const auto kOptions =
                   {In(&Config::advantage, &MetaAdvantageConfig::lambda), "lambda", "0.95", 0, 1,
                    "Of generalised advantage estimation over the lifetime."}});
 
+Config ReadConfig(const RuleContext& context) {
+  Config config = kOptions.Read(context.options);
+  config.settings.ppo.regression =
+      learner::ReadRecurrent(context.options, context.shape).regression;
+  return config;
+}
+
 class Rl2 final : public OuterPpoRule {
  public:
+  explicit Rl2(const RuleContext& context)
+      : Rl2(context, ReadConfig(context),
+            learner::ReadRecurrent(context.options, context.shape).policy) {}
   Rl2(const RuleContext& context, const Config& config, const learner::RecurrentPolicy& policy)
       : OuterPpoRule(context,
                      {.settings = config.settings,
                       .advantage = config.advantage,
-                      .lifetimes = context.spec.rule().lifetimes_per_update(),
-                      .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
-                      .trained_steps = context.spec.lifetime().steps_per_iteration()},
+                      .lifetimes = context.lifetimes(),
+                      .lifetime_steps = context.steps(),
+                      .trained_steps = context.steps()},
                      context.Initial(policy.Layout().size(),
                                      [&] {
                                        return policy.InitialWeights(
@@ -91,7 +101,8 @@ class Rl2 final : public OuterPpoRule {
 };
 
 // Checks what no single option shows.
-void Check(const v1::ExperimentSpec& spec, const OuterPpoConfig& ppo, Violations* violations) {
+void Check(const RuleContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.spec;
   if (spec.lifetime().iterations() != 1) {
     violations->Add("lifetime.iterations",
                     absl::StrFormat("is %d; a recurrent policy lives without updates: set it to 1 "
@@ -113,7 +124,18 @@ void Check(const v1::ExperimentSpec& spec, const OuterPpoConfig& ppo, Violations
                     "out, or compare with another experiment");
     break;
   }
-  CheckPieces(ppo, spec.lifetime().steps_per_iteration(), "all of them", violations);
+  CheckPieces(kOptions.Read(context.options).settings.ppo, context.steps(), "all of them",
+              violations);
+  // A missing benchmark is refused elsewhere; without it the policy has no size.
+  if (!violations->empty() || context.shape.action_size() == 0) return;
+  const learner::RecurrentConfig agents = learner::ReadRecurrent(context.options, context.shape);
+  learner::CheckEpisodicMemory(agents.policy, context.shape.episode_steps(), context.steps(),
+                               violations);
+  if (agents.policy.discrete && agents.regression) {
+    violations->Add("rule.option.loss",
+                    "is squared, but actions are choices, which have no distance from a label; "
+                    "set ppo");
+  }
 }
 
 const RegisterRule kRl2({
@@ -124,25 +146,11 @@ const RegisterRule kRl2({
     .metrics = OuterPpoMetrics(),
     .example = "lifetime { iterations: 1 } "
                "evaluation { deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
-    .make = [](const RuleContext& context, const OptionValues& options,
-               Violations* violations) -> std::unique_ptr<OuterRule> {
-      Config config = kOptions.Read(options);
-      Check(context.spec, config.settings.ppo, violations);
-      // A missing benchmark is refused elsewhere; without it the policy has no size.
-      if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      const learner::RecurrentConfig agents = learner::ReadRecurrent(options, context.shape);
-      const learner::RecurrentPolicy& policy = agents.policy;
-      config.settings.ppo.regression = agents.regression;
-      learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
-                                   context.spec.lifetime().steps_per_iteration(), violations);
-      if (policy.discrete && agents.regression) {
-        violations->Add("rule.option.loss",
-                        "is squared, but actions are choices, which have no distance from a label; "
-                        "set ppo");
-      }
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Rl2>(context, config, policy);
-    },
+    .check = Check,
+    .make =
+        [](const RuleContext& context) {
+          return context.shape.action_size() == 0 ? nullptr : Made<Rl2>(context);
+        },
 });
 
 }  // namespace

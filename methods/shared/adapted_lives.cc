@@ -1,5 +1,6 @@
 #include "methods/shared/adapted_lives.h"
 
+#include <algorithm>
 #include <vector>
 
 #include <absl/strings/str_format.h>
@@ -36,13 +37,22 @@ absl::Status CheckLives(const LifetimeBatch& batch, int64_t lifetimes, int64_t s
   return absl::OkStatus();
 }
 
-absl::StatusOr<double> CheckedRho(int64_t lifetime, const Tensor& here, const Tensor& acted) {
-  const double error = ((here - acted).exp() - 1).abs().max().item<double>();
-  if (error <= kRhoErrorMax) return error;
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "lifetime %d did not act with the policy that its adaptation gives here: densities "
-      "differ by %g, at most %g is rounding",
-      lifetime, error, kRhoErrorMax));
+absl::StatusOr<double> CheckedRho(const LifetimeBatch& batch, int64_t begin,
+                                  const std::function<Tensor(int64_t)>& log_probs) {
+  double worst = 0;
+  for (int64_t i = 0; i < batch.steps.log_probs.size(0); ++i) {
+    const Tensor acted = batch.steps.log_probs[i].slice(0, begin);
+    const double error = ((log_probs(i) - acted).exp() - 1).abs().max().item<double>();
+    // NaN fails too.
+    if (!(error <= kRhoErrorMax)) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "lifetime %d did not act with the policy that its adaptation gives here: densities "
+          "differ by %g, at most %g is rounding",
+          i, error, kRhoErrorMax));
+    }
+    worst = std::max(worst, error);
+  }
+  return worst;
 }
 
 RuleSizes SizesOverLifetimes(int64_t meta_parameters, int64_t lifetimes, int64_t kept,

@@ -20,10 +20,10 @@ namespace mentor::meta_learner {
 absl::Status CheckLives(const LifetimeBatch& batch, int64_t lifetimes, int64_t steps);
 
 // Checks that acting and training policy agree. Returns the greatest |rho - 1| between the
-// densities of lifetime i's actions here and when they were taken. FAILED_PRECONDITION when
-// rounding does not explain it.
-absl::StatusOr<double> CheckedRho(int64_t lifetime, const torch::Tensor& here,
-                                  const torch::Tensor& acted);
+// densities of the lifetimes' actions from step `begin` on here, log_probs(i), and when they were
+// taken. FAILED_PRECONDITION when rounding does not explain it.
+absl::StatusOr<double> CheckedRho(const LifetimeBatch& batch, int64_t begin,
+                                  const std::function<torch::Tensor(int64_t)>& log_probs);
 
 // Sizes of a rule that goes over lifetimes by MeanOver: a gradient of each, and `kept` numbers
 // more. Each thread holds one lifetime, whose forward pass with its graph is `graph` numbers.

@@ -10,7 +10,6 @@
 
 #include <absl/status/statusor.h>
 
-#include "agents/agent_batch.h"
 #include "agents/agent_shape.h"
 #include "agents/param_layout.h"
 #include "agents/ppo_config.h"

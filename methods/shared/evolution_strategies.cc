@@ -91,23 +91,15 @@ void EvolutionStep(const EvolutionConfig& config, const Tensor& gradient, Tensor
 
 namespace {
 
-class EvolutionRule : public OuterRule {
+class EvolutionRule : public TrainedRule {
  public:
   EvolutionRule(const RuleContext& context, const EvolutionSettings& settings)
-      : settings_(settings),
-        seed_(context.spec.seed()),
-        outer_updates_(context.spec.rule().outer_updates()),
-        lifetimes_(context.spec.rule().lifetimes_per_update()),
-        lifetime_steps_(int64_t{context.spec.lifetime().iterations()} *
-                        context.spec.lifetime().steps_per_iteration()) {
-    weights_ = context.InitialNetwork();
-    adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
-  }
+      : TrainedRule(context, context.InitialNetwork()),
+        settings_(settings),
+        lifetimes_(context.lifetimes()),
+        lifetime_steps_(context.iterations() * context.steps()) {}
 
   RuleNeeds needs() const override { return {.segments = false, .paired_noise = settings_.paired}; }
-  Tensor meta_parameters() const override { return weights_; }
-
-  void State(learner::StateFields* fields) override { AddTrained(&weights_, &adam_, fields); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
@@ -120,9 +112,9 @@ class EvolutionRule : public OuterRule {
       const int64_t count = std::min(size, lifetimes_ - begin);
       const auto first = static_cast<uint32_t>(outer_step * lifetimes_ + begin);
       parts.push_back(
-          {count, static_cast<double>(count) * EvolutionGradient(ranks.narrow(0, begin, count),
-                                                                 settings_.config.sigma, seed_,
-                                                                 first, weights_.numel())});
+          {count, static_cast<double>(count) *
+                      EvolutionGradient(ranks.narrow(0, begin, count), settings_.config.sigma,
+                                        context_.spec.seed(), first, weights_.numel())});
     }
     RuleReport report = {{"fitness_mean", fitness.mean().item<double>()},
                          {"fitness_std", fitness.std().item<double>()}};
@@ -143,7 +135,7 @@ class EvolutionRule : public OuterRule {
 
   EvolutionConfig ConfigOf(uint32_t outer_step) const {
     EvolutionConfig config = settings_.config;
-    config.adam = Annealed(config.adam, settings_.anneal, outer_step, outer_updates_);
+    config.adam = Annealed(config.adam, settings_.anneal, outer_step, context_.outer_updates());
     return config;
   }
 
@@ -170,12 +162,7 @@ class EvolutionRule : public OuterRule {
 
   // Fixed after construction.
   const EvolutionSettings settings_;
-  const uint64_t seed_;
-  const uint32_t outer_updates_;
   const int64_t lifetimes_, lifetime_steps_;  // F, L
-  // Update and Load change both or neither.
-  Tensor weights_;  // [Q] float32; replaced, never written to
-  AdamState adam_;
 };
 
 }  // namespace
@@ -188,7 +175,7 @@ void CheckEvolution(const RuleContext& context, Violations* violations) {
                                     "signs, in two lifetimes: give an even number",
                                     spec.rule().lifetimes_per_update()));
   }
-  if (spec.lifetime().iterations() < 2) {
+  if (context.iterations() < 2) {
     violations->Add("lifetime.iterations",
                     "is 1; an agent learns after all iterations but the last, so no signal would "
                     "reach an update; give at least 2");
@@ -236,9 +223,9 @@ BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaul
         "of success signals in its last inner iteration."}});
 }
 
-std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
-                                             const OptionValues& options) {
-  settings.config.sigma = learner::PerturbationOptions().Read(options);
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
+                                             EvolutionSettings settings) {
+  settings.config.sigma = learner::PerturbationOptions().Read(context.options);
   return std::make_unique<EvolutionRule>(context, settings);
 }
 

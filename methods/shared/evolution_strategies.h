@@ -55,7 +55,7 @@ BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaul
 MetricTable EvolutionMetrics();
 // Checks what a spec needs: a network, whole pairs, updates.
 void CheckEvolution(const RuleContext& context, Violations* violations);
-std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context, EvolutionSettings settings,
-                                             const OptionValues& options);
+std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
+                                             EvolutionSettings settings);
 
 }  // namespace mentor::meta_learner

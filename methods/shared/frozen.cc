@@ -4,12 +4,9 @@
 // deviation of the perturbations. Evaluations give the rows to their lifetimes in turn.
 #include <torch/types.h>
 
-#include <memory>
-#include <utility>
-
 #include <absl/strings/str_format.h>
 
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
@@ -20,7 +17,7 @@ namespace {
 using torch::Tensor;
 
 AgentShape PolicyShape(const InnerLoopContext& context) {
-  AgentShape shape = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
+  AgentShape shape = ShapeWithCritic(context);
   shape.critic = false;
   return shape;
 }
@@ -33,8 +30,8 @@ uint32_t RowOf(const v1::Shard& shard, int64_t agent, int64_t rows) {
 
 class Frozen : public InnerLoop {
  public:
-  explicit Frozen(InnerLoopContext context)
-      : context_(std::move(context)), shape_(PolicyShape(context_)) {}
+  explicit Frozen(const InnerLoopContext& context)
+      : InnerLoop(context), shape_(PolicyShape(context_)) {}
 
   void Begin() override {
     const int64_t size = AgentLayout(shape_).size();
@@ -46,11 +43,8 @@ class Frozen : public InnerLoop {
     policies_ = torch::empty({context_.num_agents(), size});
     for (int64_t s = 0; s < context_.num_agents(); ++s) {
       Tensor theta = rows[RowOf(shard, s, rows.size(0))];
-      if (shard.outer_learning()) {
-        const uint32_t number = lifetimes[static_cast<size_t>(s)];
-        theta = theta + sigma * SignOf(number) *
-                            PairPerturbation(shard.spec().seed(), PairOf(number), size);
-      }
+      if (shard.outer_learning())
+        theta = Perturbed(theta, sigma, spec().seed(), lifetimes[static_cast<size_t>(s)]);
       policies_[s].copy_(theta);
     }
   }
@@ -76,7 +70,6 @@ class Frozen : public InnerLoop {
   }
 
  private:
-  const InnerLoopContext context_;
   const AgentShape shape_;
   Tensor policies_;  // [S, P]
 };
@@ -122,12 +115,8 @@ const RegisterInnerLoop kFrozen({
     .name = "frozen",
     .summary = "Policies that do not learn, each a row of the meta-parameters",
     .options = {},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
-      Check(context, violations);
-      if (!violations->empty()) return nullptr;
-      return std::make_unique<Frozen>(context);
-    },
+    .check = Check,
+    .make = Made<Frozen>,
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
       const int64_t size = AgentLayout(PolicyShape(context)).size();
       return {.state = 4 * size, .policy = size, .at_once = num_meta_parameters};

@@ -10,7 +10,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "methods/base/tensor_map.h"
+#include "methods/base/state.h"
 
 namespace mentor::meta_learner {
 

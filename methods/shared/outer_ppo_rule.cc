@@ -199,17 +199,13 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
 
 OuterPpoRule::OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig& config,
                            Tensor weights)
-    : config_(config),
+    : TrainedRule(context, std::move(weights)),
+      config_(config),
       settings_(config.settings),
-      ppo_(settings_.ppo),
-      seed_(context.spec.seed()),
-      outer_updates_(context.spec.rule().outer_updates()),
-      pool_(context.pool),
-      weights_(std::move(weights)),
-      adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
+      ppo_(settings_.ppo) {}
 
 void OuterPpoRule::State(learner::StateFields* fields) {
-  AddTrained(&weights_, &adam_, fields);
+  TrainedRule::State(fields);
   normaliser_.AddTo(fields);
 }
 
@@ -294,29 +290,30 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   RuleReport report;
   MENTOR_ASSIGN_OR_RETURN(auto estimate, Estimate(batch, &normaliser, &report));
   auto& [advantages, returns] = estimate;
-  MENTOR_ASSIGN_OR_RETURN(const OuterPpoBatch recorded,
-                          Recorded(batch.steps, std::move(advantages), std::move(returns), pool_));
+  MENTOR_ASSIGN_OR_RETURN(
+      const OuterPpoBatch recorded,
+      Recorded(batch.steps, std::move(advantages), std::move(returns), context_.pool));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));
   const TrainedNetwork trained = network();
   if (settings_.gradient_variance) {
     MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardGradient> parts,
-                            PolicyGradients(trained, ppo_, recorded, weights_, pool_));
+                            PolicyGradients(trained, ppo_, recorded, weights_, context_.pool));
     ReportGradient(parts, &report);
   }
 
   const RandomStream stream{
-      .seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
+      .seed = context_.spec.seed(), .purpose = Purpose::kDisplacements, .lifetime = outer_step};
   OuterPpoConfig ppo = ppo_;
-  ppo.adam = Annealed(ppo.adam, settings_.anneal, outer_step, outer_updates_);
+  ppo.adam = Annealed(ppo.adam, settings_.anneal, outer_step, context_.outer_updates());
   Tensor weights = weights_.clone();
   AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
   const std::vector<int64_t> displacements =
       DrawDisplacements(stream, ppo_.k / ppo_.piece_unit, ppo_.epochs);
   MENTOR_ASSIGN_OR_RETURN(
       const OuterPpoResult result,
-      RunOuterPpo(trained, ppo, recorded, displacements, weights, &adam, pool_));
+      RunOuterPpo(trained, ppo, recorded, displacements, weights, &adam, context_.pool));
   weights_ = std::move(weights);
   adam_ = std::move(adam);
   normaliser_ = std::move(normaliser);

@@ -14,7 +14,7 @@
 #include "agents/worker_pool.h"
 #include "common/options.h"
 #include "methods/base/outer_rule.h"
-#include "methods/base/tensor_map.h"
+#include "methods/base/state.h"
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo.h"
 #include "methods/shared/reward_normaliser.h"
@@ -61,14 +61,15 @@ struct OuterPpoRuleConfig {
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO. The
 // reward is the normalised shaped reward or the success signal (options objective and target_mean).
-class OuterPpoRule : public OuterRule {
+class OuterPpoRule : public TrainedRule {
  public:
-  torch::Tensor meta_parameters() const override { return weights_; }
   void State(learner::StateFields* fields) override;
   int64_t DeviceBytes() const override;
 
  protected:
   OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig& config, torch::Tensor weights);
+
+  const OuterPpoRuleConfig config_;
 
  private:
   virtual TrainedNetwork network() const = 0;
@@ -88,15 +89,8 @@ class OuterPpoRule : public OuterRule {
                                                        const RewardNormaliser& normaliser) const;
 
   // Fixed after construction.
-  const OuterPpoRuleConfig config_;
   const OuterPpoSettings settings_;
   const OuterPpoConfig ppo_;
-  const uint64_t seed_;
-  const uint32_t outer_updates_;
-  learner::WorkerPool* const pool_;
-  // Update and Load change both or neither.
-  torch::Tensor weights_;  // [P] float32; replaced, never written to
-  AdamState adam_;
   RewardNormaliser normaliser_;
 };
 

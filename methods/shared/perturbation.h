@@ -26,5 +26,8 @@ inline uint32_t PairOf(uint32_t lifetime) {
 inline double SignOf(uint32_t lifetime) {
   return lifetime % 2 == 0 ? 1 : -1;
 }
+// The weights [Q] by which a lifetime lives.
+torch::Tensor Perturbed(const torch::Tensor& weights, double sigma, uint64_t seed,
+                        uint32_t lifetime);
 
 }  // namespace mentor::learner

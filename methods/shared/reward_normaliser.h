@@ -14,7 +14,7 @@
 #include <absl/status/status.h>
 
 #include "methods/base/outer_rule.h"
-#include "methods/base/tensor_map.h"
+#include "methods/base/state.h"
 
 namespace mentor::meta_learner {
 

@@ -6,7 +6,6 @@
 
 #include "agents/param_layout.h"
 #include "agents/policy.h"
-#include "agents/policy_weights.h"
 #include "common/check.h"
 
 namespace mentor::learner {

@@ -72,11 +72,16 @@ void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_gr
   }
 }
 
-void AddTrained(Tensor* weights, AdamState* adam, learner::StateFields* fields) {
-  fields->Add("weights", weights);
-  fields->Add("adam.m", &adam->m);
-  fields->Add("adam.v", &adam->v);
-  fields->Add("adam.step", &adam->step);
+TrainedRule::TrainedRule(const RuleContext& context, Tensor weights)
+    : OuterRule(context),
+      weights_(std::move(weights)),
+      adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
+
+void TrainedRule::State(learner::StateFields* fields) {
+  fields->Add("weights", &weights_);
+  fields->Add("adam.m", &adam_.m);
+  fields->Add("adam.v", &adam_.v);
+  fields->Add("adam.step", &adam_.step);
 }
 
 }  // namespace mentor::meta_learner

@@ -12,7 +12,7 @@
 
 #include "common/options.h"
 #include "kernels/optimizer.h"
-#include "methods/base/state.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 
@@ -42,7 +42,17 @@ double GradientNorm(const torch::Tensor& gradient);
 void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_grad_norm,
                  const torch::Tensor& gradient, torch::Tensor weights, AdamState* adam);
 
-// Adds them to a rule's state under "weights" and "adam.".
-void AddTrained(torch::Tensor* weights, AdamState* adam, learner::StateFields* fields);
+// A rule whose meta-parameters are such weights, and whose state is they and Adam's.
+class TrainedRule : public OuterRule {
+ public:
+  TrainedRule(const RuleContext& context, torch::Tensor weights);
+  torch::Tensor meta_parameters() const override { return weights_; }
+  void State(learner::StateFields* fields) override;
+
+ protected:
+  // Update and Load change both or neither. Tensors are replaced, never written to.
+  torch::Tensor weights_;  // [P] float32
+  AdamState adam_;
+};
 
 }  // namespace mentor::meta_learner

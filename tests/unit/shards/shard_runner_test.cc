@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/policy_weights.h"
+#include "agents/policy.h"
 #include "common/failed_step.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -91,7 +91,7 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
 // Agents whose iterations take two seconds for signals and five for updates, they say.
 class SaysItsSeconds : public InnerLoop {
  public:
-  explicit SaysItsSeconds(const InnerLoopContext& context) : context_(context) {}
+  using InnerLoop::InnerLoop;
   void Begin() override {}
   absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport* report) override {
     report->signal_seconds += 2;
@@ -103,17 +103,12 @@ class SaysItsSeconds : public InnerLoop {
     return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
   }
   void State(StateFields*) override {}
-
- private:
-  const InnerLoopContext context_;
 };
 const RegisterInnerLoop kSaysItsSeconds({
     .name = "says_its_seconds",
     .summary = "Seconds that are known, for tests",
     .options = {},
-    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
-      return std::make_unique<SaysItsSeconds>(context);
-    },
+    .make = Made<SaysItsSeconds>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
@@ -130,7 +125,7 @@ TEST_CASE("shard runner: seconds of signals and of updates are each their own", 
 // Agents that never learn, and collect twice in each iteration.
 class CollectsTwice : public InnerLoop {
  public:
-  explicit CollectsTwice(const InnerLoopContext& context) : context_(context) {}
+  using InnerLoop::InnerLoop;
   void Begin() override {}
   absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport*) override {
     const absl::StatusOr<Segment> first = collect(Policies());
@@ -144,18 +139,13 @@ class CollectsTwice : public InnerLoop {
     return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
   }
   void State(StateFields*) override {}
-
- private:
-  const InnerLoopContext context_;
 };
 const RegisterInnerLoop kCollectsTwice({
     .name = "collects_twice",
     .summary = "Two collections an iteration, for tests",
     .options = {},
     .collections = 2,
-    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
-      return std::make_unique<CollectsTwice>(context);
-    },
+    .make = Made<CollectsTwice>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 

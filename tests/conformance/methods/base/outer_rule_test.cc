@@ -13,7 +13,6 @@
 #include "common/file.h"
 #include "common/registry.h"
 #include "meta_learner/curricula/curriculum.h"
-#include "methods/base/all_metrics.h"
 #include "methods/base/inner_loop.h"
 #include "methods/diayn/discriminator.h"
 #include "tests/conformance/recorded_lifetimes.h"

@@ -213,14 +213,15 @@ Tensor OfOneSign(const Tensor& rewards) {
 // The rule's own pieces put together with another standardisation.
 class OwnScaleRule final : public meta_learner::OuterRule {
  public:
-  OwnScaleRule(const meta_learner::RuleContext& context, const OptionValues& options)
+  explicit OwnScaleRule(const meta_learner::RuleContext& context)
       : network_(context.network),
         seed_(context.spec.seed()),
         steps_(context.spec.lifetime().steps_per_iteration()),
         trained_(steps_ * (context.spec.lifetime().iterations() - 1)),
-        epochs_(OptionInteger(options.text("epochs"))),
-        target_mean_(OptionNumber(options.text("target_mean"))),
+        epochs_(OptionInteger(context.options.text("epochs"))),
+        target_mean_(OptionNumber(context.options.text("target_mean"))),
         weights_(context.network->InitialWeights(seed_)) {
+    const OptionValues& options = context.options;
     ppo_.adam.learning_rate = OptionNumber(options.text("learning_rate"));
     ppo_.loss.entropy_coef = OptionNumber(options.text("entropy_coef"));
     ppo_.k = OptionInteger(options.text("k"));
@@ -304,25 +305,22 @@ void RegisterLateNetwork(const char* name, const Members& members) {
 void RegisterLateRule(const char* name, const Members& late) {
   const meta_learner::RuleEntry* rule =
       Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-  meta_learner::RegisterRule(
-      {.name = name,
-       .summary = "broken on purpose",
-       .options = rule->options,
-       .metrics = rule->metrics,
-       .make = [rule, late](const meta_learner::RuleContext& context, const OptionValues& options,
-                            Violations* violations) {
-         return std::make_unique<LateRule>(rule->make(context, options, violations), late);
-       }});
+  meta_learner::RegisterRule({.name = name,
+                              .summary = "broken on purpose",
+                              .options = rule->options,
+                              .metrics = rule->metrics,
+                              .check = rule->check,
+                              .make = [rule, late](const meta_learner::RuleContext& context) {
+                                return std::make_unique<LateRule>(rule->make(context), late);
+                              }});
 }
 
 void RegisterOtherOutcomes(const char* real, const char* name, OtherOutcomesRule::Change change) {
   const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find(real);
   meta_learner::RuleEntry broken = *rule;
   broken.name = name;
-  broken.make = [rule, change](const meta_learner::RuleContext& context,
-                               const OptionValues& options,
-                               Violations* violations) -> std::unique_ptr<meta_learner::OuterRule> {
-    return std::make_unique<OtherOutcomesRule>(rule->make(context, options, violations), change);
+  broken.make = [rule, change](const meta_learner::RuleContext& context) {
+    return std::make_unique<OtherOutcomesRule>(rule->make(context), change);
   };
   meta_learner::RegisterRule(std::move(broken));
 }
@@ -349,13 +347,12 @@ void RegisterBrokenParts() {
     RegisterLateRule("black_box_late_action", kAction);
     RegisterLateRule("black_box_late_inputs", kInputs);
     const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-    meta_learner::RegisterRule(
-        {.name = "black_box_own_scale",
-         .summary = "broken on purpose",
-         .options = rule->options,
-         .metrics = rule->metrics,
-         .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
-                    Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
+    meta_learner::RegisterRule({.name = "black_box_own_scale",
+                                .summary = "broken on purpose",
+                                .options = rule->options,
+                                .metrics = rule->metrics,
+                                .check = rule->check,
+                                .make = meta_learner::Made<OwnScaleRule>});
     RegisterBrokenLatents();
     RegisterBrokenSkills();
     return true;

@@ -53,10 +53,8 @@ void RegisterFlippedRules() {
     for (const RuleEntry* real : registry.All()) {
       RuleEntry flipped = *real;
       flipped.name += "_flipped";
-      flipped.make = [real](const meta_learner::RuleContext& context, const OptionValues& options,
-                            Violations* violations) -> std::unique_ptr<OuterRule> {
-        auto inner = real->make(context, options, violations);
-        return inner == nullptr ? nullptr : std::make_unique<FlippedRule>(std::move(inner));
+      flipped.make = [real](const meta_learner::RuleContext& context) {
+        return std::make_unique<FlippedRule>(real->make(context));
       };
       registry.Add(std::move(flipped));
     }

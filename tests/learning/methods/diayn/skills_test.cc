@@ -72,25 +72,21 @@ void testing::RegisterBrokenSkills() {
   const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("diayn");
   meta_learner::RuleEntry shuffled = *rule;
   shuffled.name = "diayn_shuffled";
-  shuffled.make = [rule](const meta_learner::RuleContext& context, const OptionValues& options,
-                         Violations* violations) -> std::unique_ptr<OuterRule> {
-    auto inner = rule->make(context, options, violations);
-    if (inner == nullptr) return nullptr;
-    return std::make_unique<ShuffledRule>(std::move(inner), context.shape.episode_steps());
+  shuffled.make = [rule](const meta_learner::RuleContext& context) {
+    return std::make_unique<ShuffledRule>(rule->make(context), context.shape.episode_steps());
   };
   meta_learner::RegisterRule{shuffled};
 
   const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("skills");
   learner::InnerLoopEntry silent_loop = *loop;
   silent_loop.name = "skills_silent";
-  silent_loop.make = [loop](const learner::InnerLoopContext& context,
-                            Violations* violations) -> std::unique_ptr<learner::InnerLoop> {
+  silent_loop.make = [loop](const learner::InnerLoopContext& context) {
     const auto taught = learner::AsDiscriminator(context.network);
     REQUIRE(taught != nullptr);
     const auto& w1 = taught->layout().slices()[0].shape;
     learner::InnerLoopContext own = context;
     own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
-    return loop->make(own, violations);
+    return loop->make(own);
   };
   learner::RegisterInnerLoop{silent_loop};
   meta_learner::RuleEntry silent = *rule;

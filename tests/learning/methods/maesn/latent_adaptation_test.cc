@@ -97,10 +97,8 @@ void testing::RegisterBrokenLatents() {
   const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("latent_adaptation");
   learner::InnerLoopEntry turned_loop = *loop;
   turned_loop.name = "latent_adaptation_turned";
-  turned_loop.make = [loop](const learner::InnerLoopContext& context,
-                            Violations* violations) -> std::unique_ptr<InnerLoop> {
-    auto inner = loop->make(context, violations);
-    return inner == nullptr ? nullptr : std::make_unique<TurnedLoop>(std::move(inner));
+  turned_loop.make = [loop](const learner::InnerLoopContext& context) {
+    return std::make_unique<TurnedLoop>(loop->make(context));
   };
   learner::RegisterInnerLoop{turned_loop};
   const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("maesn");
@@ -110,12 +108,10 @@ void testing::RegisterBrokenLatents() {
   meta_learner::RegisterRule{turned};
   meta_learner::RuleEntry blind = *rule;
   blind.name = "maesn_blind";
-  blind.make = [rule](const meta_learner::RuleContext& context, const OptionValues& options,
-                      Violations* violations) -> std::unique_ptr<OuterRule> {
-    auto inner = rule->make(context, options, violations);
-    if (inner == nullptr) return nullptr;
+  blind.make = [rule](const meta_learner::RuleContext& context) {
+    const OptionValues& options = context.options;
     return std::make_unique<BlindRule>(
-        std::move(inner), OptionInteger(options.text("hidden_units")),
+        rule->make(context), OptionInteger(options.text("hidden_units")),
         context.shape.observation_size(), OptionInteger(options.text("latent")));
   };
   meta_learner::RegisterRule{blind};

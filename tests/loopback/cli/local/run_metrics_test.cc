@@ -14,7 +14,6 @@
 #include "common/fair_queue.h"
 #include "common/pause_point.h"
 #include "meta_learner/store/store.h"
-#include "methods/base/all_metrics.h"
 #include "methods/base/outer_rule.h"
 #include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"
@@ -136,8 +135,7 @@ const meta_learner::RegisterRule kPolite({
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "waited", .help = "It had its place, and lost it for a while."}},
-    .make = [](const meta_learner::RuleContext& context, const OptionValues&, Violations*)
-        -> std::unique_ptr<meta_learner::OuterRule> { return std::make_unique<Polite>(context); },
+    .make = meta_learner::Made<Polite>,
 });
 
 TEST_CASE("metrics: an outer update computes in a place of the pool", "[loopback]") {
@@ -167,8 +165,7 @@ const meta_learner::RegisterRule kTalker({
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "promised", .help = "One."}},
-    .make = [](const meta_learner::RuleContext& context, const OptionValues&, Violations*)
-        -> std::unique_ptr<meta_learner::OuterRule> { return std::make_unique<Talker>(context); },
+    .make = meta_learner::Made<Talker>,
 });
 
 TEST_CASE("metrics: an experiment whose rule reports more than it declared fails and says so",

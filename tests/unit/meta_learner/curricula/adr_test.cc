@@ -6,7 +6,7 @@
 #include <absl/strings/numbers.h>
 
 #include "common/spec/spec.h"
-#include "methods/base/all_metrics.h"
+#include "methods/base/outer_rule.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {

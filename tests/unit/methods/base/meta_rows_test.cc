@@ -7,11 +7,10 @@
 
 #include "agents/agent_shape.h"
 #include "agents/policy.h"
-#include "agents/policy_weights.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/lifetimes.h"
 #include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
+#include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 

@@ -1,7 +1,7 @@
 // The learner's half of evolution strategies: which weights teach which agents.
 #include "methods/base/inner_loop.h"
-#include "methods/base/lifetimes.h"
 #include "methods/shared/perturbation.h"
+#include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
