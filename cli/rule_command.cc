@@ -67,14 +67,15 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
       }
       if (!fits) continue;
       const meta_learner::RuleNeeds& needs = *fits;
-      (*rule)["needs"] = {{"signal_network", needs.signal_network},
-                          {"signal_density", needs.signal_density},
-                          {"signal_gradient", needs.signal_gradient},
+      using Network = meta_learner::RuleNeeds::Network;
+      (*rule)["needs"] = {{"signal_network", needs.signal_network()},
+                          {"signal_density", needs.network == Network::kDensity},
+                          {"signal_gradient", needs.network == Network::kGradient},
                           {"decisions_inside_lifetime", needs.decisions_inside_lifetime},
                           {"second_order", needs.second_order},
-                          {"conditioned_policy", needs.conditioned_policy},
+                          {"conditioned_policy", needs.network == Network::kConditioning},
                           {"all_steps", needs.segments}};
-      if (!needs.signal_network) return;
+      if (!needs.signal_network()) return;
       (*rule)["signals"].push_back(std::move(found));
     }
   }

@@ -132,7 +132,8 @@ int Run(const RunFlags& flags) {
     if (const std::string success = meta_learner::SuccessInRandomSteps(checked); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());
     std::printf(
-        "%s", meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network).c_str());
+        "%s",
+        meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network()).c_str());
     return kExitOk;
   }
   if (const absl::Status page =

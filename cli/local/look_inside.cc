@@ -37,7 +37,7 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
   const learner::SignalNetwork& network = *run.parts.network;
   const torch::Tensor parameters = run.learned_parameters;
   const learner::SignalExplainer* explainer = network.explainer();
-  if (explainer == nullptr || !run.parts.rule->needs().signal_network ||
+  if (explainer == nullptr || !run.parts.rule->needs().signal_network() ||
       network.signals()->needs_values() || parameters.numel() != network.layout().size())
     return maps;
   const auto tasks = meta_learner::EvaluationTasks(benchmark, spec, split);

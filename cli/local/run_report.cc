@@ -359,9 +359,10 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   const auto parts = meta_learner::LookAtParts(spec, &ignored);
   meta_learner::RuleNeeds needs;
   if (parts.rule != nullptr) needs = parts.rule->needs();
-  data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
-  if (!needs.signal_network) data.signal_role.clear();
-  data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network);
+  data.seg0_is_control =
+      needs.signal_network() && needs.network != meta_learner::RuleNeeds::Network::kConditioning;
+  if (!needs.signal_network()) data.signal_role.clear();
+  data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network());
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&
       (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);

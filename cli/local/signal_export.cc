@@ -367,7 +367,7 @@ absl::Status CheckOut(const ExportOptions& options, const std::string& flag, con
 
 absl::Status CheckRun(const TrainedRun& run) {
   const std::string& rule = run.spec.rule().name();
-  if (!run.parts.rule->needs().signal_network) {
+  if (!run.parts.rule->needs().signal_network()) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "rule.name: '%s' learns no signal network, so there is no signal to export; 'mentor rule "
         "list' shows the rules, 'mentor rule show NAME' the networks that each one learns",

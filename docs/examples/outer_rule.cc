@@ -29,7 +29,7 @@ class Reinforce : public OuterRule {
         learning_rate_(kOptions.Read(context.options).learning_rate),
         weights_(context.InitialNetwork()) {}
 
-  RuleNeeds needs() const override { return {.signal_density = true}; }
+  RuleNeeds needs() const override { return {.network = RuleNeeds::Network::kDensity}; }
   Tensor meta_parameters() const override { return weights_; }
 
   void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }

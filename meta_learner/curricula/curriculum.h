@@ -51,7 +51,7 @@ class Curriculum {
 
 struct CurriculumContext {
   v1::ExperimentSpec spec;
-  // Lifetimes 2i and 2i + 1 share one task (RuleNeeds::paired_noise).
+  // Lifetimes 2i and 2i + 1 share one task (RuleNeeds::Alike::kPairs).
   bool pairs = false;
 };
 

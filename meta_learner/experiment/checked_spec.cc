@@ -155,7 +155,7 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());
   const std::string names = absl::StrJoin(environments, ", ");
-  if (parts.rule->needs().signal_network && SeesOutcome(*parts.network) &&
+  if (parts.rule->needs().signal_network() && SeesOutcome(*parts.network) &&
       spec.signal().input() == v1::SUCCESS) {
     warnings.push_back(absl::StrFormat(
         "signal.input: is SUCCESS, but %s never reports success, so the network would see no "

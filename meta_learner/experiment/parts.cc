@@ -59,6 +59,7 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
     CheckTasks(*parts.benchmark, spec, violations);
     context.shape = ShapeOf(*parts.benchmark);
     context.listed_tasks = NumListedTasks(*parts.benchmark);
+    context.has_labels = parts.benchmark->info().has_labels;
   }
   v1::Shard shard;  // It has one lifetime of training.
   shard.add_lifetimes();
@@ -85,8 +86,7 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
   parts.rule = MakeOuterRule(context, violations);
   if (spec.has_curriculum()) {
     parts.curriculum = MakeCurriculum(
-        {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
-        violations);
+        {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().pairs()}, violations);
   }
   if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
   if (parts.curriculum != nullptr && parts.rule->needs().names_tasks) {
@@ -101,13 +101,7 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
                                     spec.rule().name()));
   }
   CheckPatience(spec.rule(), parts.rule->needs(), spec.lifetime().iterations(), violations);
-  if (parts.rule->needs().labels && !parts.benchmark->info().has_labels) {
-    violations->Add("rule.option.loss",
-                    absl::StrFormat("is squared, but %s has no labels; set ppo, or an environment "
-                                    "that says what each action should have been",
-                                    parts.benchmark->info().name));
-  }
-  if (parts.rule->needs().paired_noise) CheckPairs(*parts.benchmark, spec, violations);
+  if (parts.rule->needs().pairs()) CheckPairs(*parts.benchmark, spec, violations);
   if (parts.network != nullptr) {
     *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
     learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);

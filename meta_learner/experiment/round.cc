@@ -59,7 +59,7 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
   for (v1::Shard& shard : shards) {
     shard.set_outcomes_only(!needs.segments);
     if (needs.training_iterations > 0) shard.set_iterations(needs.training_iterations);
-    if (!needs.paired_noise) continue;
+    if (!needs.pairs()) continue;
     for (v1::Lifetime& lifetime : *shard.mutable_lifetimes())
       lifetime.set_noise_number(lifetime.number() - lifetime.number() % 2);
   }

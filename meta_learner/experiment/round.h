@@ -64,7 +64,7 @@ std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& resul
 
 // How many lifetimes share a task, as TrainingTasks takes it.
 inline int AlikeLifetimes(const RuleNeeds& needs) {
-  return needs.one_task ? 0 : needs.paired_noise ? 2 : 1;
+  return needs.alike == RuleNeeds::Alike::kTask ? 0 : needs.pairs() ? 2 : 1;
 }
 
 }  // namespace mentor::meta_learner

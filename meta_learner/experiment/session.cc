@@ -288,7 +288,7 @@ absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) cons
   if (parts_.curriculum == nullptr) return tasks;
   // A curriculum changes tasks that are one alike.
   const size_t sets = parts_.benchmark->Tasks(envs::Split::kTrain).size();
-  const size_t shared = needs.one_task ? tasks.size() / sets : 1;
+  const size_t shared = needs.alike == RuleNeeds::Alike::kTask ? tasks.size() / sets : 1;
   for (size_t i = 0; i < tasks.size(); ++i) {
     parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i - i % shared),
                                   &tasks[i].task);

@@ -85,25 +85,22 @@ class Fleet {
 
 // What a rule needs from the services.
 struct RuleNeeds {
-  // The meta-parameters are the weights of the spec's signal network.
-  bool signal_network = true;
-  // The network must have a density of its signals, or their gradient by its weights.
-  bool signal_density = false;
-  bool signal_gradient = false;
+  // What the spec's signal network, whose weights are the meta-parameters, must have: nothing more,
+  // a density of its signals, or their gradient by its weights. kConditioning: the gradient, and
+  // the agents' policies see the meta-parameters. kNone: the rule learns no signal network.
+  enum class Network { kNone, kAny, kDensity, kGradient, kConditioning };
+  Network network = Network::kAny;
   // An outer update is one inner iteration of agents that live on, not their whole lives.
   bool decisions_inside_lifetime = false;
   // Differentiates through the agents' updates.
   bool second_order = false;
-  // The agents' policies see the meta-parameters.
-  bool conditioned_policy = false;
   // The rule reads LifetimeBatch::steps; otherwise outcomes and gradients are enough.
   bool segments = true;
-  // The lifetimes 2i and 2i + 1 share their task and their random numbers. They differ only by what
-  // the rule itself varies.
-  bool paired_noise = false;
-  // All lifetimes of an environment live on one task, which each outer update draws anew for new
-  // agents.
-  bool one_task = false;
+  // kPairs: the lifetimes 2i and 2i + 1 share their task and their random numbers. They differ only
+  // by what the rule itself varies. kTask: all lifetimes of an environment live on one task, which
+  // each outer update draws anew for new agents.
+  enum class Alike { kNone, kPairs, kTask };
+  Alike alike = Alike::kNone;
   // The rule names the tasks and lifetimes of its rounds (Fleet::Collect(request)), in place of the
   // benchmark's draw.
   bool names_tasks = false;
@@ -111,10 +108,11 @@ struct RuleNeeds {
   bool inner_updates = true;
   // Agents or rule learn from the task's own rewards or successes.
   bool task_rewards = true;
-  // Steps have labels (envs::EnvironmentInfo::has_labels).
-  bool labels = false;
   // Inner iterations of a lifetime in training; 0: as the spec says. Evaluations follow the spec.
   uint32_t training_iterations = 0;
+
+  bool signal_network() const { return network != Network::kNone; }
+  bool pairs() const { return alike == Alike::kPairs; }
 };
 
 // Sum of the shards' gradients in double, in the order of the lifetimes: [size] float64. Undefined
@@ -155,6 +153,7 @@ struct RuleContext {
   v1::EnvironmentShape shape = {};
   std::shared_ptr<const learner::SignalNetwork> network = nullptr;
   int64_t listed_tasks = 0;  // Training tasks with a task_index; 0: tasks are drawn.
+  bool has_labels = true;    // Steps have labels (envs::EnvironmentInfo::has_labels).
   // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
   // changes a bit of the result. Outlives the rule.
   learner::WorkerPool* pool = nullptr;

@@ -104,7 +104,7 @@ class BlackBox final : public OuterPpoRule {
   explicit BlackBox(const RuleContext& context)
       : OuterPpoRule(context, RuleConfigOf(context), context.InitialNetwork()) {}
 
-  RuleNeeds needs() const override { return {.signal_density = true}; }
+  RuleNeeds needs() const override { return {.network = RuleNeeds::Network::kDensity}; }
 
  private:
   TrainedNetwork network() const override { return *context_.network; }

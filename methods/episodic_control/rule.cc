@@ -13,7 +13,8 @@ class EpisodicControl : public OuterRule {
   using OuterRule::OuterRule;
 
   RuleNeeds needs() const override {
-    return {.signal_network = false, .decisions_inside_lifetime = true, .segments = false};
+    return {
+        .network = RuleNeeds::Network::kNone, .decisions_inside_lifetime = true, .segments = false};
   }
   torch::Tensor meta_parameters() const override { return nothing_; }
 

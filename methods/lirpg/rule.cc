@@ -19,7 +19,7 @@ class Lirpg : public OuterRule {
       : OuterRule(context), weights_(context.InitialNetwork()) {}
 
   RuleNeeds needs() const override {
-    return {.signal_gradient = true,
+    return {.network = RuleNeeds::Network::kGradient,
             .decisions_inside_lifetime = true,
             .second_order = true,
             .segments = false};

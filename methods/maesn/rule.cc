@@ -102,7 +102,7 @@ class Maesn : public TrainedRule {
   explicit Maesn(const RuleContext& context) : Maesn(context, ReadConfig(context)) {}
 
   RuleNeeds needs() const override {
-    return {.signal_network = false,
+    return {.network = RuleNeeds::Network::kNone,
             .training_iterations = static_cast<uint32_t>(config_.latent.steps + 1)};
   }
 

@@ -74,7 +74,7 @@ class Maml : public OuterRule {
     recent_ = torch::zeros({0}, torch::kFloat64);
   }
 
-  RuleNeeds needs() const override { return {.signal_network = false}; }
+  RuleNeeds needs() const override { return {.network = RuleNeeds::Network::kNone}; }
 
   // Weights and the mean adaptation reward (methods/maml/loop.h).
   Tensor meta_parameters() const override {

@@ -35,7 +35,7 @@ class MetaGradient : public TrainedRule {
       : TrainedRule(context, context.InitialNetwork()), config_(kOptions.Read(context.options)) {}
 
   RuleNeeds needs() const override {
-    return {.signal_gradient = true,
+    return {.network = RuleNeeds::Network::kGradient,
             .decisions_inside_lifetime = true,
             .second_order = learner::IsSecondOrder(context_.options),
             .segments = false};

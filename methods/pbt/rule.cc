@@ -150,10 +150,10 @@ class Pbt : public OuterRule {
 
   RuleNeeds needs() const override {
     // Scores on different tasks would compare tasks.
-    return {.signal_network = false,
+    return {.network = RuleNeeds::Network::kNone,
             .decisions_inside_lifetime = true,
             .segments = false,
-            .one_task = true};
+            .alike = RuleNeeds::Alike::kTask};
   }
   Tensor meta_parameters() const override { return hyperparameters_.flatten().to(torch::kFloat32); }
 

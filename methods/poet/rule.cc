@@ -119,8 +119,10 @@ class PoetRule : public OuterRule {
               context.InitialAgent(PolicyShape(context))) {}
 
   RuleNeeds needs() const override {
-    return {
-        .signal_network = false, .segments = false, .names_tasks = true, .inner_updates = false};
+    return {.network = RuleNeeds::Network::kNone,
+            .segments = false,
+            .names_tasks = true,
+            .inner_updates = false};
   }
 
   Tensor meta_parameters() const override { return ParametersOf(poet_.agents(), poet_.sigma()); }

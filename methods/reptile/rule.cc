@@ -36,7 +36,9 @@ class Reptile : public OuterRule {
         weights_(
             context.InitialAgent(learner::ShapeOfAgents(context.spec.agent(), context.shape))) {}
 
-  RuleNeeds needs() const override { return {.signal_network = false, .segments = false}; }
+  RuleNeeds needs() const override {
+    return {.network = RuleNeeds::Network::kNone, .segments = false};
+  }
   Tensor meta_parameters() const override { return weights_; }
 
   void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }

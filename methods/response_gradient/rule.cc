@@ -30,9 +30,9 @@ class ResponseGradient : public OuterRule {
   }
 
   RuleNeeds needs() const override {
-    return {.decisions_inside_lifetime = true,
+    return {.network = RuleNeeds::Network::kConditioning,
+            .decisions_inside_lifetime = true,
             .second_order = second_order_,
-            .conditioned_policy = true,
             .segments = false};
   }
   Tensor meta_parameters() const override { return state_.theta[0]; }

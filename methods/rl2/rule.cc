@@ -68,7 +68,7 @@ class Rl2 final : public OuterPpoRule {
         regression_(config.settings.ppo.regression) {}
 
   RuleNeeds needs() const override {
-    return {.signal_network = false, .inner_updates = false, .labels = regression_};
+    return {.network = RuleNeeds::Network::kNone, .inner_updates = false};
   }
 
  private:
@@ -131,6 +131,11 @@ void Check(const RuleContext& context, Violations* violations) {
   const learner::RecurrentConfig agents = learner::ReadRecurrent(context.options, context.shape);
   learner::CheckEpisodicMemory(agents.policy, context.shape.episode_steps(), context.steps(),
                                violations);
+  if (agents.regression && !context.has_labels) {
+    violations->Add("rule.option.loss",
+                    "is squared, but the environment has no labels; set ppo, or an environment "
+                    "that says what each action should have been");
+  }
   if (agents.policy.discrete && agents.regression) {
     violations->Add("rule.option.loss",
                     "is squared, but actions are choices, which have no distance from a label; "

@@ -99,7 +99,10 @@ class EvolutionRule : public TrainedRule {
         lifetimes_(context.lifetimes()),
         lifetime_steps_(context.iterations() * context.steps()) {}
 
-  RuleNeeds needs() const override { return {.segments = false, .paired_noise = settings_.paired}; }
+  RuleNeeds needs() const override {
+    using Alike = RuleNeeds::Alike;
+    return {.segments = false, .alike = settings_.paired ? Alike::kPairs : Alike::kNone};
+  }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {

@@ -127,7 +127,7 @@ std::vector<const RuleEntry*> RulesForRandomLives() {
     if (rule->meta_parameters().equal(torch::zeros({1}))) continue;
     const RuleNeeds needs = rule->needs();
     if (needs.names_tasks) continue;
-    if (needs.signal_network || !needs.segments) rules.push_back(entry);
+    if (needs.signal_network() || !needs.segments) rules.push_back(entry);
   }
   REQUIRE(!rules.empty());
   return rules;
@@ -325,7 +325,7 @@ TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it 
   int refused = 0, taken = 0;
   for (const RuleEntry* entry : OuterRules()) {
     const RuleNeeds needs = Make(*entry)->needs();
-    if (!needs.signal_network) continue;
+    if (!needs.signal_network()) continue;
     for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
       v1::ExperimentSpec spec = Spec(*entry);
       spec.mutable_signal()->Clear();
@@ -335,10 +335,12 @@ TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it 
       if (network == nullptr) continue;  // In this role.
       INFO(entry->name << " with " << signal->name);
       const std::string refusal = Refusal(spec);
-      const bool lacks_density = needs.signal_density && network->density() == nullptr;
-      const bool lacks_gradient = needs.signal_gradient && network->gradient() == nullptr;
+      using Need = RuleNeeds::Network;
+      const bool lacks_density = needs.network == Need::kDensity && network->density() == nullptr;
+      const bool lacks_gradient =
+          needs.network == Need::kGradient && network->gradient() == nullptr;
       const bool lacks_condition =
-          needs.conditioned_policy &&
+          needs.network == Need::kConditioning &&
           (network->gradient() == nullptr || network->gradient()->conditioning_size() == 0);
       if (lacks_density || lacks_gradient || lacks_condition) {
         CHECK_FALSE(refusal.empty());

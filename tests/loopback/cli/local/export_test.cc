@@ -66,7 +66,7 @@ std::optional<v1::ExperimentSpec> SpecWith(const std::string& network) {
         if (!violations.empty()) continue;
         spec = WithDefaults(spec);
         const auto parts = meta_learner::MakeParts(spec, /*pool=*/nullptr, &violations);
-        if (violations.empty() && parts.rule->needs().signal_network) return spec;
+        if (violations.empty() && parts.rule->needs().signal_network()) return spec;
       }
     }
   }

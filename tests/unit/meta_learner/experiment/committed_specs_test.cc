@@ -24,7 +24,7 @@ v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>&
 
 std::string PrintedWithDefaults(const v1::ExperimentSpec& given) {
   const auto checked = testing::CheckedSpecOf(given);
-  return meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network);
+  return meta_learner::PrintWithDefaults(checked.spec, checked.needs.signal_network());
 }
 
 std::vector<std::string> Warnings(const std::string& name,

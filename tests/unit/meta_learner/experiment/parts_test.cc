@@ -130,7 +130,7 @@ TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
   };
   CHECK(message("quadratic_function") == "");
   CHECK(Contains(message("point_reach"),
-                 "rule.option.loss: is squared, but point_reach has no labels; set ppo"));
+                 "rule.option.loss: is squared, but the environment has no labels; set ppo"));
 }
 
 TEST_CASE("parts: a benchmark that there is not is refused under every rule", "[unit]") {

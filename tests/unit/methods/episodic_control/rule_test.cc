@@ -25,7 +25,7 @@ TEST_CASE("episodic control: the rule keeps its one zero and lets agents live on
   const auto rule = Make(Spec(3), &violations);
   REQUIRE(rule != nullptr);
   const RuleNeeds needs = rule->needs();
-  CHECK_FALSE(needs.signal_network);
+  CHECK_FALSE(needs.signal_network());
   CHECK_FALSE(needs.segments);
   CHECK(needs.decisions_inside_lifetime);
   const auto report = rule->Update({}, 0);

@@ -131,7 +131,7 @@ TEST_CASE("rl2: an update makes what paid likelier, the same bits with any numbe
     const auto memory = episodic ? std::optional(kMemory) : std::nullopt;
     const v1::ExperimentSpec spec = episodic ? Spec(kEpisodic) : Spec();
     const auto rule = MakeRule(spec, discrete, 1), other = MakeRule(spec, discrete, 3);
-    CHECK_FALSE(rule->needs().signal_network);
+    CHECK_FALSE(rule->needs().signal_network());
     const LifetimeBatch batch = Collect(rule->meta_parameters(), discrete, 0, memory);
     const auto report = rule->Update(batch, 0);
     INFO(std::string(report.status().message()));
@@ -246,8 +246,6 @@ TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]
 TEST_CASE("rl2: regression brings the mean near the labels and leaves the values alone", "[unit]") {
   const std::map<std::string, std::string> squared = {{"loss", "squared"}, {"epochs", "8"}};
   const auto rule = MakeRule(Spec(squared)), other = MakeRule(Spec(squared), false, 1);
-  CHECK(rule->needs().labels);
-  CHECK_FALSE(MakeRule(Spec())->needs().labels);
   LifetimeBatch batch = Collect(rule->meta_parameters(), false);
   batch.steps.labels = 0.5 * batch.steps.observations.narrow(2, 0, 2) + 1;
   const learner::RecurrentPolicy policy = Policy(false);

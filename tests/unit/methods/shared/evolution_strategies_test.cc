@@ -212,8 +212,8 @@ TEST_CASE("evolution: fitness is the sum of rewards, or of successes, in the las
 }
 
 TEST_CASE("evolution: whether pairs share their chance is an option, and they do") {
-  CHECK(NewRule("evolution_strategies")->needs().paired_noise);
-  CHECK_FALSE(NewRule("epg", {{"paired_noise", "false"}})->needs().paired_noise);
+  CHECK(NewRule("evolution_strategies")->needs().pairs());
+  CHECK_FALSE(NewRule("epg", {{"paired_noise", "false"}})->needs().pairs());
 }
 
 TEST_CASE(
