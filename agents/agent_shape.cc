@@ -1,11 +1,8 @@
 #include "agents/agent_shape.h"
 
 #include <cmath>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include "agents/param_layout.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 

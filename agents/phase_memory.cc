@@ -2,7 +2,6 @@
 #include <limits>
 
 #include "agents/agent_trainer.h"
-#include "agents/param_layout.h"
 #include "agents/phase_trainer.h"
 
 namespace mentor::learner {

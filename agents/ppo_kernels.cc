@@ -1,7 +1,6 @@
 #include "agents/ppo_kernels.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "common/check.h"

@@ -3,8 +3,6 @@
 // thread's work between two barriers (phases.h). The bits of tanh_network.cc. Host and device.
 #pragma once
 
-#include <cstdint>
-
 #include "kernels/tile_products.h"
 
 namespace mentor::learner {

@@ -8,13 +8,11 @@
 #include <chrono>
 #include <exception>
 #include <limits>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "common/check.h"
 #include "common/cpu_time.h"
-#include "common/pause_point.h"
 
 namespace mentor::learner {
 namespace {

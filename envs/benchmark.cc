@@ -1,7 +1,5 @@
 #include "envs/benchmark.h"
 
-#include <utility>
-
 #include "common/check.h"
 #include "common/registry.h"
 

@@ -1,7 +1,6 @@
 #include "envs/describe.h"
 
 #include <map>
-#include <optional>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -11,7 +10,6 @@
 
 #include "common/check.h"
 #include "common/option_page.h"
-#include "common/registry.h"
 #include "envs/benchmark.h"
 #include "envs/camera.h"
 #include "envs/environment.h"

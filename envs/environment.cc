@@ -7,7 +7,6 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
 #include <mujoco/mujoco.h>
 
 #include "common/check.h"

@@ -1,7 +1,6 @@
 #include "envs/physics.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "common/check.h"
 #include "common/hash.h"

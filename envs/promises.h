@@ -3,7 +3,6 @@
 // own instances and returns complaints; an empty list is a kept promise. Threads may share.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>

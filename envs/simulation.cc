@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <map>
-#include <stdexcept>
 
 #include <absl/strings/str_cat.h>
 

@@ -6,8 +6,6 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
-#include <map>
-#include <memory>
 #include <span>
 
 #include <absl/strings/str_cat.h>

@@ -5,7 +5,6 @@
 
 #include <torch/types.h>
 
-#include <cstdint>
 #include <functional>
 #include <vector>
 

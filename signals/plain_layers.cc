@@ -1,6 +1,5 @@
 #include "signals/plain_layers.h"
 
-#include "agents/param_layout.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 

@@ -5,7 +5,6 @@
 #include <span>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 

@@ -3,9 +3,6 @@
 // first episode. Everything that the program says is checked here.
 #pragma once
 
-#include <string>
-
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include "common/options.h"

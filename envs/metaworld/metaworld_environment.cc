@@ -5,12 +5,10 @@
 #include <cstring>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "envs/metaworld/world.h"
-#include "envs/mujoco_environment.h"
 
 namespace mentor::envs::metaworld {
 namespace {

@@ -10,7 +10,6 @@
 #include <array>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "common/registry.h"

@@ -4,8 +4,6 @@
 
 #include "common/check.h"
 #include "envs/assets.h"
-#include "envs/metaworld/reward_functions.h"
-#include "envs/simulation.h"
 
 namespace mentor::envs::metaworld {
 

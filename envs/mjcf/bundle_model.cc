@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <cstdio>
 #include <cstring>
-#include <string_view>
-#include <system_error>
 #include <thread>
 
 #include <absl/cleanup/cleanup.h>

@@ -3,7 +3,6 @@
 #include <iterator>
 #include <utility>
 
-#include "common/check.h"
 #include "common/pause_point.h"
 
 namespace mentor::envs::mjcf {

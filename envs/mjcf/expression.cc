@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <set>
-#include <utility>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>

@@ -10,7 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 namespace mentor::envs::mjcf {

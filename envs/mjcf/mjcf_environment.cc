@@ -9,7 +9,6 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
-#include "envs/mujoco_environment.h"
 
 namespace mentor::envs::mjcf {
 namespace {

@@ -1,7 +1,5 @@
 #include "envs/mjcf/model_parts.h"
 
-#include <utility>
-
 #include <mujoco/mujoco.h>
 
 #include "common/check.h"

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <unistd.h>
 
 #include "common/check.h"
 #include "common/machine_memory.h"

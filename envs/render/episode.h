@@ -2,9 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include <absl/status/status.h>

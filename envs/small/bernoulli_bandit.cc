@@ -6,7 +6,6 @@
 // more, for learners that carry memory through an episode.
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "envs/small/small_environment.h"

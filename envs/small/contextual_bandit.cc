@@ -7,7 +7,6 @@
 // for the round. The best arm pays 1 with probability 0.9, the others with 0.1.
 #include <cmath>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include <absl/strings/str_cat.h>

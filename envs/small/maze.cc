@@ -6,7 +6,6 @@
 // goal cannot be reached is thrown away. The start is the first cell, the goal the last. The number
 // of steps of an episode depends on the walk.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 #include <vector>

@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "common/check.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {

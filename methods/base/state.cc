@@ -1,7 +1,5 @@
 #include "methods/base/state.h"
 
-#include <utility>
-
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"

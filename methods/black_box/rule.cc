@@ -10,7 +10,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
 #include "methods/base/outer_rule.h"
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo_rule.h"

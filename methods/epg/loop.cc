@@ -10,8 +10,6 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 
-#include <memory>
-#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <span>
-#include <vector>
 
 #include "agents/adam.h"
 #include "agents/gae.h"

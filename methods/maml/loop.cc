@@ -5,7 +5,6 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>

@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "common/check.h"
 #include "methods/shared/adapted_lives.h"
 
 namespace mentor::meta_learner {

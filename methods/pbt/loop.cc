@@ -4,7 +4,6 @@
 // size. The outer rule decides which members copy which.
 #include <torch/types.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include <absl/strings/str_cat.h>

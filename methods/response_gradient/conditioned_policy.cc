@@ -7,8 +7,6 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
-#include "agents/param_layout.h"
-#include "agents/policy.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 

@@ -15,7 +15,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include <absl/strings/str_format.h>

@@ -1,7 +1,6 @@
 // RL^2 (methods/rl2/README.md#the-network). The meta-parameters are a recurrent policy that acts
 // for a whole lifetime and never changes within it. Its memory learns from experience.
 #include <algorithm>
-#include <utility>
 
 #include <absl/strings/str_format.h>
 

@@ -7,7 +7,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include "agents/param_layout.h"
 #include "agents/policy.h"
 #include "common/cell_memory.h"
 #include "common/check.h"

@@ -12,7 +12,6 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "methods/rl2/recurrent_policy.h"
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo_rule.h"
 

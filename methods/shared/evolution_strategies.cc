@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <map>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/str_format.h>
 

@@ -1,7 +1,6 @@
 #include "methods/shared/outer_ppo_rule.h"
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -9,7 +8,6 @@
 
 #include "common/check.h"
 #include "common/rng.h"
-#include "methods/shared/outer_ppo.h"
 
 namespace mentor::meta_learner {
 namespace {

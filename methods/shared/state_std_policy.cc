@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "agents/param_layout.h"
 #include "agents/policy.h"
 #include "common/check.h"
 

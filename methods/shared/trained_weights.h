@@ -8,8 +8,6 @@
 #include <optional>
 #include <string>
 
-#include <absl/status/status.h>
-
 #include "common/options.h"
 #include "kernels/optimizer.h"
 #include "methods/base/outer_rule.h"

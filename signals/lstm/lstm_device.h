@@ -7,7 +7,6 @@
 
 #include <memory>
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include "kernels/device.h"
