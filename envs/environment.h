@@ -119,6 +119,14 @@ struct EnvironmentEntry {
   bool brought = false;
 };
 
+// EnvironmentEntry::make of an environment that its options alone make.
+template <class Made, class Config>
+auto MadeBy(const BoundOptions<Config>& options) {
+  return [&options](const OptionValues& values) -> absl::StatusOr<std::unique_ptr<Environment>> {
+    return std::make_unique<Made>(options.Read(values));
+  };
+}
+
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
 const std::vector<const EnvironmentEntry*>& Catalogue();
 const EnvironmentEntry* FindEnvironment(std::string_view name);  // nullptr when unknown.

@@ -16,7 +16,6 @@
 #include "kernels/device.h"
 #include "mentor/v1/spec.pb.h"
 #include "signals/piece_gradient.h"
-#include "signals/piece_trainer.h"
 
 namespace mentor::learner {
 

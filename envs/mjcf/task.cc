@@ -1,6 +1,5 @@
 // Checks of a task without its model.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -51,20 +50,19 @@ class GivenNames {
   std::set<std::string> names_;
 };
 
-// Checks that exactly one, or at most one, of the fields is set.
-template <size_t N>
-void CheckChoice(const std::string& field,
-                 const std::array<std::pair<const char*, bool>, N>& fields, bool required,
-                 Violations* violations) {
-  std::vector<std::string> all, set;
-  for (const auto& [name, is_set] : fields) {
-    all.emplace_back(name);
-    if (is_set) set.emplace_back(name);
+// Checks that exactly one, or at most one, of the message's fields is set.
+void CheckChoice(const std::string& field, const google::protobuf::Message& message,
+                 const std::vector<std::string>& choices, bool required, Violations* violations) {
+  std::vector<std::string> set;
+  for (const std::string& name : choices) {
+    const auto* choice = message.GetDescriptor()->FindFieldByName(name);
+    if (message.GetReflection()->HasField(message, choice)) set.push_back(name);
   }
   if (set.size() > 1) {
     violations->Add(field, absl::StrCat("has ", absl::StrJoin(set, " and "), "; give one of them"));
   } else if (required && set.empty()) {
-    violations->Add(field, absl::StrCat("says nothing; give one of ", absl::StrJoin(all, ", ")));
+    violations->Add(field,
+                    absl::StrCat("says nothing; give one of ", absl::StrJoin(choices, ", ")));
   }
 }
 
@@ -110,27 +108,15 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
   constexpr double kActionMax = 1e30;
   for (int i = 0; i < task.quantity_size(); ++i) {
     const v1::MjcfQuantity& q = task.quantity(i);
-    CheckChoice(Entry("quantity", i),
-                std::array<std::pair<const char*, bool>, 6>{{{"body", q.has_body()},
-                                                             {"site", q.has_site()},
-                                                             {"geom", q.has_geom()},
-                                                             {"joint", q.has_joint()},
-                                                             {"sensor", q.has_sensor()},
-                                                             {"actuator", q.has_actuator()}}},
+    CheckChoice(Entry("quantity", i), q, {"body", "site", "geom", "joint", "sensor", "actuator"},
                 /*required=*/true, violations);
   }
   for (int i = 0; i < task.observation_size(); ++i) {
     const v1::MjcfObservation& o = task.observation(i);
-    CheckChoice(Entry("observation", i),
-                std::array<std::pair<const char*, bool>, 8>{{{"sensor", o.has_sensor()},
-                                                             {"qpos", o.has_qpos()},
-                                                             {"qvel", o.has_qvel()},
-                                                             {"position", o.has_position()},
-                                                             {"orientation", o.has_orientation()},
-                                                             {"expression", o.has_expression()},
-                                                             {"parameter", o.has_parameter()},
-                                                             {"zeros", o.has_zeros()}}},
-                /*required=*/true, violations);
+    CheckChoice(
+        Entry("observation", i), o,
+        {"sensor", "qpos", "qvel", "position", "orientation", "expression", "parameter", "zeros"},
+        /*required=*/true, violations);
     if (o.low_size() + o.high_size() > 0) {
       CheckBounds(Entry("observation", i), o.low(), o.high(), 1, kSizeMax, /*ordered=*/true,
                   violations);
@@ -139,15 +125,7 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
   for (int i = 0; i < task.parameter_size(); ++i) {
     const v1::MjcfParameter& p = task.parameter(i);
     const std::string field = Entry("parameter", i);
-    CheckChoice(field,
-                std::array<std::pair<const char*, bool>, 8>{{{"body", p.has_body()},
-                                                             {"site", p.has_site()},
-                                                             {"mocap", p.has_mocap()},
-                                                             {"joint", p.has_joint()},
-                                                             {"mass", p.has_mass()},
-                                                             {"friction", p.has_friction()},
-                                                             {"size", p.has_size()},
-                                                             {"damping", p.has_damping()}}},
+    CheckChoice(field, p, {"body", "site", "mocap", "joint", "mass", "friction", "size", "damping"},
                 /*required=*/false, violations);
     const bool point = p.has_body() || p.has_site() || p.has_mocap();
     const bool field_of_model = p.has_mass() || p.has_friction() || p.has_size() || p.has_damping();
@@ -189,10 +167,8 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
     }
     for (int i = 0; i < action.actuator_size(); ++i) {
       const v1::MjcfActuator& actuator = action.actuator(i);
-      CheckChoice(Entry("action.actuator", i),
-                  std::array<std::pair<const char*, bool>, 2>{
-                      {{"name", actuator.has_name()}, {"index", actuator.has_index()}}},
-                  /*required=*/true, violations);
+      CheckChoice(Entry("action.actuator", i), actuator, {"name", "index"}, /*required=*/true,
+                  violations);
       if (actuator.has_gain() && !(std::abs(actuator.gain()) <= kActionMax)) {
         violations->Add(
             Entry("action.actuator", i, "gain"),
@@ -207,11 +183,7 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
   for (int i = 0; i < task.reset().noise_size(); ++i) {
     const v1::MjcfNoise& noise = task.reset().noise(i);
     const std::string field = Entry("reset.noise", i);
-    CheckChoice(
-        field,
-        std::array<std::pair<const char*, bool>, 3>{
-            {{"qpos", noise.has_qpos()}, {"qvel", noise.has_qvel()}, {"body", noise.has_body()}}},
-        /*required=*/true, violations);
+    CheckChoice(field, noise, {"qpos", "qvel", "body"}, /*required=*/true, violations);
     CheckBounds(field, noise.low(), noise.high(), 1, kSizeMax, /*ordered=*/!noise.normal(),
                 violations);
     for (int k = 0; noise.normal() && k < noise.high_size(); ++k) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -10,10 +11,11 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/mutex.h"
 #include "envs/camera.h"
 #include "envs/mujoco_environment.h"
 #include "envs/render/film_file.h"
-#include "envs/render/panels.h"
+#include "envs/render/picture.h"
 #include "envs/render/scene_renderer.h"
 
 namespace mentor::envs {
@@ -62,6 +64,113 @@ std::vector<size_t> SheetMoments(size_t moments, int count) {
   const size_t last = moments - 1, n = std::min<size_t>(count, moments);
   for (size_t i = 0; i < n; ++i) chosen.push_back(n == 1 ? last : i * last / (n - 1));
   return chosen;
+}
+
+// A moment of a shot.
+struct Panel {
+  size_t shot = 0, moment = 0;
+  bool operator==(const Panel&) const = default;
+};
+
+// Draws the pictures of a film or a sheet, each once, with one renderer a thread, and hands them
+// out in order. The same pictures for any number of threads. Used by one thread.
+class PanelDrawers {
+ public:
+  // The shots, all of one scene, outlive it.
+  PanelDrawers(std::span<const Shot> shots, std::vector<Panel> panels,
+               const SceneRenderer::Options& options, int threads);
+  ~PanelDrawers();
+
+  // The next panel. There must be one left.
+  absl::StatusOr<Picture> Next();
+
+ private:
+  void Work();
+
+  // Fixed after construction.
+  const std::span<const Shot> shots_;
+  const std::vector<Panel> panels_;
+  const SceneRenderer::Options options_;
+  const size_t ahead_;  // Panels that may be drawn before they are wanted.
+
+  Mutex mutex_;
+  CondVar changed_;
+  size_t taken_ ABSL_GUARDED_BY(mutex_) = 0;   // By threads,
+  size_t handed_ ABSL_GUARDED_BY(mutex_) = 0;  // and out of here.
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<size_t, absl::StatusOr<Picture>> drawn_ ABSL_GUARDED_BY(mutex_);
+
+  std::vector<std::jthread> threads_;
+};
+
+// The text below each moment of a shot.
+std::vector<Caption> CaptionsOf(const Shot& shot) {
+  std::vector<Caption> captions;
+  double sum = 0;
+  bool succeeded = false;
+  for (const Moment& moment : shot.episode.moments) {
+    sum += moment.reward;
+    captions.push_back({.title = shot.title,
+                        .numbers = absl::StrFormat("step %d  reward %.3g  return %.4g",
+                                                   captions.size(), moment.reward, sum),
+                        .mark = moment.success ? "success"
+                                : succeeded    ? "success before"
+                                               : ""});
+    succeeded |= moment.success;
+  }
+  return captions;
+}
+
+const mjModel& ModelOf(const Shot& shot) {
+  return *dynamic_cast<MuJoCoEnvironment&>(shot.environment->unwrapped()).simulation().model();
+}
+
+PanelDrawers::PanelDrawers(std::span<const Shot> shots, std::vector<Panel> panels,
+                           const SceneRenderer::Options& options, int threads)
+    : shots_(shots),
+      panels_(std::move(panels)),
+      options_(options),
+      ahead_(size_t{4} * static_cast<size_t>(threads)) {
+  const size_t count = std::min(static_cast<size_t>(threads), panels_.size());
+  for (size_t i = 0; i < count; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+PanelDrawers::~PanelDrawers() {
+  const MutexLock lock(mutex_);
+  stopped_ = true;
+  changed_.NotifyAll();
+}
+
+void PanelDrawers::Work() {
+  std::vector<std::vector<Caption>> captions;
+  for (const Shot& shot : shots_) captions.push_back(CaptionsOf(shot));
+  const auto renderer = SceneRenderer::Create(ModelOf(shots_[0]), options_);
+  MutexLock lock(mutex_);
+  while (true) {
+    while (!stopped_ && taken_ < panels_.size() && taken_ >= handed_ + ahead_) changed_.Wait(lock);
+    if (stopped_ || taken_ == panels_.size()) return;
+    const size_t index = taken_++;
+    lock.Unlock();
+    const auto [shot, moment] = panels_[index];
+    absl::StatusOr<Picture> picture =
+        renderer.ok() ? (*renderer)->Draw(ModelOf(shots_[shot]),
+                                          shots_[shot].episode.moments[moment].simulator,
+                                          captions[shot][moment])
+                      : renderer.status();
+    lock.Lock();
+    drawn_.emplace(index, std::move(picture));
+    changed_.NotifyAll();
+  }
+}
+
+absl::StatusOr<Picture> PanelDrawers::Next() {
+  MutexLock lock(mutex_);
+  MENTOR_CHECK(handed_ < panels_.size());
+  while (!drawn_.contains(handed_)) changed_.Wait(lock);
+  absl::StatusOr<Picture> picture = std::move(drawn_.extract(handed_).mapped());
+  ++handed_;
+  changed_.NotifyAll();
+  return picture;
 }
 
 class Filming {

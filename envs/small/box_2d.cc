@@ -50,9 +50,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<Box2d>(kOptions.Read(options));
-    },
+    .make = MadeBy<Box2d>(kOptions),
     .observation_help = "position (2 numbers)",
     .reward_help = "0 always; never a success",
     .random_help = "none: episodes begin in the middle",

@@ -159,9 +159,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<Maze>(kOptions.Read(options));
-    },
+    .make = MadeBy<Maze>(kOptions),
     .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
           return std::vector<double>{static_cast<double>(random.Block(index, 0)[0])};

@@ -88,9 +88,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointMass>(kOptions.Read(options));
-    },
+    .make = MadeBy<PointMass>(kOptions),
     .draw_parameters = DrawParameters,
     .task_help = "parameters: none (goal fixed); the goal, two numbers from -1.5 to 1.5, drawn "
                  "uniformly in [-1, 1]^2 (goal drawn)",

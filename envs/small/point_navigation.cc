@@ -122,9 +122,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointNavigation>(kOptions.Read(options));
-    },
+    .make = MadeBy<PointNavigation>(kOptions),
     .draw_parameters = DrawParameters,
     .task_help = "parameters: the goal, two numbers, where the option goals says; drawn uniformly "
                  "there",

@@ -114,9 +114,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<PointReach>(kOptions.Read(options));
-    },
+    .make = MadeBy<PointReach>(kOptions),
     .draw_parameters = DrawParameters,
     .task_help = "parameters: the goal, as many numbers as the option dimension says; drawn "
                  "uniformly at distance 0.7 "

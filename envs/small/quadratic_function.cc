@@ -78,9 +78,7 @@ const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
     .options = kOptions.table(),
-    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      return std::make_unique<QuadraticFunction>(kOptions.Read(options));
-    },
+    .make = MadeBy<QuadraticFunction>(kOptions),
     .draw_parameters =
         [](const OptionValues&, const RandomStream& random, uint32_t index) {
           std::vector<double> coefficients;

@@ -11,7 +11,7 @@
 
 #include "kernels/device.h"
 #include "kernels/lstm_weights.h"
-#include "signals/piece_trainer.h"
+#include "signals/piece_gradient.h"
 #include "signals/signal_network.h"
 
 namespace mentor::learner {
