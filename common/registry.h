@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/check.h"
@@ -44,6 +45,12 @@ class Registry {
 
  private:
   std::map<std::string, Entry, std::less<>> entries_;
+};
+
+// Adds an entry before main.
+template <typename Entry>
+struct Registration {
+  explicit Registration(Entry entry) { Registry<Entry>::Instance().Add(std::move(entry)); }
 };
 
 }  // namespace mentor

@@ -1,7 +1,6 @@
 #include "envs/benchmark.h"
 
 #include "common/check.h"
-#include "common/registry.h"
 
 namespace mentor::envs {
 
@@ -55,10 +54,6 @@ std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violatio
                "' has its own tasks; use benchmark \"custom\", or remove them");
   }
   return fits ? entry->make(spec, violations) : nullptr;
-}
-
-RegisterBenchmark::RegisterBenchmark(BenchmarkEntry entry) {
-  Registry<BenchmarkEntry>::Instance().Add(std::move(entry));
 }
 
 }  // namespace mentor::envs

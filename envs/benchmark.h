@@ -12,6 +12,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/registry.h"
 #include "common/rng.h"
 #include "common/violations.h"
 #include "envs/environment.h"
@@ -105,8 +106,6 @@ const std::vector<const BenchmarkEntry*>& Benchmarks();
 // benchmark or a wrapper must look at its environments.
 std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violations* violations);
 
-struct RegisterBenchmark {
-  explicit RegisterBenchmark(BenchmarkEntry entry);
-};
+using RegisterBenchmark = Registration<BenchmarkEntry>;
 
 }  // namespace mentor::envs

@@ -11,7 +11,6 @@
 
 #include "common/check.h"
 #include "common/hash.h"
-#include "common/registry.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
@@ -142,10 +141,6 @@ void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
               high = static_cast<float>(info.action_high);
   std::transform(action.begin(), action.end(), clipped.begin(),
                  [low, high](float x) { return std::clamp(x, low, high); });
-}
-
-RegisterEnvironment::RegisterEnvironment(EnvironmentEntry entry) {
-  Registry<EnvironmentEntry>::Instance().Add(std::move(entry));
 }
 
 namespace {

@@ -15,6 +15,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/options.h"
+#include "common/registry.h"
 #include "common/rng.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -165,9 +166,7 @@ absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const f
 void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
                 std::span<float> clipped);
 
-struct RegisterEnvironment {
-  explicit RegisterEnvironment(EnvironmentEntry entry);
-};
+using RegisterEnvironment = Registration<EnvironmentEntry>;
 
 // Bytes of saved states.
 //

@@ -5,7 +5,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
-#include "common/registry.h"
 
 namespace mentor::envs {
 
@@ -57,10 +56,6 @@ bool GiveSuccess(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrap
     const WrapperEntry* entry = Registry<WrapperEntry>::Instance().Find(wrapper.name());
     return entry != nullptr && entry->gives_success;
   });
-}
-
-RegisterWrapper::RegisterWrapper(WrapperEntry entry) {
-  Registry<WrapperEntry>::Instance().Add(std::move(entry));
 }
 
 }  // namespace mentor::envs

@@ -13,6 +13,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/options.h"
+#include "common/registry.h"
 #include "envs/environment.h"
 
 namespace mentor::envs {
@@ -95,8 +96,6 @@ void ExtendTask(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrapp
 // True if one of them reports success, whatever it wraps.
 bool GiveSuccess(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers);
 
-struct RegisterWrapper {
-  explicit RegisterWrapper(WrapperEntry entry);
-};
+using RegisterWrapper = Registration<WrapperEntry>;
 
 }  // namespace mentor::envs

@@ -149,10 +149,7 @@ const RegisterSignal kDiscount({
     .summary = "Learned gamma and lambda: the advantage of the task's reward under them (Xu, van "
                "Hasselt and Silver)",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<DiscountNetwork>(context, kOptions.Read(options));
-    },
+    .make = MadeBy<DiscountNetwork>(kOptions),
     .check =
         [](const SignalContext& context, const OptionValues& options, Violations* violations) {
           const Config config = kOptions.Read(options);

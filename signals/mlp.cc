@@ -173,10 +173,7 @@ const RegisterSignal kMlp({
     .name = "mlp",
     .summary = "Two tanh layers on one step's observation and action (Zheng, Oh and Singh: LIRPG)",
     .options = kMlpOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<MlpNetwork>(context, kMlpOptions.Read(options));
-    },
+    .make = MadeBy<MlpNetwork>(kMlpOptions),
     .check =
         [](const SignalContext&, const OptionValues& options, Violations* violations) {
           const MlpConfig config = kMlpOptions.Read(options);

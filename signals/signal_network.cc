@@ -5,7 +5,6 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/registry.h"
 
 namespace mentor::learner {
 
@@ -107,10 +106,6 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   return nullptr;
-}
-
-RegisterSignal::RegisterSignal(SignalEntry entry) {
-  Registry<SignalEntry>::Instance().Add(std::move(entry));
 }
 
 }  // namespace mentor::learner

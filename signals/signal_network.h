@@ -12,6 +12,7 @@
 #include "agents/param_layout.h"
 #include "agents/segment.h"
 #include "common/options.h"
+#include "common/registry.h"
 #include "common/rng.h"
 #include "kernels/device.h"
 #include "mentor/v1/spec.pb.h"
@@ -246,8 +247,15 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
                                                  const SignalContext& context,
                                                  Violations* violations);
 
-struct RegisterSignal {
-  explicit RegisterSignal(SignalEntry entry);
-};
+// SignalEntry::make of a network that its context and options make.
+template <class Network, class Config>
+auto MadeBy(const BoundOptions<Config>& options) {
+  return [&options](const SignalContext& context,
+                    const OptionValues& values) -> std::unique_ptr<SignalNetwork> {
+    return std::make_unique<Network>(context, options.Read(values));
+  };
+}
+
+using RegisterSignal = Registration<SignalEntry>;
 
 }  // namespace mentor::learner

@@ -95,10 +95,7 @@ const RegisterSignal kRegister({
     .name = "linear",
     .summary = "Weighted sum of observation, action and outcome; no memory.",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<LinearNetwork>(context, kOptions.Read(options));
-    },
+    .make = MadeBy<LinearNetwork>(kOptions),
     // What exports say of its input; leave it out where there is nothing to say.
     .columns =
         [](const SignalContext& context, const OptionValues&) {

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "common/registry.h"
 #include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
@@ -36,10 +35,6 @@ MetricTable AllMetrics(const v1::ExperimentSpec& spec) {
   if (spec.has_curriculum() && entry != nullptr)
     all.insert(all.end(), entry->metrics.begin(), entry->metrics.end());
   return all;
-}
-
-RegisterCurriculum::RegisterCurriculum(CurriculumEntry entry) {
-  Registry<CurriculumEntry>::Instance().Add(std::move(entry));
 }
 
 }  // namespace mentor::meta_learner

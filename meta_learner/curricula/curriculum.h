@@ -17,6 +17,7 @@
 
 #include "common/metric_info.h"
 #include "common/options.h"
+#include "common/registry.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 #include "methods/base/state.h"
@@ -77,8 +78,6 @@ std::unique_ptr<Curriculum> MakeCurriculum(const CurriculumContext& context,
 // name) and of its curriculum.
 MetricTable AllMetrics(const v1::ExperimentSpec& spec);
 
-struct RegisterCurriculum {
-  explicit RegisterCurriculum(CurriculumEntry entry);
-};
+using RegisterCurriculum = Registration<CurriculumEntry>;
 
 }  // namespace mentor::meta_learner

@@ -4,7 +4,6 @@
 #include <google/protobuf/text_format.h>
 
 #include "common/check.h"
-#include "common/registry.h"
 #include "common/rng.h"
 #include "methods/base/inner_loop.h"
 
@@ -245,10 +244,6 @@ std::unique_ptr<OuterRule> MakeOuterRule(RuleContext context, Violations* violat
   }
   violations->AddAll(own);
   return own.empty() ? std::move(rule) : nullptr;
-}
-
-RegisterRule::RegisterRule(RuleEntry entry) {
-  Registry<RuleEntry>::Instance().Add(std::move(entry));
 }
 
 }  // namespace mentor::meta_learner

@@ -21,6 +21,7 @@
 #include "agents/segment.h"
 #include "common/experiment_metrics.h"
 #include "common/options.h"
+#include "common/registry.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 #include "methods/base/state.h"
@@ -248,8 +249,6 @@ std::unique_ptr<OuterRule> Made(const RuleContext& context) {
   return std::make_unique<Rule>(context);
 }
 
-struct RegisterRule {
-  explicit RegisterRule(RuleEntry entry);
-};
+using RegisterRule = Registration<RuleEntry>;
 
 }  // namespace mentor::meta_learner

@@ -121,10 +121,7 @@ const RegisterSignal kLossConv({
     .name = "loss_conv",
     .summary = "A loss: convolutions over the agent's last steps (evolved policy gradients)",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<LossConv>(context, kOptions.Read(options));
-    },
+    .make = MadeBy<LossConv>(kOptions),
     .columns =
         [](const SignalContext& context, const OptionValues& options) {
           std::vector<SignalColumn> columns = StepColumns(context);

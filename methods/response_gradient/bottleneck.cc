@@ -92,10 +92,7 @@ const RegisterSignal kBottleneck({
     .summary = "A step's observation and action through a narrow layer that policies can be "
                "conditioned on (Zhang, Stadie and Ba: STN)",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<BottleneckNetwork>(context, kOptions.Read(options));
-    },
+    .make = MadeBy<BottleneckNetwork>(kOptions),
     .columns = [](const SignalContext& context,
                   const OptionValues&) { return StepColumns(context); },
 });

@@ -331,10 +331,7 @@ const RegisterSignal kAttention({
     .name = "attention",
     .summary = "Self-attention over the steps of an episode (SAIR, MetaIRN)",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<AttentionNetwork>(context, kOptions.Read(options));
-    },
+    .make = MadeBy<AttentionNetwork>(kOptions),
     .check = Check,
     .columns =
         [](const SignalContext& context, const OptionValues& options) {
