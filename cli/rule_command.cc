@@ -73,7 +73,7 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
                           {"signal_gradient", needs.network == Network::kGradient},
                           {"decisions_inside_lifetime", needs.decisions_inside_lifetime},
                           {"second_order", needs.second_order},
-                          {"conditioned_policy", needs.network == Network::kConditioning},
+                          {"conditioned_policy", needs.conditions()},
                           {"all_steps", needs.segments}};
       if (!needs.signal_network()) return;
       (*rule)["signals"].push_back(std::move(found));

@@ -359,8 +359,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   const auto parts = meta_learner::LookAtParts(spec, &ignored);
   meta_learner::RuleNeeds needs;
   if (parts.rule != nullptr) needs = parts.rule->needs();
-  data.seg0_is_control =
-      needs.signal_network() && needs.network != meta_learner::RuleNeeds::Network::kConditioning;
+  data.seg0_is_control = needs.signal_network() && !needs.conditions();
   if (!needs.signal_network()) data.signal_role.clear();
   data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network());
   data.measures_nothing =

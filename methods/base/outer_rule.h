@@ -40,12 +40,12 @@ struct ShardGradient {
   torch::Tensor gradient;  // [Q] float64, summed over the lifetimes; undefined when there is none.
 };
 
-// All lifetimes of a round in the order of their numbers. N lifetimes, L steps.
+// Holds all lifetimes of a round in the order of their numbers. N lifetimes, L steps.
 struct LifetimeBatch {
   std::vector<std::string> environments;  // [N]: names for normalisers
   torch::Tensor task_indices = {};        // [N] int64: Lifetime.task_index, -1 where absent
   int64_t steps_per_iteration = 0;        // T
-  // All segments joined: [N, L, ...]; last_done [N] and next_observations [N, D] belong to the last
+  // Joins all segments: [N, L, ...]; last_done [N] and next_observations [N, D] belong to the last
   // step. Without RuleNeeds::segments it holds only what an evaluation needs.
   learner::Segment steps;
   std::vector<ShardGradient> shards;  // In the order of their lifetimes.
@@ -113,6 +113,7 @@ struct RuleNeeds {
   uint32_t training_iterations = 0;
 
   bool signal_network() const { return network != Network::kNone; }
+  bool conditions() const { return network == Network::kConditioning; }
   bool pairs() const { return alike == Alike::kPairs; }
 };
 
@@ -231,8 +232,8 @@ const std::vector<const RuleEntry*>& OuterRules();
 const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry);
 // The rule's own options and its inner loop's.
 OptionTable AllOptions(const RuleEntry& entry);
-// All metrics that an experiment with this rule reports: the common ones, the rule's and its inner
-// loop's. No name is declared twice.
+// Returns all metrics that an experiment with this rule reports: the common ones, the rule's and
+// its inner loop's. No name is declared twice.
 MetricTable AllMetrics(const RuleEntry& entry);
 // The same by the rule's name. Returns the common metrics when this build does not know the rule.
 MetricTable AllMetrics(std::string_view rule);

@@ -340,7 +340,7 @@ TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it 
       const bool lacks_gradient =
           needs.network == Need::kGradient && network->gradient() == nullptr;
       const bool lacks_condition =
-          needs.network == Need::kConditioning &&
+          needs.conditions() &&
           (network->gradient() == nullptr || network->gradient()->conditioning_size() == 0);
       if (lacks_density || lacks_gradient || lacks_condition) {
         CHECK_FALSE(refusal.empty());
