@@ -363,8 +363,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       if (connection->leaving_since) return;
       if (connection->credit == 0) {
         lock.Unlock();
-        connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument,
-                                            Reason::kCreditExceeded,
+        connection->stream->Close(MakeError(Reason::kCreditExceeded,
                                             "the learner sent more units than it was asked for"));
         return;
       }

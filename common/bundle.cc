@@ -176,7 +176,7 @@ absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
   }
   if (read_bytes != bytes) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("%s changed during reading; try again when no program writes to it",
                         path.string()));
   }
@@ -260,7 +260,7 @@ class FolderWriter {
     const BundleFile& file = manifest_.files[file_];
     if (const std::string got = ToHex(hash_->Finish()); got != file.sha256) {
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           absl::StrFormat("%s of %s arrived with SHA-256 %s in place of %s; send the bundle again",
                           file.path, BundleName(manifest_.digest), got, file.sha256));
     }
@@ -454,7 +454,7 @@ absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_
   const auto code = manifest.status().code();
   if (!manifest.ok() && code != absl::StatusCode::kInvalidArgument) return manifest.status();
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s is not %s any more (%s); remove the folder: a cache fetches it again, a run "
           "takes it from --bundle",
@@ -486,7 +486,7 @@ BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return FileError("cannot read", path, errno);
         if (got == 0) {
-          return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          return MakeError(Reason::kDataLoss,
                            absl::StrFormat("%s has become shorter than %d bytes; put it back, or "
                                            "name the bundle anew",
                                            path.string(), file.bytes));

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "common/check.h"
 #include "common/mutex.h"
 #include "common/status.h"
 
@@ -253,8 +252,7 @@ std::map<std::string, uint64_t> Hits() {
 absl::Status Error(const std::optional<std::string>& text) {
   if (!text) return absl::OkStatus();
   const std::string what = "failpoint: " + *text;
-  if (*text == "ENOSPC")
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
+  if (*text == "ENOSPC") return MakeError(Reason::kDiskFull, what);
   return absl::UnavailableError(what);
 }
 

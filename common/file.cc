@@ -5,7 +5,6 @@
 #include <cstring>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -270,7 +269,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
     const ssize_t length = pread(file.get(), text, sizeof(text), 0);
     std::string other(text, std::max<ssize_t>(0, length));
     other.erase(other.find_last_not_of(" \n") + 1);
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+    return MakeError(Reason::kInUse,
                      absl::StrFormat("%s is in use by %s: stop it, or choose another folder",
                                      path.string(), other.empty() ? "another process" : other));
   }

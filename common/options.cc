@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cmath>
 #include <set>
-#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -12,7 +11,6 @@
 #include <google/protobuf/descriptor.h>
 
 #include "common/bundle.h"
-#include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/printable.h"
 

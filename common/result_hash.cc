@@ -1,7 +1,6 @@
 #include "common/result_hash.h"
 
 #include <cstdint>
-#include <string>
 
 #include "common/hash.h"
 

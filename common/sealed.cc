@@ -35,7 +35,7 @@ absl::StatusOr<std::string> Unsealed(std::string_view file, const std::filesyste
   constexpr size_t kLineBytes = kSealMark.size() + kSealDigits + 1;
   const std::string_view contents = file.substr(std::min(file.size(), kLineBytes));
   if (file.starts_with(SealLine(contents))) return std::string(contents);
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is damaged: its SHA-256 is not the one in its first line; "
                                    "restore it from a backup",
                                    path.string()));

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "common/check.h"
 #include "common/lifecycle.h"

@@ -19,7 +19,7 @@ namespace mentor::ctl {
 namespace {
 
 absl::Status DataLoss(const std::string& message) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, message);
+  return MakeError(Reason::kDataLoss, message);
 }
 
 // The file FILE.part: the bytes received so far and their hash.

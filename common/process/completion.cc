@@ -6,7 +6,6 @@
 #include <memory>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 

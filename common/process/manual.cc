@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <string>
-#include <vector>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>

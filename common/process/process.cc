@@ -1,7 +1,6 @@
 #include "common/process/process.h"
 
 #include <cstdio>
-#include <utility>
 
 #include "common/check.h"
 #include "common/failpoint.h"

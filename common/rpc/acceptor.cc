@@ -21,7 +21,6 @@
 #include "common/log.h"
 #include "common/rpc/address.h"
 #include "common/rpc/known_peers.h"
-#include "common/status.h"
 
 namespace mentor::rpc {
 namespace {

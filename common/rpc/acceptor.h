@@ -3,12 +3,10 @@
 // server. Owned by a Server; thread-safe.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>

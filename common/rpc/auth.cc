@@ -18,7 +18,6 @@
 #include "common/log.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/known_peers.h"
-#include "common/rpc/secret_file.h"
 
 namespace mentor::rpc {
 namespace {

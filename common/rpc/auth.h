@@ -8,7 +8,6 @@
 // caller's resources may be changed by that caller and by admins: services check Caller.MayChange.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>

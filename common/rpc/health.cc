@@ -1,7 +1,6 @@
 #include "common/rpc/health.h"
 
 #include <future>
-#include <string>
 #include <vector>
 
 #include <grpcpp/client_context.h>

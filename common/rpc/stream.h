@@ -73,7 +73,7 @@ class StreamSlot {
   absl::Status status() const {
     if (taken_) return absl::OkStatus();
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kTooManyStreams,
+        MakeError(Reason::kTooManyStreams,
                   absl::StrCat("this server has ", limit_.load(), " streams and takes no more")),
         std::chrono::seconds(5));
   }

@@ -1,7 +1,6 @@
 #include "meta_learner/control/audit.h"
 
 #include <cstddef>
-#include <string>
 
 #include "common/log.h"
 #include "common/resources/names.h"

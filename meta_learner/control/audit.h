@@ -4,10 +4,8 @@
 // share.
 #pragma once
 
-#include <string>
 #include <string_view>
 #include <type_traits>
-#include <utility>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>

@@ -122,7 +122,7 @@ absl::Status CheckUnnamed(Records* records, const std::string& digest, const std
     absl::StrAppend(&shown, i > 0 ? ", " : "", names[i]);
   if (names.size() > kNamesShown)
     absl::StrAppend(&shown, " and ", names.size() - kNamesShown, " more");
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleInUse,
+  return MakeError(Reason::kBundleInUse,
                    absl::StrFormat("%s is named by %s; delete these first", title, shown),
                    {{"experiment", names.front()}});
 }

@@ -76,7 +76,7 @@ class Reader {
     } while (got < 0 && errno == EINTR);
     if (got < 0) return FileError("cannot read", "the file", errno);
     if (got == 0 && proof_ && !proof_->Holds()) {
-      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      return MakeError(Reason::kDataLoss,
                        absl::StrFormat("%s is damaged, or of another experiment or outer update: "
                                        "its bytes are not those that were recorded; download "
                                        "another checkpoint, or restore the state from a backup",
@@ -189,8 +189,7 @@ absl::Status AddNamesIn(const std::filesystem::path& folder, NextNames* names) {
 }
 
 absl::Status NoSuchArtifact(const std::string& name) {
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no %s", name.substr(0, 200)),
+  return MakeError(Reason::kNotFound, absl::StrFormat("there is no %s", name.substr(0, 200)),
                    {{"name", name.substr(0, 200)}});
 }
 
@@ -200,15 +199,14 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0 && errno == ENOENT) {
-    return MakeError(
-        absl::StatusCode::kNotFound, Reason::kNotFound,
-        absl::StrFormat("there is no file %s any more; list again", file.filename().string()));
+    return MakeError(Reason::kNotFound, absl::StrFormat("there is no file %s any more; list again",
+                                                        file.filename().string()));
   }
   if (descriptor < 0) return FileError("cannot open", file.filename(), errno);
   auto reader = std::make_shared<Reader>(descriptor, offset, file.filename().string(), row);
   struct stat info {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("%s is not a file", file.filename().string()));
   }
   if (offset > static_cast<uint64_t>(info.st_size)) {

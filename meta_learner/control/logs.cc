@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "common/check.h"
-#include "common/file.h"
 #include "common/log.h"
 #include "common/printable.h"
 

@@ -109,7 +109,7 @@ absl::Status CheckMetricNames(Results* results, const v1::Experiment& experiment
   }
   for (const std::string& name : unknown) {
     if (recorded.contains(name)) continue;
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("%s has no metric '%s'; %s", experiment.name(),
                                      Printable(name), NameHint(name, known)));
   }

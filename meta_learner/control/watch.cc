@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -48,7 +47,7 @@ absl::StatusOr<int64_t> ReadResumeToken(const Records& records, std::string_view
     const std::vector<std::string> parts = absl::StrSplit(text.substr(8), ' ');
     if (parts.size() == 3 && absl::SimpleAtoi(parts[1], &revision) && revision >= 0) {
       if (parts[0] != records.store_uid()) {
-        return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
+        return MakeError(Reason::kWatchCompacted,
                          "the resume_token belongs to another store: list again, the answer has a "
                          "new token");
       }
@@ -161,7 +160,7 @@ class ExperimentWatch {
     lag_events_->Observe(static_cast<double>(lag));
     if (lag <= kLagMax) return absl::OkStatus();
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+        MakeError(Reason::kQueueFull,
                   absl::StrFormat("the watch is %d changes behind; resume it with the last token, "
                                   "and read faster",
                                   lag)),

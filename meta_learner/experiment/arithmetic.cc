@@ -43,7 +43,7 @@ bool IsTrue(const v1::SignalSpec& signal, std::string_view option) {
 }
 
 absl::Status Mismatch(const std::string& what, const std::string& anew) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+  return MakeError(Reason::kNumericMismatch,
                    absl::StrCat(what, ": the last bits would change; begin it anew: ", anew));
 }
 

@@ -143,7 +143,7 @@ absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
         return AsStorage(manifest.status());
       } else if (manifest->state_hash() != scan->newest_info.state_hash) {
         return MakeError(
-            absl::StatusCode::kDataLoss, Reason::kDataLoss,
+            Reason::kDataLoss,
             absl::StrCat("two computations of outer update ", *step, " differ: the bucket has ",
                          "state ", manifest->state_hash(), ", the folder ",
                          scan->newest_info.state_hash, ": exactness is broken"));

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <set>
-#include <utility>
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
@@ -26,7 +25,7 @@ using google::protobuf::util::TimeUtil;
 constexpr int kTimesMax = 16;
 
 absl::Status Wrong(const std::string& why) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, why);
+  return MakeError(Reason::kProtocolViolation, why);
 }
 
 absl::Status CheckActor(const v1::Peer& actor) {

@@ -58,7 +58,7 @@ ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
 
 absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got) {
   return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      Reason::kNumericMismatch,
       absl::StrFormat("the experiment's results come from learners that compute with '%s', and "
                       "this one computes with '%s': their last bits differ; start learners of "
                       "that device and build, or create the experiment anew (or clone a "

@@ -1,8 +1,5 @@
 #include "meta_learner/fleet/shard_board.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 

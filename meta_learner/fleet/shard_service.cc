@@ -35,12 +35,11 @@ using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 using google::protobuf::util::TimeUtil;
 
 absl::Status Stopping() {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                   "the meta-learner is stopping");
+  return MakeError(Reason::kDraining, "the meta-learner is stopping");
 }
 
 absl::Status BrokenRule(std::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, what);
+  return MakeError(Reason::kProtocolViolation, what);
 }
 
 }  // namespace
@@ -158,7 +157,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     }
     if (told) return absl::OkStatus();
     if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("no peer '%s' is connected", name.substr(0, 100)),
                      {{"name", name.substr(0, 100)}});
   }
@@ -302,7 +301,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     const std::string& got = cpu ? hello.numeric_fingerprint() : hello.cpu_fingerprint();
     if (got == options_.learner_fingerprint) return absl::OkStatus();
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        Reason::kNumericMismatch,
         absl::StrFormat("the arithmetic of the learner's CPU differs in its last bits (fingerprint "
                         "%s, device '%s', build %s; expected %s, build %s): install the same "
                         "build there",

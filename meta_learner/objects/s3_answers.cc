@@ -1,8 +1,5 @@
 #include "meta_learner/objects/s3_answers.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <utility>

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -162,7 +161,7 @@ bool DiskGuard::TryRecover(Clock::time_point now) {
 absl::Status DiskGuard::Check() const {
   if (!full_) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+      Reason::kDiskFull,
       "the disk of the state folder is full; delete experiments, or free space or inodes "
       "(df -h, df -i), then try again");
 }

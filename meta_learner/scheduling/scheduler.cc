@@ -1,7 +1,6 @@
 #include "meta_learner/scheduling/scheduler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 
 #include <absl/strings/str_format.h>
@@ -41,7 +40,7 @@ int64_t NowNs() {
 
 absl::Status PastDeadlineError(const v1::Experiment& experiment) {
   return MakeError(
-      absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
+      Reason::kDeadlinePassed,
       absl::StrFormat("the deadline %s has passed", TimeUtil::ToString(experiment.deadline())));
 }
 

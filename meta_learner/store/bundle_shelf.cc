@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -51,7 +50,7 @@ std::string AboutKey(const std::string& digest) {
 }
 
 absl::Status NoBundle(const std::string& digest) {
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+  return MakeError(Reason::kNotFound,
                    absl::StrFormat("there is no bundle %s; push it with `mentorctl bundles push`",
                                    BundleName(digest)),
                    {{"name", BundleResource(digest)}});
@@ -105,7 +104,7 @@ absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string
       CheckManifest(ManifestOf(bundle, digest)).empty()) {
     return bundle;
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s cannot be read; push %s again", where, BundleName(digest)));
 }
 
@@ -412,7 +411,7 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   }
   if (unfinished.size() >= kUnfinishedMax) {
     return MakeError(
-        absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+        Reason::kQuotaExceeded,
         absl::StrFormat("'%s' has begun %d pushes; end some of them, or delete them with "
                         "`mentorctl bundles delete`: %s",
                         owner, unfinished.size(), unfinished[0]),
@@ -429,7 +428,7 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
   if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      Reason::kQuotaExceeded,
       absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, each file and "
                       "folder counted with 4096 more; %d are allowed; delete some with `mentorctl "
                       "bundles delete`%s%s",
@@ -587,7 +586,7 @@ absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
           auto bytes =
               options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes, &stopping_);
           if (absl::IsNotFound(bytes.status())) {
-            return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+            return MakeError(Reason::kDataLoss,
                              absl::StrFormat("the bucket lacks a part of %s; push it again",
                                              BundleTitle(manifest)));
           }
@@ -665,7 +664,7 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindInTurn(
   }
   if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("the files of %s are damaged (%s); push it again",
                         BundleTitle(ManifestOf(about, digest)), manifest.status().message()));
   }
@@ -688,7 +687,7 @@ absl::Status BundleShelf::Check(const Turn& turn) {
     }
   }
   if (missing.empty()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleMissing,
+  return MakeError(Reason::kBundleMissing,
                    absl::StrFormat("there is no bundle %s here; push it with `mentorctl bundles "
                                    "push FOLDER`, then try again",
                                    absl::StrJoin(missing, ", ")),

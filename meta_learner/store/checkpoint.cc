@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <unistd.h>
@@ -12,7 +11,6 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
-#include "common/hash.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/checkpoint.pb.h"
@@ -51,7 +49,7 @@ T ReadInteger(std::string_view bytes) {
 }
 
 absl::Status Corrupt(const std::filesystem::path& path, std::string_view why) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is not a whole checkpoint: %s", path.string(), why));
 }
 
@@ -109,7 +107,7 @@ absl::Status CheckBelongs(const Checkpoint& checkpoint, const CheckpointInfo& in
   } else {
     return absl::OkStatus();
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is whole, but %s; it stays where it is: restore the state "
                                    "from a backup, or move away what does not belong there",
                                    info.path.string(), why));
@@ -220,7 +218,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   }
   if (header.format() != kFormat) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        Reason::kTooNew,
         absl::StrFormat(
             "%s: it has format %d, this program reads %d; use the program that wrote it",
             path.string(), header.format(), kFormat));

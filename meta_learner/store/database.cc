@@ -1,7 +1,6 @@
 #include "meta_learner/store/database.h"
 
 #include "common/check.h"
-#include "common/status.h"
 
 namespace mentor::meta_learner::sql {
 

@@ -1,9 +1,7 @@
 #include "meta_learner/store/experiment_objects.h"
 
-#include <cerrno>
 #include <charconv>
 #include <optional>
-#include <utility>
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
@@ -40,7 +38,7 @@ std::optional<uint32_t> StepOf(absl::string_view name) {
 }
 
 absl::Status Lost(const std::string& what, const std::string& why) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is not a whole checkpoint: %s", what, why));
 }
 
@@ -159,7 +157,7 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
   steps_.insert(step);
   if (there.state_hash() != local.state_hash) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("two computations of outer update %d differ: %s/%s says state %s, here it "
                         "is %s: exactness is broken, or another service uses this bucket",
                         step, store_->name(), Key(kManifests, StepName(step)), there.state_hash(),

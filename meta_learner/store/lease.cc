@@ -17,7 +17,7 @@ absl::Status NotLeader(const std::string& leader) {
   std::map<std::string, std::string> facts;
   if (!leader.empty()) facts["leader"] = leader;
   return MakeError(
-      absl::StatusCode::kUnavailable, Reason::kNotLeader,
+      Reason::kNotLeader,
       leader.empty()
           ? "this meta-learner stands by and knows no leader; try again soon"
           : absl::StrCat("this meta-learner stands by, ", leader,
@@ -28,7 +28,7 @@ absl::Status NotLeader(const std::string& leader) {
 absl::Status HeldLease::At(Clock::time_point now) const {
   const auto age = now - confirmed_;
   if (age < kLease) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kNotLeader,
+  return MakeError(Reason::kNotLeader,
                    absl::StrFormat("this meta-learner has not reached its database for %d s; "
                                    "another one may lead now",
                                    std::chrono::duration_cast<std::chrono::seconds>(age).count()));
@@ -91,7 +91,7 @@ void LeaseKeeper::Lost() {
     lost_ = NotLeader(leader);
   }
   if (on_lost_) {
-    on_lost_(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+    on_lost_(MakeError(Reason::kInUse,
                        absl::StrCat(database_->name(), " was taken over by the meta-learner ",
                                     leader.empty() ? "at an address that is not known" : leader)));
   }

@@ -35,7 +35,7 @@ absl::StatusOr<std::function<std::string(const S&)>> KeyOfField(std::string_view
 }
 
 absl::Status BadToken() {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
+  return MakeError(Reason::kPageTokenMismatch,
                    "page_token is not one of this server's, or belongs to another filter or order; "
                    "leave it out to begin with the first page");
 }

@@ -12,7 +12,6 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/strip.h>
 #include <postgresql/libpq-fe.h>
 
 #include "common/check.h"
@@ -240,8 +239,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
         "server's pg_hba.conf");
   }
   if (code.starts_with("53")) {  // Insufficient resources.
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
-                     what + "; give the database server room, then try again");
+    return MakeError(Reason::kDiskFull, what + "; give the database server room, then try again");
   }
   if (PQstatus(connection_) != CONNECTION_OK || code.starts_with("08") || code.starts_with("57")) {
     return absl::UnavailableError(what + "; is the database server running?");
@@ -256,7 +254,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
 }
 
 absl::Status PostgresDatabase::InUse() const {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+  return MakeError(Reason::kInUse,
                    name() +
                        " is in use by another meta-learner; stop that one, give this one a "
                        "database of its own, or let it stand by with --standby");
@@ -345,7 +343,7 @@ absl::Status PostgresDatabase::TakeFence() {
 
 absl::Status PostgresDatabase::LostTo(int64_t other) {
   lost_ =
-      MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+      MakeError(Reason::kInUse,
                 absl::StrFormat("%s was taken over by another meta-learner while the connection "
                                 "was away (fencing number %d, ours is %d); stop one of them",
                                 name(), other, *fence_));

@@ -5,12 +5,10 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 #include <sys/stat.h>
 
-#include "common/check.h"
 #include "common/file.h"
 #include "common/resources/names.h"
 #include "common/sealed.h"
@@ -103,7 +101,7 @@ absl::Status Remembered::NothingProves(const std::string& checkpoint_hash) const
     absl::StrAppend(&text, "nothing proves one of these specs: ", absl::StrJoin(found, ", "));
   }
   if (!damage_.empty()) absl::StrAppend(&text, "; ", damage_);
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, text);
+  return MakeError(Reason::kDataLoss, text);
 }
 
 absl::StatusOr<v1::Experiment> Remembered::Choose(const std::string& checkpoint_hash,

@@ -50,14 +50,14 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
   v1::Experiment response;
   if (!sql::IsProved(sql::TableOf("requests"), row) || !response.ParseFromString(row.Text(2))) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("the answer to the request_id %s is damaged in the database; look whether "
                         "the experiment exists, else take a new request_id",
                         experiment.request_id));
   }
   if (row.Text(1) != experiment.request_hash) {
     return MakeError(
-        absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
+        Reason::kRequestIdReused,
         absl::StrFormat("request_id %s was used for another request; take a new one for each",
                         experiment.request_id));
   }
@@ -69,7 +69,7 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
 absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
   if (expected.empty() || expected == found) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kAborted, Reason::kEtagMismatch,
+      Reason::kEtagMismatch,
       absl::StrFormat("%s has changed in between; read it again, then repeat", name),
       {{"expected", std::string(expected.substr(0, 100))}, {"found", std::string(found)}});
 }
@@ -77,7 +77,7 @@ absl::Status CheckEtag(std::string_view name, std::string_view expected, std::st
 absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max) {
   if (bytes_max == 0 || usage.checkpoint_bytes < bytes_max) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      Reason::kQuotaExceeded,
       absl::StrFormat("'%s' has %d bytes of checkpoints, %d are allowed; delete experiments "
                       "(mentorctl delete NAME), or ask for a larger --max_storage_per_owner_gb",
                       owner, usage.checkpoint_bytes, bytes_max),
@@ -107,7 +107,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
         database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?", id).Step());
     if (taken) {
       return MakeError(
-          absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+          Reason::kAlreadyExists,
           absl::StrFormat("experiments/%s exists already; choose another id, or leave it out", id),
           {{"name", ExperimentName(id)}});
     }
@@ -237,7 +237,7 @@ absl::StatusOr<v1::Experiment> Records::Transition(std::string_view name,
       const std::string allowed = absl::StrJoin(
           from, ", ", [](std::string* out, State state) { out->append(StateText(state)); });
       return MakeError(
-          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+          Reason::kIllegalTransition,
           absl::StrFormat("%s is %s; it can become %s only from %s", experiment->name(),
                           StateText(experiment->state()), StateText(to), allowed),
           {{"state", std::string(StateText(experiment->state()))},
@@ -259,7 +259,7 @@ absl::Status Records::DeleteIf(std::string_view name, std::string_view etag, con
     MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
     if (check) MENTOR_RETURN_IF_ERROR(check(experiment));
     if (!IsFinal(experiment.state())) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+      return MakeError(Reason::kIllegalTransition,
                        absl::StrFormat("%s is %s; cancel it first, or delete it with force",
                                        experiment.name(), StateText(experiment.state())),
                        {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});

@@ -122,7 +122,7 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
     if (found) compacted = row.Integer(0);
   }
   if (after_revision < compacted || after_revision > revision) {
-    return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
+    return MakeError(Reason::kWatchCompacted,
                      "the changes after this resume_token are not kept any more: list again, the "
                      "answer has a new token",
                      {{"oldest_revision", absl::StrCat(compacted)}});

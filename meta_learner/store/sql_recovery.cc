@@ -1,16 +1,12 @@
 #include "meta_learner/store/sql_recovery.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
-#include <set>
-#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -28,7 +24,6 @@
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
-#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -130,7 +125,7 @@ absl::Status Recovery::RefuseWithoutRow(const std::vector<std::string>& without_
                 {"name", about.ok() ? about->name() : ""}});
   }
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s: %d experiments have a folder and no row in the database (the log names them; the "
           "first is %s): the database or its log was lost, or --database is another one. Restore a "
@@ -204,7 +199,7 @@ absl::StatusOr<Recovery::Checkpoints> Recovery::CheckpointsOf(const std::string&
     }
   }
   if (spec_hashes.size() > 1) {
-    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+    return MakeError(Reason::kDataLoss,
                      absl::StrFormat("%s holds whole checkpoints of different specs, with the "
                                      "hashes %s; move away those that do not belong there",
                                      folder.string(), absl::StrJoin(spec_hashes, " and ")));
@@ -279,7 +274,7 @@ absl::Status Recovery::RefuseObjectsWithoutRow() {
   const std::vector<std::string>& without = *found;
   if (without.empty()) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s: %d experiments have objects and no row in the database (the first is %s): the "
           "database was lost, or --database or --objects is another service's. Restore a backup, "

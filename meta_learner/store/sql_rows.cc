@@ -54,7 +54,7 @@ absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
   const std::string id = row.Text(kIdColumn);
   const auto damaged = [&](std::string_view why) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat(
             "the row of experiments/%s in the database %s; restore the state from a backup, "
             "or stop the meta-learner and run 'mentor-meta-learner --state DIR "
@@ -153,8 +153,8 @@ int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time) {
 
 absl::Status NoSuchExperiment(std::string_view name) {
   const std::string shown(name.substr(0, 100));
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no experiment '%s'", shown), {{"name", shown}});
+  return MakeError(Reason::kNotFound, absl::StrFormat("there is no experiment '%s'", shown),
+                   {{"name", shown}});
 }
 
 absl::StatusOr<std::string> RequireId(std::string_view name) {

@@ -1,7 +1,6 @@
 #include "meta_learner/store/sqlite.h"
 
 #include <cerrno>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <utility>
@@ -172,7 +171,7 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
                                            sqlite3_errmsg(connection_), sqlite3_errstr(rc));
   switch (rc & 0xff) {
     case SQLITE_FULL:
-      return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+      return MakeError(Reason::kDiskFull,
                        what + "; free space on this file system, then try again");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -181,7 +180,7 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           what +
               "; restore the state folder from a backup, or move this file away and bring "
               "the experiments back from their folders with 'mentor-meta-learner "

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -43,13 +42,13 @@ absl::Status OtherFormat(const std::filesystem::path& file, std::string_view for
   }
   if (version > 1 && format == absl::StrFormat("%s%d\n", kFormatName, version)) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        Reason::kTooNew,
         absl::StrFormat("%s is of version 'mentor-state %d', this program knows 'mentor-state 1': "
                         "use the newer program, or another folder; if no newer program has used "
                         "it, %s is damaged: %s",
                         file.parent_path().string(), version, file.string(), remedy));
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is damaged: it holds '%s' and not 'mentor-state 1'; %s",
                                    file.string(), Printable(format.substr(0, 60)), remedy));
 }
@@ -188,17 +187,15 @@ absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
   } else {
     return experiment;
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                   absl::StrCat(file.string(), " is ", what));
+  return MakeError(Reason::kDataLoss, absl::StrCat(file.string(), " is ", what));
 }
 
 absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file) {
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax * 4));
   auto spec = LoadSpec(text);
   if (spec.ok()) return spec;
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                   absl::StrFormat("%s is not a spec of this build: %s", file.string(),
-                                   spec.status().message()));
+  return MakeError(Reason::kDataLoss, absl::StrFormat("%s is not a spec of this build: %s",
+                                                      file.string(), spec.status().message()));
 }
 
 absl::Status TakeOthersRights(const std::filesystem::path& folder) {

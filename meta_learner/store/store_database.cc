@@ -23,7 +23,7 @@ absl::StatusOr<std::string> StoreUidOf(sql::Database* database) {
 namespace {
 
 absl::Status NoRevision(const sql::Database& database, std::string_view found) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is damaged: the revision of the store is '%s'; restore the "
                                    "state from a backup, or move the database away and bring the "
                                    "experiments back without their metrics with "

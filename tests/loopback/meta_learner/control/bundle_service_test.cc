@@ -320,7 +320,7 @@ TEST_CASE("bundle service: bad pushes are refused in words", "[loopback]") {
   CHECK(code(fixture.Send(manifest.digest, 0, std::string(bytes.size(), 'y'))) == Code::kDataLoss);
   CHECK(fixture.Begin(manifest)->next_offset() == 0);
   // Room and quota.
-  fixture.room = MakeError(Code::kResourceExhausted, Reason::kDiskFull, "the disk is full");
+  fixture.room = MakeError(Reason::kDiskFull, "the disk is full");
   CHECK(ReasonOf(fixture.Send(manifest.digest, 0, bytes).status()) == "DISK_FULL");
   fixture.room = absl::OkStatus();
   CHECK(fixture.Send(manifest.digest, 0, bytes)->complete());
