@@ -22,6 +22,7 @@
 #include "common/asker.h"
 #include "common/check.h"
 #include "common/child_process.h"
+#include "common/file.h"
 #include "common/installed.h"
 #include "common/pause_point.h"
 #include "common/printable.h"
@@ -35,23 +36,6 @@ constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
 constexpr int kKilled = 128 + 9;  // SIGKILL: from us, or from a machine without memory.
 constexpr int kAtOnce = 2;        // Compilers of a process at once.
-
-// Closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() { Close(); }
-
-  int get() const { return value_; }
-  void Close() {
-    if (value_ >= 0) close(std::exchange(value_, -1));
-  }
-
- private:
-  int value_;
-};
 
 absl::StatusOr<std::string> FindCompiler() {
   std::vector<std::filesystem::path> places;

@@ -157,37 +157,16 @@ std::string OwnerTurn(const std::string& owner) {
 // A source that reads a whole file.
 BundleSource PartSource(fs::path path) {
   return [path = std::move(path)](uint64_t offset) -> absl::StatusOr<std::string> {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) return FileError("cannot open", path, errno);
-    std::string piece(1 << 20, '\0');
-    ssize_t got;
-    do {
-      got = pread(file, piece.data(), piece.size(), static_cast<off_t>(offset));
-    } while (got < 0 && errno == EINTR);
-    const int error = errno;
-    close(file);
-    if (got < 0) return FileError("cannot read", path, error);
-    piece.resize(static_cast<size_t>(got));
-    return piece;
+    const Descriptor file = OpenFile(path, O_RDONLY);
+    if (file.get() < 0) return FileError("cannot open", path, errno);
+    return ReadAt(file, offset, 1 << 20, path);
   };
 }
 
-absl::Status WriteAt(const fs::path& path, uint64_t offset, std::string_view data) {
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (file < 0) return FileError("cannot open", path, errno);
-  absl::Status status;
-  while (!data.empty() && status.ok()) {
-    const ssize_t put = pwrite(file, data.data(), data.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      status = FileError("cannot write", path, errno);
-      break;
-    }
-    data.remove_prefix(static_cast<size_t>(put));
-    offset += static_cast<uint64_t>(put);
-  }
-  close(file);
-  return status;
+absl::Status WritePart(const fs::path& path, uint64_t offset, std::string_view data) {
+  const Descriptor file = OpenFile(path, O_WRONLY | O_CREAT | O_NOFOLLOW);
+  if (file.get() < 0) return FileError("cannot open", path, errno);
+  return WriteAt(file, offset, data, path);
 }
 
 }  // namespace
@@ -507,7 +486,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Add(const std::string& diges
   MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.write")));
   if (const uint64_t there = next - offset; there < data.size()) {
     data.remove_prefix(there);
-    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), next, data));
+    MENTOR_RETURN_IF_ERROR(WritePart(UploadOf(upload, kPart), next, data));
     next += data.size();
   }
   if (next < size) return Pushed(next, size);

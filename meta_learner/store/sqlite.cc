@@ -214,11 +214,7 @@ absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path
 absl::Status MakePrivate(const std::filesystem::path& path) {
   constexpr mode_t kPrivate = 0600;
   // Never opens an existing file: closing it would drop the locks of this process's connections.
-  const int made = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kPrivate);
-  if (made >= 0) {
-    close(made);
-    return absl::OkStatus();
-  }
+  if (OpenFile(path, O_RDWR | O_CREAT | O_EXCL, kPrivate).get() >= 0) return absl::OkStatus();
   if (errno != EEXIST) return FileError("cannot make", path, errno);
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return FileError("cannot look at", path, errno);

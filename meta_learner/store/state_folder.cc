@@ -141,9 +141,7 @@ absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOpti
 absl::Status MakeNewFolder(const std::filesystem::path& folder) {
   if (mkdir(folder.c_str(), 0700) != 0) return FileError("cannot make folder", folder, errno);
   const std::filesystem::path mark = folder / kNewMark;
-  const int file = open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return FileError("cannot make", mark, errno);
-  close(file);
+  if (OpenFile(mark, O_WRONLY | O_CREAT).get() < 0) return FileError("cannot make", mark, errno);
   return absl::OkStatus();
 }
 
