@@ -40,6 +40,10 @@ struct MetricInfo {
 
 using MetricTable = std::vector<MetricInfo>;
 
+// Metrics that every experiment has, whatever its rule: results of its agents, counts, times. The
+// experiment's runner reports them (experiment_metrics.cc).
+const MetricTable& CommonMetrics();
+
 std::string_view PanelName(MetricInfo::Panel panel);  // "none", "small", "own", "compared"
 
 // Returns null if the table does not declare the metric.

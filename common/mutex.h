@@ -14,8 +14,10 @@
 //   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !tasks_.empty(); }
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <stop_token>
 #include <utility>
 
 #include <absl/base/thread_annotations.h>
@@ -83,5 +85,13 @@ class CondVar {
  private:
   std::condition_variable changed_;
 };
+
+// Sleeps for `span`, or until `stop` is requested. Returns true if it is requested.
+inline bool StopRequestedWithin(const std::stop_token& stop, std::chrono::nanoseconds span) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  return changed.wait_for(lock, stop, span, [&] { return stop.stop_requested(); });
+}
 
 }  // namespace mentor

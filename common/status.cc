@@ -94,6 +94,16 @@ absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view me
   return status;
 }
 
+absl::Status Violations::ToStatus() const {
+  if (list_.empty()) return absl::OkStatus();
+  std::string text;
+  for (const Violation& violation : list_) {
+    if (!text.empty()) text += '\n';
+    text += violation.field + ": " + violation.description;
+  }
+  return absl::InvalidArgumentError(text);
+}
+
 absl::Status ToStatus(const Violations& violations) {
   if (violations.empty()) return absl::OkStatus();
   const absl::Status plain = violations.ToStatus();

@@ -8,9 +8,9 @@
 #include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status.h"
-#include "common/wait.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
 namespace mentor::meta_learner {

@@ -6,7 +6,7 @@
 #include "common/failpoint.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
-#include "common/wait.h"
+#include "common/mutex.h"
 
 namespace mentor {
 namespace {

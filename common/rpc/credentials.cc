@@ -11,9 +11,9 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/server.h"
-#include "common/wait.h"
 
 namespace mentor::rpc {
 namespace {

@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/asker.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/file.h"

@@ -22,7 +22,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include "common/asker.h"
 #include "common/check.h"
 #include "common/pause_point.h"
 #include "common/rpc/auth.h"

@@ -1,5 +1,3 @@
-#include "meta_learner/objects/s3_credentials.h"
-
 #include <cstdlib>
 
 #include <absl/strings/ascii.h>
@@ -7,6 +5,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/file.h"
+#include "meta_learner/objects/s3_store.h"
 
 namespace mentor::meta_learner {
 namespace {

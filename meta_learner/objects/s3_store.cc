@@ -18,9 +18,6 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/mutex.h"
-#include "common/wait.h"
-#include "meta_learner/objects/s3_answers.h"
-#include "meta_learner/objects/s3_credentials.h"
 
 namespace mentor::meta_learner {
 namespace {

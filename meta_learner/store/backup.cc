@@ -17,9 +17,9 @@
 #include "common/uuid.h"
 #include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
-#include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {

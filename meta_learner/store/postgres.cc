@@ -1,5 +1,3 @@
-#include "meta_learner/store/postgres.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -18,6 +16,7 @@
 #include "common/history.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "meta_learner/store/database.h"
 
 namespace mentor::meta_learner::sql {
 namespace {

@@ -16,8 +16,8 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/spec.pb.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
-#include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner::sql {
 namespace {

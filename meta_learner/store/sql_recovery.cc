@@ -14,10 +14,10 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "common/wait.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/remembered.h"

@@ -1,5 +1,3 @@
-#include "meta_learner/store/sqlite.h"
-
 #include <cerrno>
 #include <limits>
 #include <map>
@@ -16,6 +14,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "meta_learner/store/database.h"
 
 namespace mentor::meta_learner::sql {
 namespace {

@@ -18,10 +18,9 @@
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/store/postgres.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
-#include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner {
 namespace {

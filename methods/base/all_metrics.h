@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "common/experiment_metrics.h"
+#include "common/metric_info.h"
 
 namespace mentor::meta_learner {
 

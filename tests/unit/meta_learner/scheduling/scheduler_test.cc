@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/status.h"
-#include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/database.h"
 #include "tests/metric_value.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
