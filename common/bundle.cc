@@ -281,6 +281,26 @@ uint64_t BundleManifest::disk_bytes() const {
   return bytes() + entries * kDiskBlockBytes;
 }
 
+void FilesToProto(const BundleManifest& manifest,
+                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files) {
+  for (const BundleFile& file : manifest.files) {
+    v1::BundleFile& added = *files->Add();
+    added.set_path(file.path);
+    added.set_size_bytes(file.bytes);
+    added.set_sha256(file.sha256);
+  }
+}
+
+BundleManifest ManifestFromProto(const std::string& digest,
+                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files) {
+  BundleManifest manifest;
+  for (const v1::BundleFile& file : files)
+    manifest.files.push_back(
+        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
+  manifest.digest = digest;
+  return manifest;
+}
+
 bool IsBundleDigest(std::string_view digest) {
   return digest.size() == kDigestDigits && IsHex(digest);
 }

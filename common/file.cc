@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -266,6 +265,12 @@ absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
   if (!std::filesystem::is_directory(path, ignored))
     return FileError("cannot make folder", path, ENOTDIR);
   return SyncFolder(path.parent_path());
+}
+
+absl::Status RemoveAll(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  return error ? FileError("cannot remove", path, error.value()) : absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesystem::path& path,

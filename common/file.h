@@ -63,6 +63,8 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::filesystem::path& fo
 
 // Creates a folder and its missing parents, and syncs the folders that changed.
 absl::Status MakeFolders(const std::filesystem::path& path, int mode = 0700);
+// Removes a file, or a folder with its contents, if it exists.
+absl::Status RemoveAll(const std::filesystem::path& path);
 absl::Status SyncFolder(const std::filesystem::path& path);
 
 // An advisory lock that is held until the object or the process ends. The file itself stays.

@@ -33,9 +33,6 @@ struct MetricInfo {
   std::string label = {};  // Label of its axis; empty: the name.
   Panel panel = Panel::kSmall;
   bool log_scale = false;  // Only for metrics whose values are all above 0.
-
-  // Returns label and unit: "entropy, nat".
-  std::string Axis() const;
 };
 
 using MetricTable = std::vector<MetricInfo>;

@@ -33,8 +33,6 @@ class ABSL_LOCKABLE Mutex {
   // Only for a lock that passes from one function to another; otherwise use a MutexLock.
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-  // Tells the analysis that the caller holds the lock. Does not check it.
-  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
   friend class MutexLock;

@@ -4,7 +4,9 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <google/protobuf/text_format.h>
 
+#include "common/check.h"
 #include "common/hash.h"
 #include "common/status.h"
 
@@ -22,6 +24,14 @@ std::string SealLine(std::string_view contents) {
 
 std::string Sealed(std::string_view contents) {
   return SealLine(contents) + std::string(contents);
+}
+
+std::string SealedText(const google::protobuf::Message& message) {
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  MENTOR_CHECK(printer.PrintToString(message, &text));
+  return Sealed(text);
 }
 
 bool IsSealed(std::string_view file) {

@@ -8,7 +8,6 @@
 #include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
-#include "common/mutex.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status.h"
 #include "mentor/v1/shard_service.grpc.pb.h"

@@ -40,26 +40,6 @@ bool MayPass(const absl::Status& status) {
 
 }  // namespace
 
-void FilesToProto(const BundleManifest& manifest,
-                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files) {
-  for (const BundleFile& file : manifest.files) {
-    v1::BundleFile& added = *files->Add();
-    added.set_path(file.path);
-    added.set_size_bytes(file.bytes);
-    added.set_sha256(file.sha256);
-  }
-}
-
-BundleManifest ManifestFromProto(const std::string& digest,
-                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files) {
-  BundleManifest manifest;
-  for (const v1::BundleFile& file : files)
-    manifest.files.push_back(
-        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
-  manifest.digest = digest;
-  return manifest;
-}
-
 absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset) {
   const uint64_t total = bundle.manifest().bytes();
   if (offset > total) {

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>

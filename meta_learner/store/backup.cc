@@ -321,9 +321,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       MENTOR_ASSIGN_OR_RETURN(const bool there,
                               FollowRemovals(uid, source, copied, from.get(), to.get()));
       if (!there) {
-        std::error_code error;
-        std::filesystem::remove_all(folder / prefix, error);
-        if (error) return FileError("cannot remove", folder / prefix, error.value());
+        MENTOR_RETURN_IF_ERROR(RemoveAll(folder / prefix));
         continue;
       }
       manifest.merge(copied);

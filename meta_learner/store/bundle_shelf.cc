@@ -65,35 +65,17 @@ v1::PushBundleResponse Pushed(uint64_t next, uint64_t size, bool complete = fals
 }
 
 BundleManifest ManifestOf(const v1::Bundle& bundle, const std::string& digest) {
-  BundleManifest manifest;
-  for (const v1::BundleFile& file : bundle.files())
-    manifest.files.push_back(
-        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
-  manifest.digest = digest;
-  return manifest;
+  return ManifestFromProto(digest, bundle.files());
 }
 
 v1::Bundle AboutBundle(const BundleManifest& manifest, const std::string& owner) {
   v1::Bundle bundle;
   bundle.set_name(BundleResource(manifest.digest));
-  for (const BundleFile& file : manifest.files) {
-    v1::BundleFile& added = *bundle.add_files();
-    added.set_path(file.path);
-    added.set_size_bytes(file.bytes);
-    added.set_sha256(file.sha256);
-  }
+  FilesToProto(manifest, bundle.mutable_files());
   bundle.set_size_bytes(manifest.bytes());
   bundle.set_file_count(static_cast<uint32_t>(manifest.files.size()));
   bundle.set_owner(owner);
   return bundle;
-}
-
-std::string TextOf(const v1::Bundle& bundle) {
-  std::string text;
-  google::protobuf::TextFormat::Printer printer;
-  printer.SetUseUtf8StringEscaping(true);
-  MENTOR_CHECK(printer.PrintToString(bundle, &text));
-  return Sealed(text);
 }
 
 absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string& digest,
@@ -299,7 +281,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
 // The bundle was pushed here before there was a bucket, or was deleted by another leader.
 absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
   if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
-  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about), nullptr));
+  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), SealedText(about), nullptr));
   SetDurable(digest);
   return absl::OkStatus();
 }
@@ -449,7 +431,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Begin(const BundleManifest& 
     const Turn own(this, {OwnerTurn(owner)});
     MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
     RemoveUpload(upload);
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), TextOf(bundle)));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), SealedText(bundle)));
   }
   if (manifest.bytes() == 0) return Finish(bundle, digest, upload, cancel);
   return Pushed(0, manifest.bytes());
@@ -519,7 +501,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Finish(v1::Bundle bundle,
   // A repaired bundle keeps its owner.
   if (const auto before = ReadAboutFile(AboutOf(digest), digest); before.ok())
     bundle.set_owner(before->owner());
-  const std::string about = TextOf(bundle);
+  const std::string about = SealedText(bundle);
   if (options_.objects != nullptr) {
     MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about, cancel));
     SetDurable(digest);
@@ -611,12 +593,9 @@ absl::Status BundleShelf::Delete(const Turn& turn) {
     for (const ObjectInfo& part : *parts)
       MENTOR_RETURN_IF_ERROR(OfBucket(options_.objects->Delete(part.key, &stopping_)));
   }
-  std::error_code error;
-  fs::remove(AboutOf(digest), error);
-  if (error) return FileError("cannot remove", AboutOf(digest), error.value());
+  MENTOR_RETURN_IF_ERROR(RemoveAll(AboutOf(digest)));
   MENTOR_RETURN_IF_ERROR(SyncFolder(options_.folder));
-  fs::remove_all(FolderOf(digest), error);
-  return error ? FileError("cannot remove", FolderOf(digest), error.value()) : absl::OkStatus();
+  return RemoveAll(FolderOf(digest));
 }
 
 std::shared_ptr<const HeldBundle> BundleShelf::Held(const std::string& digest) {

@@ -337,10 +337,8 @@ std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
 }
 
 absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step) {
-  const std::filesystem::path path = dir / CheckpointFileName(step);
   MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.retention.unlink")));
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
-  return absl::OkStatus();
+  return RemoveAll(dir / CheckpointFileName(step));
 }
 
 }  // namespace mentor::meta_learner

@@ -1,7 +1,5 @@
 #include "meta_learner/store/database.h"
 
-#include "common/check.h"
-
 namespace mentor::meta_learner::sql {
 
 absl::Status Query::Run() {

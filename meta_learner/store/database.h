@@ -15,6 +15,8 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/check.h"
+
 namespace mentor::meta_learner::sql {
 
 // Implementation of one execution of a statement. Columns count from 0.
@@ -104,6 +106,13 @@ class Database {
   template <typename... Values>
   sql::Query Query(const std::string& sql, const Values&... values) {
     return std::move(sql::Query(Prepare(sql)).Bind(values...));
+  }
+  // Returns the first column of the first row; 0 without one.
+  template <typename... Values>
+  absl::StatusOr<int64_t> Number(const std::string& sql, const Values&... values) {
+    sql::Query query = Query(sql, values...);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, query.Step());
+    return found ? query.Integer(0) : 0;
   }
   // Executes one statement without rows.
   template <typename... Values>

@@ -7,9 +7,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
-#include "common/mutex.h"
 #include "common/status.h"
-#include "meta_learner/store/database.h"
 
 namespace mentor::meta_learner {
 

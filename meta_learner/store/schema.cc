@@ -16,7 +16,6 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/spec.pb.h"
-#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
 
 namespace mentor::meta_learner::sql {

@@ -330,9 +330,7 @@ absl::Status Records::RemoveFiles(std::string_view uid) {
                {{"what", "deletion"}, {"uid", Printable(uid)}});
     return absl::OkStatus();
   }
-  std::error_code error;
-  std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
-  if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
+  MENTOR_RETURN_IF_ERROR(RemoveAll(files_->ExperimentFolder(uid)));
   if (object_deletions_ == nullptr) return ForgetDeletion(uid);
   object_deletions_->Wake();  // The bucket's objects are deleted later.
   return absl::OkStatus();

@@ -77,9 +77,7 @@ absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
 absl::Status Recovery::RemoveLeftByCreate(std::vector<std::string>* without_row) {
   for (const std::string& uid : *without_row) {
     if (!IsLeftByCreate(files_->ExperimentFolder(uid))) continue;
-    std::error_code error;
-    std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
-    if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
+    MENTOR_RETURN_IF_ERROR(RemoveAll(files_->ExperimentFolder(uid)));
     MENTOR_LOG(kInfo, "removed the folder of an experiment that was never answered with OK",
                {{"uid", uid}});
   }

@@ -18,7 +18,6 @@
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
 
@@ -145,9 +144,7 @@ absl::Status MakeNewFolder(const std::filesystem::path& folder) {
 }
 
 absl::Status RemoveNewMark(const std::filesystem::path& folder) {
-  const std::filesystem::path mark = folder / kNewMark;
-  if (unlink(mark.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", mark, errno);
-  return absl::OkStatus();
+  return RemoveAll(folder / kNewMark);
 }
 
 bool IsLeftByCreate(const std::filesystem::path& folder) {
@@ -157,15 +154,11 @@ bool IsLeftByCreate(const std::filesystem::path& folder) {
 }
 
 absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment) {
-  std::string text;
-  google::protobuf::TextFormat::Printer printer;
-  printer.SetUseUtf8StringEscaping(true);
-  MENTOR_CHECK(printer.PrintToString(experiment, &text));
   // Not synced: only needed if the database loses its rows.
   const std::filesystem::path path = folder / kAboutFile;
   MENTOR_RETURN_IF_ERROR(sql::MakePrivate(path));
   std::ofstream file(path);
-  file << Sealed(text);
+  file << SealedText(experiment);
   file.close();
   return file ? absl::OkStatus() : FileError("cannot write", path, errno);
 }

@@ -33,12 +33,9 @@ absl::Status NoRevision(const sql::Database& database, std::string_view found) {
 
 // Changes are numbered from this value on, and no two may have one number.
 absl::Status CheckRevision(sql::Database* database) {
-  int64_t last_change = 0, revision = 0;
-  {
-    auto row = database->Query("SELECT MAX(revision) FROM events");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (found) last_change = row.Integer(0);
-  }
+  int64_t revision = 0;
+  MENTOR_ASSIGN_OR_RETURN(const int64_t last_change,
+                          database->Number("SELECT MAX(revision) FROM events"));
   auto row = database->Query("SELECT value FROM meta WHERE key = 'revision'");
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return NoRevision(*database, "");
@@ -122,9 +119,7 @@ absl::StatusOr<std::vector<v1::Experiment>> StoreDatabase::ReadAll(sql::Query* r
 }
 
 absl::StatusOr<int64_t> StoreDatabase::RevisionOf(sql::Database* database) {
-  auto row = database->Query("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'revision'");
-  MENTOR_RETURN_IF_ERROR(row.Step().status());
-  return row.Integer(0);
+  return database->Number("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'revision'");
 }
 
 absl::StatusOr<int64_t> StoreDatabase::NextRevision() {

@@ -88,12 +88,5 @@ TEST_CASE("log: a limited place logs once a period", "[unit]") {
   CHECK(Counts()[1] == before[1] + 4);
 }
 
-TEST_CASE("log: formats by name", "[unit]") {
-  Format format = Format::kJson;
-  CHECK(ParseFormat("text", &format).ok());
-  CHECK(format == Format::kText);
-  CHECK(ParseFormat("xml", &format).message() == "log format 'xml': expected json or text");
-}
-
 }  // namespace
 }  // namespace mentor::log

@@ -102,7 +102,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   absl::StatusOr<v1::PushBundleResponse> Begin(const BundleManifest& manifest) {
     v1::PushBundleRequest request;
     request.set_name(BundleResource(manifest.digest));
-    rpc::FilesToProto(manifest, request.mutable_files());
+    FilesToProto(manifest, request.mutable_files());
     return Call(&Bundles::PushBundle, request);
   }
   absl::StatusOr<v1::PushBundleResponse> Send(const std::string& digest, uint64_t offset,
@@ -209,7 +209,7 @@ TEST_CASE("bundle service: pushed in pieces over a restart and fetched again", "
   const auto bundle = fixture.Call(&Fixture::Bundles::GetBundle, get);
   REQUIRE(bundle.ok());
   CHECK(bundle->owner() == "ann");
-  CHECK(rpc::ManifestFromProto(manifest.digest, bundle->files()) == manifest);
+  CHECK(ManifestFromProto(manifest.digest, bundle->files()) == manifest);
   const auto copy = fixture.Path("copy");
   REQUIRE(WriteBundle(
               manifest,
