@@ -4,6 +4,8 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/text_format.h>
 
 #include "common/check.h"
@@ -32,6 +34,17 @@ std::string SealedText(const google::protobuf::Message& message) {
   printer.SetUseUtf8StringEscaping(true);
   MENTOR_CHECK(printer.PrintToString(message, &text));
   return Sealed(text);
+}
+
+std::string StableBytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    MENTOR_CHECK(message.SerializeToCodedStream(&coded));
+  }
+  return bytes;
 }
 
 bool IsSealed(std::string_view file) {

@@ -15,11 +15,6 @@ namespace mentor::rpc {
 
 namespace {
 
-absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& options) {
-  if (options.token_file.empty()) return std::shared_ptr<TokenFile>();
-  return TokenFile::Open(options.token_file);
-}
-
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
     const ChannelOptions& options, const TlsTexts& tls, const std::shared_ptr<TokenFile>& token) {
   MENTOR_ASSIGN_OR_RETURN(const std::string address,
@@ -60,13 +55,15 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
-  MENTOR_ASSIGN_OR_RETURN(const auto token, OpenToken(options));
-  MENTOR_ASSIGN_OR_RETURN(const TlsTexts tls, ReadTls(options.tls));
-  return MakeChannelOf(options, tls, token);
+  MENTOR_ASSIGN_OR_RETURN(const auto source, ChannelSource::Make(options));
+  return source->Get();
 }
 
 absl::StatusOr<std::unique_ptr<ChannelSource>> ChannelSource::Make(const ChannelOptions& options) {
-  MENTOR_ASSIGN_OR_RETURN(auto token, OpenToken(options));
+  std::shared_ptr<TokenFile> token;
+  if (!options.token_file.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(token, TokenFile::Open(options.token_file));
+  }
   std::shared_ptr<TlsReloader> tls;
   std::shared_ptr<const TlsTexts> texts = std::make_shared<const TlsTexts>();
   if (!options.tls.empty()) {

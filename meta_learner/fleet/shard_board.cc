@@ -53,7 +53,6 @@ ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
                   .learner = learner.info.name,
                   .detail = Counted(learner.info.slots, "slot")});
   AssignLocked();
-  changed_.NotifyAll();
   return id;
 }
 
@@ -120,7 +119,6 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     ReturnLocked(job);
   }
   AssignLocked();
-  changed_.NotifyAll();
 }
 
 void ShardBoard::TellLocked(const std::string& experiment, const ShardEvent& event) {
@@ -379,7 +377,6 @@ std::vector<ShardResult> ShardBoard::ReleaseLocked(const Call& call, bool whole)
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
   LookLocked();
-  changed_.NotifyAll();
 }
 
 ShardBoard::Counts ShardBoard::counts() const {

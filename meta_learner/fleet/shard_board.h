@@ -331,6 +331,7 @@ class ShardBoard {
   RunProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Assignment (shard_assignment.cc).
+  // Gives out what waits. Call after each change; Run looks again.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the learner one shard. Returns false if it gets none.
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
+#include "common/sealed.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/checkpoint.pb.h"
@@ -148,7 +149,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
     section->set_crc32c(Crc32c(bytes));
     offset += bytes.size();
   }
-  const std::string header_bytes = sql::BytesOf(header);
+  const std::string header_bytes = StableBytes(header);
   MENTOR_CHECK(header_bytes.size() <= kHeaderBytesMax);
 
   std::string start(kMagic);

@@ -12,6 +12,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/printable.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
@@ -183,7 +184,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
     MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
     experiment = before;
     MENTOR_RETURN_IF_ERROR(edit(&experiment));
-    if (sql::BytesOf(experiment) == sql::BytesOf(before)) return before;
+    if (StableBytes(experiment) == StableBytes(before)) return before;
     const State from = before.state(), to = experiment.state();
     MENTOR_CHECK(from == to || IsLegalTransition(from, to));
     if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
@@ -212,7 +213,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
         revision, experiment.priority(),
         sql::Nanoseconds(experiment.has_deadline(), experiment.deadline()),
         IsFinal(to) && ttl_ns > 0 ? end_ns + ttl_ns : int64_t{0}, experiment.served_env_steps(),
-        sql::Blob{sql::BytesOf(sql::DetailsOf(experiment))}, id));
+        sql::Blob{StableBytes(sql::DetailsOf(experiment))}, id));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(before.uid(), database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(

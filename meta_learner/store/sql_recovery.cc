@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -355,7 +356,7 @@ absl::StatusOr<v1::Experiment> Recovery::WriteRow(v1::Experiment row, bool has_r
         sql::Blob{spec.SerializeAsString()}, SpecHash(spec), row.state(),
         sql::Blob{row.progress().SerializeAsString()},
         sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision,
-        row.priority(), sql::Blob{sql::BytesOf(sql::DetailsOf(row))}, row.uid()));
+        row.priority(), sql::Blob{StableBytes(sql::DetailsOf(row))}, row.uid()));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(row.uid(), database_->writer.get()));
   } else {
     MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));

@@ -4,11 +4,8 @@
 
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
-#include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -134,17 +131,6 @@ absl::Status WritePoint(std::string_view uid, std::string_view metric, int64_t s
 
 std::string EtagOf(int64_t revision) {
   return "W/" + absl::WebSafeBase64Escape(std::to_string(revision));
-}
-
-std::string BytesOf(const google::protobuf::Message& message) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    MENTOR_CHECK(message.SerializeToCodedStream(&coded));
-  }
-  return bytes;
 }
 
 int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time) {

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/resources/states.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
@@ -51,12 +52,6 @@ absl::Status StoreDatabase::Start() {
   const MutexLock locked(reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(store_uid, StoreUidOf(reader.get()));
   return CheckRevision(reader.get());
-}
-
-int64_t StoreDatabase::NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
@@ -151,7 +146,7 @@ absl::Status StoreDatabase::InsertRow(const v1::Experiment& row, int64_t now_ns,
       SpecHash(spec), row.state(), sql::Blob{row.progress().SerializeAsString()},
       sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision, row.owner(),
       row.priority(), sql::Nanoseconds(row.has_deadline(), row.deadline()),
-      sql::Blob{sql::BytesOf(sql::DetailsOf(row))});
+      sql::Blob{StableBytes(sql::DetailsOf(row))});
   MENTOR_RETURN_IF_ERROR(insert.Run());
   return sql::SealExperiment(row.uid(), writer.get());
 }
@@ -176,7 +171,7 @@ absl::Status StoreDatabase::WriteEvent(StoreEvent::Kind kind, int64_t revision, 
   if (kind != StoreEvent::Kind::kDeleted) kept.clear_spec();
   MENTOR_RETURN_IF_ERROR(
       writer->Run("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)",
-                  revision, experiment.uid(), kind, now_ns, sql::Blob{sql::BytesOf(kept)}));
+                  revision, experiment.uid(), kind, now_ns, sql::Blob{StableBytes(kept)}));
   return sql::Seal(sql::TableOf("events"), {revision}, writer.get());
 }
 
