@@ -1,5 +1,3 @@
-#include "common/process/manual.h"
-
 #include <algorithm>
 #include <cstdio>
 
@@ -8,6 +6,8 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
+
+#include "common/process/completion.h"
 
 namespace mentor {
 namespace {

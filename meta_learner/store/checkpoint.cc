@@ -63,10 +63,7 @@ absl::Status NotOurs(const std::filesystem::path& path, std::string_view why) {
 std::optional<uint32_t> StepOfName(std::string_view name) {
   constexpr std::string_view kSuffix = ".ckpt";
   if (name.size() != 8 + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
-  uint32_t step = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
-  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
-  return step;
+  return StepOf(name);
 }
 
 // Moves a file to DIR/corrupt/ under an unused name.
@@ -125,6 +122,14 @@ std::string StateHash(const std::map<std::string, std::string>& sections) {
     hash.Update(bytes);
   }
   return ToHex(hash.Finish());
+}
+
+std::optional<uint32_t> StepOf(std::string_view name) {
+  uint32_t step = 0;
+  if (name.size() < 8) return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
+  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
+  return step;
 }
 
 std::string CheckpointFileName(uint32_t outer_step) {

@@ -1,6 +1,5 @@
 #include "meta_learner/store/experiment_objects.h"
 
-#include <charconv>
 #include <optional>
 
 #include <absl/strings/match.h>
@@ -27,14 +26,6 @@ constexpr char kManifests[] = "checkpoints/", kParts[] = "parts/", kCorrupt[] = 
 
 std::string StepName(uint32_t step) {
   return absl::StrFormat("%08d", step);
-}
-
-std::optional<uint32_t> StepOf(absl::string_view name) {
-  uint32_t step = 0;
-  if (name.size() < 8) return std::nullopt;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
-  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
-  return step;
 }
 
 absl::Status Lost(const std::string& what, const std::string& why) {
@@ -76,10 +67,11 @@ absl::Status ExperimentObjects::Look(const std::string& path) {
     // Skip foreign objects.
     if (!absl::ConsumePrefix(&name, prefix_) || !IsObjectKey(std::string(name))) continue;
     if (absl::ConsumePrefix(&name, kManifests)) {
-      const auto step = StepOf(name);
+      const auto step = StepOf({name.data(), name.size()});
       if (step && name.size() == 8) steps_.insert(*step);
     } else if (absl::ConsumePrefix(&name, kParts)) {
-      if (const auto step = StepOf(name)) parts_[*step][std::string(name)] = object;
+      if (const auto step = StepOf({name.data(), name.size()}))
+        parts_[*step][std::string(name)] = object;
     } else if (!absl::StartsWith(name, kCorrupt) && !IsTemporaryName(object.key)) {
       files_[std::string(name)] = object;
     }

@@ -140,16 +140,15 @@ absl::StatusOr<Lease> LeaseWatch::Read() {
     MENTOR_ASSIGN_OR_RETURN(database_, sql::ConnectPostgres(address_));
   }
   Lease lease;
-  auto locks =
-      database_->Query(absl::StrCat("SELECT count(*) FROM pg_locks WHERE ", sql::HoldsTheLock()));
-  MENTOR_RETURN_IF_ERROR(locks.Step().status());
-  lease.held = locks.Integer(0) > 0;
+  MENTOR_ASSIGN_OR_RETURN(
+      const int64_t locks,
+      database_->Number(absl::StrCat("SELECT count(*) FROM pg_locks WHERE ", sql::HoldsTheLock())));
+  lease.held = locks > 0;
   if (!has_tables_) {
-    auto tables = database_->Query(
-        "SELECT CASE WHEN to_regclass('fence') IS NULL OR to_regclass('lease') IS NULL THEN 0 ELSE "
-        "1 END");
-    MENTOR_RETURN_IF_ERROR(tables.Step().status());
-    has_tables_ = tables.Integer(0) == 1;
+    MENTOR_ASSIGN_OR_RETURN(const int64_t tables,
+                            database_->Number("SELECT CASE WHEN to_regclass('fence') IS NULL OR "
+                                              "to_regclass('lease') IS NULL THEN 0 ELSE 1 END"));
+    has_tables_ = tables == 1;
     if (!has_tables_) return lease;
   }
   auto row = database_->Query(

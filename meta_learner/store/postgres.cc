@@ -308,9 +308,10 @@ absl::Status PostgresDatabase::Prepare() {
 
 absl::Status PostgresDatabase::TakeLock() {
   if (use_ == Use::kTryToLead && !fence_) {
-    auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
-    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
-    return lock.Integer(0) == 1 ? absl::OkStatus() : InUse();
+    MENTOR_ASSIGN_OR_RETURN(
+        const int64_t locked,
+        Number("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END", kLockKey));
+    return locked == 1 ? absl::OkStatus() : InUse();
   }
   // A predecessor's lock ends with its session, a moment after its process.
   MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
@@ -320,9 +321,8 @@ absl::Status PostgresDatabase::TakeLock() {
 
 absl::Status PostgresDatabase::TakeFence() {
   if (fence_) {
-    auto now = Query("SELECT number FROM fence");
-    MENTOR_RETURN_IF_ERROR(now.Step().status());
-    return now.Integer(0) == *fence_ ? absl::OkStatus() : LostTo(now.Integer(0));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t now, Number("SELECT number FROM fence"));
+    return now == *fence_ ? absl::OkStatus() : LostTo(now);
   }
   // Statements sent together form one transaction.
   MENTOR_RETURN_IF_ERROR(
@@ -333,9 +333,7 @@ absl::Status PostgresDatabase::TakeFence() {
               // Waits for transactions of the previous writer.
               "UPDATE fence SET number = number + 1; DELETE FROM lease; "
               "INSERT INTO lease(number, leader, beat) SELECT number, '', 0 FROM fence"));
-  auto now = Query("SELECT number FROM fence");
-  MENTOR_RETURN_IF_ERROR(now.Step().status());
-  fence_ = now.Integer(0);
+  MENTOR_ASSIGN_OR_RETURN(fence_, Number("SELECT number FROM fence"));
   MENTOR_HISTORY("fences", {{"epoch", *fence_}});
   return absl::OkStatus();
 }
@@ -377,12 +375,12 @@ std::unique_ptr<Statement> PostgresDatabase::Prepare(const std::string& sql) {
 }
 
 absl::StatusOr<int> PostgresDatabase::SchemaVersion() {
-  auto exists = Query("SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END");
-  MENTOR_RETURN_IF_ERROR(exists.Step().status());
-  if (exists.Integer(0) == 0) return 0;
-  auto version = Query("SELECT version FROM schema_version");
-  MENTOR_ASSIGN_OR_RETURN(const bool found, version.Step());
-  return found ? static_cast<int>(version.Integer(0)) : 0;
+  MENTOR_ASSIGN_OR_RETURN(
+      const int64_t exists,
+      Number("SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END"));
+  if (exists == 0) return 0;
+  MENTOR_ASSIGN_OR_RETURN(const int64_t version, Number("SELECT version FROM schema_version"));
+  return static_cast<int>(version);
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include "meta_learner/store/remembered.h"
-
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -14,6 +12,7 @@
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "meta_learner/store/sql_recovery.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
 

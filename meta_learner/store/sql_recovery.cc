@@ -21,7 +21,6 @@
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
-#include "meta_learner/store/remembered.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"

@@ -41,9 +41,8 @@ class SqliteDatabase : public Database {
   bool in_transaction() const override { return sqlite3_get_autocommit(connection_) == 0; }
 
   absl::StatusOr<int> SchemaVersion() override {
-    auto version = Query("PRAGMA user_version");
-    MENTOR_RETURN_IF_ERROR(version.Step().status());
-    return static_cast<int>(version.Integer(0));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
+    return static_cast<int>(version);
   }
   absl::Status SetSchemaVersion(int version) override {
     return Execute(absl::StrCat("PRAGMA user_version=", version));
