@@ -29,7 +29,6 @@ namespace fs = std::filesystem;
 // Delay after which a bundle may be out of use.
 constexpr std::chrono::seconds kUseEnds{1};
 
-// An open folder and the lock on it.
 class LockedFolder {
  public:
   // `how`: flags of flock(2). UNAVAILABLE if LOCK_NB is set and another process holds the lock.

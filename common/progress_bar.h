@@ -43,7 +43,6 @@ class ProgressBar {
   // Draws one line and the detail below it. On a terminal the line is cut to the terminal's width.
   void ShowLine(const std::function<std::string(int columns)>& line, const Detail& detail = {});
 
-  // Fixed after construction.
   std::FILE* const out_;
   const bool terminal_;
 

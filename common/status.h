@@ -120,7 +120,6 @@ std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status
 
 // Returns the reason's name; empty if the status has none.
 std::string ReasonOf(const absl::Status& status);
-// Returns a fact by its key.
 std::optional<std::string> MetadataOf(const absl::Status& status, std::string_view key);
 
 }  // namespace mentor

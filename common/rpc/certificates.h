@@ -70,7 +70,6 @@ class TlsReloader {
   prometheus::Gauge* expiry_ = nullptr;
   prometheus::Counter* failures_ = nullptr;
 
-  // Guarded by mutex_.
   mutable Mutex mutex_;
   std::shared_ptr<const TlsTexts> texts_ ABSL_GUARDED_BY(mutex_);
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;

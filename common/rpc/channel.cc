@@ -36,11 +36,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
   // Keeps channels of one process to one address from sharing a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  if (!options.tls_server_name.empty()) {
-    arguments.SetSslTargetNameOverride(options.tls_server_name);
-  } else if (!options.endpoint.empty() && options.endpoint != address && !tls.authority.empty()) {
+  if (!options.endpoint.empty() && options.endpoint != address && !tls.authority.empty())
     arguments.SetSslTargetNameOverride(HostOf(address));
-  }
   ChannelParts parts = {.endpoint = options.endpoint, .arguments = std::move(arguments)};
   if (token_apart) {
     // Over plain text channel credentials cannot send the token with each call.

@@ -154,7 +154,6 @@ absl::Status CheckFlags(std::string_view address, const ServerOptions& security)
   return absl::OkStatus();
 }
 
-// Sends the token with each call.
 class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
  public:
   explicit TokenPlugin(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}

@@ -26,7 +26,6 @@ struct KeepOpenOptions {
 
   std::string server;  // Name of the server, for the log: "learner".
   std::string flag;    // How a user names its address: "--learner".
-  // Returns the address of the channel, for people.
   std::function<std::string()> address;
   // Returns a channel to the server; called for each stream.
   std::function<std::shared_ptr<grpc::Channel>()> channel;

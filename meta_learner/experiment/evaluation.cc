@@ -43,7 +43,6 @@ std::filesystem::path ShardFile(const EvaluationJob& job, size_t index) {
   return job.folder / ShardFileName(SplitName(job.split), job.teacher.method, index);
 }
 
-// Returns a shard's message without results.
 v1::EvaluationShard WithoutResults(const EvaluationJob& job, size_t index, const v1::Shard& shard,
                                    const std::vector<SampledTask>& tasks) {
   v1::EvaluationShard proto;

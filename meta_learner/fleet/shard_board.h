@@ -361,7 +361,6 @@ class ShardBoard {
   std::string LackedLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes back shards that wait for a simulator, if that helps them or other shards.
   void MoveLackingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the shard from its learner.
   void DropLocked(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Drops the shard, and returns it to its experiment's line.
   void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

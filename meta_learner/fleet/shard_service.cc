@@ -371,7 +371,6 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     return absl::OkStatus();
   }
 
-  // Fixed after construction.
   const Options options_;
   ShardBoard* const board_;
   const std::string server_uid_;

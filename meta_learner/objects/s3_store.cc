@@ -381,7 +381,6 @@ class S3Store : public ObjectStore {
     idle_.push_back(handle);
   }
 
-  // Fixed after construction.
   const S3Options options_;
   const Place place_;
   // Idle handles; in total at most one per concurrent request.

@@ -50,7 +50,6 @@ bool MayBeStopped(const absl::Status& status) {
   return absl::IsCancelled(status) || MayPass(status) || absl::IsResourceExhausted(status);
 }
 
-// True if a retry may succeed.
 bool MayHelpToRetry(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:

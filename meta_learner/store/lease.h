@@ -64,7 +64,6 @@ class LeaseKeeper {
   void Beat();
   void Lost();
 
-  // Fixed after construction.
   const std::string address_;
   const int64_t number_;
   const std::function<void(const absl::Status&)> on_lost_;

@@ -28,7 +28,6 @@ constexpr std::string_view kStateFormat = "mentor-state 1\n", kFormatName = "men
 constexpr std::string_view kStoreFile = "STORE";
 constexpr uint64_t kAboutBytesMax = kSpecBytesMax * 8;
 
-// Returns what is wrong with a FORMAT that is not kStateFormat.
 absl::Status OtherFormat(const std::filesystem::path& file, std::string_view format) {
   const std::string remedy = absl::StrFormat(
       "restore it from a backup, or, if the folder is a state folder of this version, write "

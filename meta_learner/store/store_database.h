@@ -44,7 +44,6 @@
 
 namespace mentor::meta_learner {
 
-// Returns the identity of the store in a database.
 absl::StatusOr<std::string> StoreUidOf(sql::Database* database);
 
 struct StoreDatabase {
