@@ -13,6 +13,7 @@
 #include <grpcpp/server_builder.h>
 #include <prometheus/counter.h>
 
+#include "common/file.h"
 #include "common/metrics.h"
 
 namespace mentor::rpc {
@@ -53,11 +54,11 @@ class Acceptor {
   void Forget(size_t index);
 
   // Fixed after Listen.
-  std::vector<int> listeners_;
+  std::vector<Descriptor> listeners_;
   int port_ = 0;
   size_t connections_max_ = 0;
   uint64_t unknown_bytes_max_ = 0;
-  int wake_ = -1;  // An eventfd that ends the wait.
+  Descriptor wake_;  // An eventfd that ends the wait.
   prometheus::Counter* refused_ = nullptr;
   prometheus::Counter* ended_ = nullptr;
 
@@ -66,12 +67,12 @@ class Acceptor {
     int descriptor;
     uint64_t inode;
     std::string peer;
-    int own;  // A duplicate to end the connection by, while the peer is unknown; else -1.
+    Descriptor own;  // A duplicate to end the connection by, while the peer is unknown.
   };
   // Used only by the thread.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server_;
   std::vector<Connection> connections_;
-  int reserve_ = -1;  // Released for a moment when descriptors run out.
+  Descriptor reserve_;  // Released for a moment when descriptors run out.
 
   // Last member, so that it stops first.
   std::jthread thread_;

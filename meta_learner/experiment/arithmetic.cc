@@ -115,7 +115,7 @@ std::string CpuArithmetic() {
 
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {
   const std::filesystem::path file = FileOf(experiment_folder);
-  const auto written = ReadFile(file, /*bytes_max=*/4096);
+  const auto written = ReadFile(file, kBytesMax);
   if (absl::IsNotFound(written.status())) return std::string();
   MENTOR_RETURN_IF_ERROR(written.status());
   return Unsealed(*written, file);
