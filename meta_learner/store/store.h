@@ -397,7 +397,7 @@ struct Store {
 
 struct StoreOptions {
   std::filesystem::path folder;
-  // "postgresql://..." (store/postgres.h); empty: SQLite in the folder.
+  // "postgresql://..." (store/database.h); empty: SQLite in the folder.
   std::string database = {};
   // Durable copies of checkpoints and artifacts; null: the folder has the only copies.
   std::shared_ptr<ObjectStore> objects = {};
