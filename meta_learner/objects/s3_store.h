@@ -32,7 +32,7 @@ struct ObjectMetrics {
 struct S3Options {
   std::string url = {};       // "s3://BUCKET/PREFIX"; without a prefix: the whole bucket.
   std::string endpoint = {};  // "https://host:port"; empty: see S3EndpointOr.
-  std::string region = {};    // Empty: see S3RegionOr.
+  std::string region = {};    // See S3RegionOr.
   // Where to put the bucket's name: in the URL's "path", in the "host" name, or "auto": in the path
   // if there is an endpoint.
   std::string addressing = "auto";
@@ -56,7 +56,7 @@ std::string S3EndpointOr(const std::string& endpoint);
 struct S3Credentials {
   std::string key_id;
   Secret secret;
-  Secret session_token;  // Empty: none.
+  Secret session_token;  // Empty when there is none.
 };
 
 // Reads AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. Otherwise reads section
@@ -79,7 +79,7 @@ struct S3ListPage {
   };
   std::vector<Item> items;
   std::vector<std::string> folders;  // Common prefixes.
-  std::string next;                  // Empty: the last page.
+  std::string next;                  // The last page has none.
 };
 
 // Parses a response to ListObjectsV2. Returns UNAVAILABLE for anything else.
