@@ -1,5 +1,3 @@
-#include "common/secret_choice.h"
-
 #include <algorithm>
 
 #include <sys/random.h>

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <utility>
 
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>

@@ -16,7 +16,6 @@
 #include "common/spec/named_bundles.h"
 #include "common/status.h"
 #include "mentor/v1/bundle_service.grpc.pb.h"
-#include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/store/paging.h"

@@ -11,7 +11,6 @@
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/metric_info.h"
-#include "common/natural_order.h"
 #include "common/printable.h"
 #include "common/status.h"
 #include "meta_learner/control/methods.h"

@@ -17,7 +17,6 @@
 #include "envs/benchmark.h"
 #include "envs/fingerprint.h"
 #include "meta_learner/experiment/shards.h"
-#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 #include "signals/signal_network.h"
 

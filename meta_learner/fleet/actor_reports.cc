@@ -1,5 +1,3 @@
-#include "meta_learner/fleet/actor_reports.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -15,6 +13,7 @@
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/status.h"
+#include "meta_learner/fleet/shard_service.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -1,5 +1,3 @@
-#include "meta_learner/fleet/board_reports.h"
-
 #include <string_view>
 #include <vector>
 
@@ -8,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor::meta_learner {
 

@@ -28,8 +28,8 @@
 #include "agents/segment.h"
 #include "common/fair_queue.h"
 #include "common/hash.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
-#include "common/secret_choice.h"
 #include "common/standing.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
@@ -473,5 +473,13 @@ class ShardBoard {
   LearnerId next_learner_ ABSL_GUARDED_BY(mutex_) = 1;
   Counts counts_ ABSL_GUARDED_BY(mutex_);
 };
+
+// ---- What the meta-learner logs and counts about the work of its board (board_reports.cc).
+
+// Returns the options with hooks that log and count. The metrics must outlive the board.
+ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics);
+
+// Returns FAILED_PRECONDITION NUMERIC_MISMATCH, with both arithmetics and what to do.
+absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got);
 
 }  // namespace mentor::meta_learner

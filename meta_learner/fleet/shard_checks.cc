@@ -11,7 +11,6 @@
 #include "common/hash.h"
 #include "common/history.h"
 #include "common/sealed.h"
-#include "common/secret_choice.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "shards/shard_done.h"
 

@@ -25,7 +25,6 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
-#include "meta_learner/fleet/actor_reports.h"
 
 namespace mentor::meta_learner {
 namespace {

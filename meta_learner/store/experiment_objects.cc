@@ -1,7 +1,5 @@
 #include "meta_learner/store/experiment_objects.h"
 
-#include <optional>
-
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
