@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "common/check.h"
+#include "common/uuid.h"
 
 namespace mentor {
 

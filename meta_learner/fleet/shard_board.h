@@ -31,6 +31,7 @@
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/standing.h"
+#include "common/uuid.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "meta_learner/fleet/shard_audit.h"

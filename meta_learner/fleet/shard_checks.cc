@@ -11,6 +11,7 @@
 #include "common/hash.h"
 #include "common/history.h"
 #include "common/sealed.h"
+#include "common/uuid.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "shards/shard_done.h"
 
