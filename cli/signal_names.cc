@@ -62,8 +62,8 @@ std::string LastLine(std::string text) {
   return lines.back();
 }
 
-absl::StatusOr<Descriptor> OpenNew(const std::filesystem::path& file) {
-  Descriptor made = OpenFile(file, O_WRONLY | O_CREAT | O_TRUNC);
+absl::StatusOr<OpenedFile> OpenNew(const std::filesystem::path& file) {
+  OpenedFile made = OpenFile(file, O_WRONLY | O_CREAT | O_TRUNC);
   if (made.get() < 0) return FileError("writing", file, errno);
   return made;
 }
@@ -71,8 +71,8 @@ absl::StatusOr<Descriptor> OpenNew(const std::filesystem::path& file) {
 absl::StatusOr<std::filesystem::path> FromHub(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder scratch, TemporaryFolder::Create("mentor-signal-"));
   const std::filesystem::path said = scratch.path() / "said", log = scratch.path() / "log";
-  MENTOR_ASSIGN_OR_RETURN(const Descriptor output, OpenNew(said));
-  MENTOR_ASSIGN_OR_RETURN(const Descriptor errors, OpenNew(log));
+  MENTOR_ASSIGN_OR_RETURN(const OpenedFile output, OpenNew(said));
+  MENTOR_ASSIGN_OR_RETURN(const OpenedFile errors, OpenNew(log));
   const auto child =
       ChildProcess::Start({.command = report::PythonCommand(kFetch, {"--folder", "--", name}),
                            .output = output.get(),

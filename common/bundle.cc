@@ -147,7 +147,7 @@ class FolderWalk {
 absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
   // Non-blocking and without following links: the file may have been replaced since it was
   // examined.
-  const Descriptor file = OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   Sha256 hash;
   uint64_t read_bytes = 0;
@@ -245,7 +245,7 @@ class FolderWriter {
   std::vector<fs::path> folders_;  // Folders that hold files, in order.
   size_t file_ = 0;                // Index of the current file.
   uint64_t written_ = 0;           // Bytes of the current file.
-  Descriptor open_;                // The current file.
+  OpenedFile open_;                // The current file.
   std::optional<Sha256> hash_;
 };
 
@@ -463,7 +463,7 @@ BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes
         continue;
       }
       const fs::path path = folder / file.path;
-      const Descriptor descriptor = OpenFile(path, O_RDONLY | O_NONBLOCK);
+      const OpenedFile descriptor = OpenFile(path, O_RDONLY | O_NONBLOCK);
       if (descriptor.get() < 0) return FileError("cannot open", path, errno);
       const size_t wanted = std::min<uint64_t>(bytes_max - piece.size(), file.bytes - offset);
       MENTOR_ASSIGN_OR_RETURN(const std::string got, ReadAt(descriptor, offset, wanted, path));

@@ -55,7 +55,7 @@ class LockedFolder {
   void Touch() const { futimens(open_.get(), nullptr); }
 
  private:
-  Descriptor open_;
+  OpenedFile open_;
 };
 
 // A folder with a unique name, removed with its contents in the destructor.

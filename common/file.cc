@@ -48,7 +48,7 @@ absl::Status WriteTemporary(const std::filesystem::path& temporary,
   }
   // Always a new inode: a descriptor whose fsync failed once must not be used again.
   unlink(temporary.c_str());
-  const Descriptor file = OpenFile(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+  const OpenedFile file = OpenFile(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
   if (file.get() < 0) return FileError("cannot create", temporary, errno);
   uint64_t offset = 0;
   for (std::string_view piece : pieces) {
@@ -120,20 +120,20 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
   return absl::Status(code, text);
 }
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+OpenedFile& OpenedFile::operator=(OpenedFile&& other) noexcept {
   std::swap(value_, other.value_);
   return *this;
 }
 
-void Descriptor::Close() {
+void OpenedFile::Close() {
   if (value_ >= 0) close(std::exchange(value_, -1));
 }
 
-Descriptor OpenFile(const std::filesystem::path& path, int flags, int mode) {
-  return Descriptor(TEMP_FAILURE_RETRY(open(path.c_str(), flags | O_CLOEXEC, mode)));
+OpenedFile OpenFile(const std::filesystem::path& path, int flags, int mode) {
+  return OpenedFile(TEMP_FAILURE_RETRY(open(path.c_str(), flags | O_CLOEXEC, mode)));
 }
 
-absl::StatusOr<std::string> ReadAt(const Descriptor& file, uint64_t offset, size_t bytes,
+absl::StatusOr<std::string> ReadAt(const OpenedFile& file, uint64_t offset, size_t bytes,
                                    const std::filesystem::path& path) {
   std::string data(bytes, '\0');
   size_t length = 0;
@@ -148,7 +148,7 @@ absl::StatusOr<std::string> ReadAt(const Descriptor& file, uint64_t offset, size
   return data;
 }
 
-absl::Status WriteAt(const Descriptor& file, uint64_t offset, std::string_view bytes,
+absl::Status WriteAt(const OpenedFile& file, uint64_t offset, std::string_view bytes,
                      const std::filesystem::path& path) {
   while (!bytes.empty()) {
     const ssize_t put = TEMP_FAILURE_RETRY(
@@ -162,7 +162,7 @@ absl::Status WriteAt(const Descriptor& file, uint64_t offset, std::string_view b
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max) {
   // Non-blocking, so that a pipe of that name cannot block this thread; pipes are refused below.
-  const Descriptor file = OpenFile(path, O_RDONLY | O_NONBLOCK);
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   struct stat info;
   if (fstat(file.get(), &info) != 0) return FileError("cannot look at", path, errno);
@@ -194,7 +194,7 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
 }
 
 absl::Status SyncFolder(const std::filesystem::path& path) {
-  const Descriptor folder = OpenFile(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
+  const OpenedFile folder = OpenFile(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
   if (folder.get() < 0) return FileError("cannot open folder", path, errno);
   if (fsync(folder.get()) != 0) return FileError("cannot sync folder", path, errno);
   return absl::OkStatus();
@@ -275,7 +275,7 @@ absl::Status RemoveAll(const std::filesystem::path& path) {
 
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesystem::path& path,
                                                             std::string_view holder, Kind kind) {
-  Descriptor file = OpenFile(path, O_RDWR | O_CREAT);
+  OpenedFile file = OpenFile(path, O_RDWR | O_CREAT);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   const int rc =
       TEMP_FAILURE_RETRY(flock(file.get(), (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB));

@@ -24,12 +24,12 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
 // Owns a descriptor (-1: none), which it closes. Errors of close() do not matter after fsync.
-class Descriptor {
+class OpenedFile {
  public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor() { Close(); }
+  explicit OpenedFile(int value = -1) : value_(value) {}
+  OpenedFile(OpenedFile&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  OpenedFile& operator=(OpenedFile&& other) noexcept;
+  ~OpenedFile() { Close(); }
   int get() const { return value_; }
   void Close();
 
@@ -38,11 +38,11 @@ class Descriptor {
 };
 
 // open(2) with O_CLOEXEC; without a descriptor, errno says why.
-Descriptor OpenFile(const std::filesystem::path& path, int flags, int mode = 0600);
+OpenedFile OpenFile(const std::filesystem::path& path, int flags, int mode = 0600);
 // Returns `bytes` bytes of a file, and fewer only at its end. `path` is for errors.
-absl::StatusOr<std::string> ReadAt(const Descriptor& file, uint64_t offset, size_t bytes,
+absl::StatusOr<std::string> ReadAt(const OpenedFile& file, uint64_t offset, size_t bytes,
                                    const std::filesystem::path& path);
-absl::Status WriteAt(const Descriptor& file, uint64_t offset, std::string_view bytes,
+absl::Status WriteAt(const OpenedFile& file, uint64_t offset, std::string_view bytes,
                      const std::filesystem::path& path);
 
 // Writes the pieces one after another to a temporary name in the same folder
@@ -79,8 +79,8 @@ class FileLock {
                                                            Kind kind = Kind::kExclusive);
 
  private:
-  explicit FileLock(Descriptor file) : file_(std::move(file)) {}
-  const Descriptor file_;
+  explicit FileLock(OpenedFile file) : file_(std::move(file)) {}
+  const OpenedFile file_;
 };
 
 }  // namespace mentor

@@ -36,7 +36,7 @@ std::string Assemble(std::string_view activity, uint32_t done, uint32_t total,
 
 }  // namespace
 
-std::string ShortNumber(double value) {
+std::string ShortCount(double value) {
   if (value >= 999'950'000) return absl::StrFormat("%.1fG", value / 1e9);
   if (value >= 999'950) return absl::StrFormat("%.1fM", value / 1e6);
   if (value >= 1000) return absl::StrFormat("%.1fk", value / 1e3);
@@ -62,7 +62,7 @@ std::string ProgressBar::Line(const v1::Progress& progress, std::string_view act
   std::string tail =
       absl::StrFormat("  %d/%d %s", done, total, evaluating ? "lifetimes" : "updates");
   if (progress.env_steps_per_second() > 0)
-    tail += "  " + ShortNumber(progress.env_steps_per_second()) + " steps/s";
+    tail += "  " + ShortCount(progress.env_steps_per_second()) + " steps/s";
   if (progress.seconds_left() >= 0 && std::isfinite(progress.seconds_left()) && done < total) {
     tail += "  " + ShortSpan(progress.seconds_left()) + " left";
   }

@@ -14,7 +14,7 @@
 namespace mentor {
 
 // "41.2k", "7", "3.1M", "2.0G".
-std::string ShortNumber(double value);
+std::string ShortCount(double value);
 // "45 s", "2:31", "26:05:00".
 std::string ShortSpan(double seconds);
 

@@ -73,7 +73,7 @@ class PartialFile {
 
  private:
   const std::filesystem::path path_;
-  Descriptor file_;
+  OpenedFile file_;
   bool owned_ = false;  // This process holds the file's lock and path_ names the file.
   uint64_t size_ = 0;
   std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();

@@ -227,7 +227,7 @@ std::string Span(double seconds) {
 }
 
 std::string Count(double value) {
-  return ShortNumber(value);
+  return ShortCount(value);
 }
 
 std::string Bytes(uint64_t bytes) {

@@ -77,7 +77,7 @@ absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) 
 
 absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   const std::filesystem::path log = run / kRecordsFolder / "report.log";
-  const Descriptor output = OpenFile(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const OpenedFile output = OpenFile(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (output.get() < 0) return FileError("writing", log, errno);
   const auto child = ChildProcess::Start(
       {.command = PythonCommand(kStart, {run.string()}), .output = output.get()});

@@ -82,8 +82,8 @@ void SetPort(sockaddr* address, int port) {
 }
 
 // Returns a listening socket, or none with errno set.
-Descriptor ListenOn(const addrinfo& info) {
-  Descriptor socket_of(
+OpenedFile ListenOn(const addrinfo& info) {
+  OpenedFile socket_of(
       socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol));
   const int listener = socket_of.get();
   if (listener < 0) return socket_of;
@@ -133,7 +133,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
   for (const addrinfo* info = addresses.get(); info != nullptr; info = info->ai_next) {
     if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
     if (acceptor->port_ != 0) SetPort(info->ai_addr, acceptor->port_);
-    Descriptor listener = ListenOn(*info);
+    OpenedFile listener = ListenOn(*info);
     if (listener.get() < 0) {
       why = std::strerror(errno);
       // A name may also have an address of a family that this machine lacks; such an address is
@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
   if (acceptor->listeners_.empty()) return refused(why);
   acceptor->connections_max_ = BoundedByDescriptors(options.connections_max);
   acceptor->unknown_bytes_max_ = options.unknown_bytes_max;
-  acceptor->wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  acceptor->wake_ = OpenedFile(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   acceptor->reserve_ = OpenFile("/dev/null", O_RDONLY);
   if (acceptor->wake_.get() < 0 || acceptor->reserve_.get() < 0)
     return refused(std::strerror(errno));
@@ -184,7 +184,7 @@ void Acceptor::Stop() {
 
 void Acceptor::Run(std::stop_token stop) {
   std::vector<pollfd> waits;
-  for (const Descriptor& listener : listeners_) waits.push_back({listener.get(), POLLIN, 0});
+  for (const OpenedFile& listener : listeners_) waits.push_back({listener.get(), POLLIN, 0});
   waits.push_back({wake_.get(), POLLIN, 0});
   while (!stop.stop_requested()) {
     const bool strangers =
@@ -230,7 +230,7 @@ void Acceptor::Take(int listener) {
       setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
     return refuse(connection, "broken");
   }
-  Descriptor own(fcntl(connection, F_DUPFD_CLOEXEC, 0));
+  OpenedFile own(fcntl(connection, F_DUPFD_CLOEXEC, 0));
   if (own.get() < 0) return refuse(connection, "no descriptors are left");
   std::string peer = PeerOf(address);
   // A new connection from this address means that the earlier one has ended.

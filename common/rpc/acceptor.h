@@ -54,11 +54,11 @@ class Acceptor {
   void Forget(size_t index);
 
   // Fixed after Listen.
-  std::vector<Descriptor> listeners_;
+  std::vector<OpenedFile> listeners_;
   int port_ = 0;
   size_t connections_max_ = 0;
   uint64_t unknown_bytes_max_ = 0;
-  Descriptor wake_;  // An eventfd that ends the wait.
+  OpenedFile wake_;  // An eventfd that ends the wait.
   prometheus::Counter* refused_ = nullptr;
   prometheus::Counter* ended_ = nullptr;
 
@@ -67,12 +67,12 @@ class Acceptor {
     int descriptor;
     uint64_t inode;
     std::string peer;
-    Descriptor own;  // A duplicate to end the connection by, while the peer is unknown.
+    OpenedFile own;  // A duplicate to end the connection by, while the peer is unknown.
   };
   // Used only by the thread.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server_;
   std::vector<Connection> connections_;
-  Descriptor reserve_;  // Released for a moment when descriptors run out.
+  OpenedFile reserve_;  // Released for a moment when descriptors run out.
 
   // Last member, so that it stops first.
   std::jthread thread_;

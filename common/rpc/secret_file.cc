@@ -21,7 +21,7 @@ namespace {
 absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::string& path,
                                            bool secret) {
   const std::string name = absl::StrCat(std::string(flag), ": '", path, "'");
-  const Descriptor file = OpenFile(path, O_RDONLY | O_NONBLOCK);
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK);
   struct stat info {};
   if (file.get() < 0 || fstat(file.get(), &info) != 0) {
     return absl::InvalidArgumentError(

@@ -117,11 +117,11 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
   const auto bad = [&file](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("model '", file, "': ", what));
   };
-  Descriptor compiled(memfd_create("mentor-mjcf", MFD_CLOEXEC));
+  OpenedFile compiled(memfd_create("mentor-mjcf", MFD_CLOEXEC));
   int ends[2];
   if (compiled.get() < 0 || pipe2(ends, O_CLOEXEC) != 0)
     return absl::UnavailableError(absl::StrCat("cannot compile a model: ", std::strerror(errno)));
-  Descriptor words_in(ends[0]), words_out(ends[1]);
+  OpenedFile words_in(ends[0]), words_out(ends[1]);
 
   // The child's standard input is the descriptor to which it writes the model.
   MENTOR_ASSIGN_OR_RETURN(

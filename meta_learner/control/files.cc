@@ -60,7 +60,7 @@ std::string ShownName(const std::string& relative) {
 // that the last message holds the hash of the whole file.
 class Reader {
  public:
-  Reader(Descriptor file, uint64_t offset, std::string name, const CheckpointInfo* row)
+  Reader(OpenedFile file, uint64_t offset, std::string name, const CheckpointInfo* row)
       : file_(std::move(file)), offset_(offset), name_(std::move(name)) {
     if (row != nullptr) proof_.emplace(*row);
   }
@@ -93,7 +93,7 @@ class Reader {
   }
 
  private:
-  const Descriptor file_;
+  const OpenedFile file_;
   const uint64_t offset_;
   const std::string name_;
   uint64_t at_ = 0;
@@ -188,7 +188,7 @@ absl::Status NoSuchArtifact(const std::string& name) {
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row) {
-  Descriptor opened = OpenFile(file, O_RDONLY | O_NOFOLLOW);
+  OpenedFile opened = OpenFile(file, O_RDONLY | O_NOFOLLOW);
   if (opened.get() < 0 && errno == ENOENT) {
     return MakeError(Reason::kNotFound, absl::StrFormat("there is no file %s any more; list again",
                                                         file.filename().string()));

@@ -185,7 +185,7 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
   // Not synced: a crash or a full disk may lose a line, which is not a result.
-  const Descriptor file = OpenFile(Newest(folder), O_WRONLY | O_APPEND | O_CREAT);
+  const OpenedFile file = OpenFile(Newest(folder), O_WRONLY | O_APPEND | O_CREAT);
   if (file.get() >= 0) WriteAt(file, 0, line + "\n", Newest(folder)).IgnoreError();
 }
 

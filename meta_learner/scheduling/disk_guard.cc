@@ -53,7 +53,7 @@ DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metri
 absl::Status DiskGuard::MakeReserve() {
   if (reserve_bytes_ == 0) return absl::OkStatus();
   const std::filesystem::path file = folder_ / "reserve";
-  const Descriptor reserve = OpenFile(file, O_WRONLY | O_CREAT);
+  const OpenedFile reserve = OpenFile(file, O_WRONLY | O_CREAT);
   if (reserve.get() < 0) return FileError("cannot create", file, errno);
   struct stat info {};
   const bool known = fstat(reserve.get(), &info) == 0;

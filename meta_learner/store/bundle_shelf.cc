@@ -139,14 +139,14 @@ std::string OwnerTurn(const std::string& owner) {
 // A source that reads a whole file.
 BundleSource PartSource(fs::path path) {
   return [path = std::move(path)](uint64_t offset) -> absl::StatusOr<std::string> {
-    const Descriptor file = OpenFile(path, O_RDONLY);
+    const OpenedFile file = OpenFile(path, O_RDONLY);
     if (file.get() < 0) return FileError("cannot open", path, errno);
     return ReadAt(file, offset, 1 << 20, path);
   };
 }
 
 absl::Status WritePart(const fs::path& path, uint64_t offset, std::string_view data) {
-  const Descriptor file = OpenFile(path, O_WRONLY | O_CREAT | O_NOFOLLOW);
+  const OpenedFile file = OpenFile(path, O_WRONLY | O_CREAT | O_NOFOLLOW);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   return WriteAt(file, offset, data, path);
 }
