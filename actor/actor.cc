@@ -11,14 +11,13 @@
 #include "common/failpoint.h"
 #include "common/history.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/pause_point.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/result_hash.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
-#include "common/wait.h"
-#include "common/wrong_numbers.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "envs/host/host_list.h"
@@ -363,8 +362,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       if (connection->leaving_since) return;
       if (connection->credit == 0) {
         lock.Unlock();
-        connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument,
-                                            Reason::kCreditExceeded,
+        connection->stream->Close(MakeError(Reason::kCreditExceeded,
                                             "the learner sent more units than it was asked for"));
         return;
       }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
-#include "common/orthogonal.h"
+#include "common/rng.h"
 
 namespace mentor::learner {
 

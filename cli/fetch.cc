@@ -21,6 +21,7 @@
 #include "cli/local/run_hash.h"
 #include "cli/local/run_metrics.h"
 #include "cli/local/run_report.h"
+#include "common/bundle.h"
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
@@ -176,7 +177,7 @@ class Fetching {
         return std::move(*answer->mutable_data());
       };
       MENTOR_RETURN_IF_ERROR(
-          shelf->AddAll(rpc::ManifestFromProto(digest, bundle.files()), source, bundle.owner()));
+          shelf->AddAll(ManifestFromProto(digest, bundle.files()), source, bundle.owner()));
     }
     SetBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
     return absl::OkStatus();

@@ -24,7 +24,6 @@
 #include "common/process/command_line.h"
 #include "common/process/completion.h"
 #include "common/process/flags.h"
-#include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
 #include "kernels/device.h"
 

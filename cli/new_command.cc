@@ -24,6 +24,7 @@
 #include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
+#include "common/status.h"
 #include "envs/host/host_facts.h"
 #include "envs/promises.h"
 
@@ -151,10 +152,9 @@ absl::StatusOr<Files> KnownGymFiles(const NewFlags& flags, const std::string& na
   id->set_value(flags.id);
   std::string environment;
   if (const absl::Status status = TakeSimulators(hosts, &environment, &options); !status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat(std::string(status.message()),
-                                     "; --simulator names a command that serves it, with the "
-                                     "package mentor_env (docs/own_environments.md)"));
+    return WithSuffix(status,
+                      "; --simulator names a command that serves it, with the package mentor_env "
+                      "(docs/own_environments.md)");
   }
   std::string text;
   for (const v1::Option& option : options) {

@@ -100,12 +100,8 @@ absl::Status CheckFolder(const SpecRequest& request, const std::filesystem::path
 
 int Run(const RunFlags& flags) {
   if (flags.list) return ListSpecs();
-  log::Format format = log::Format::kText;
-  log::ParseFormat(flags.common.log_format, &format).IgnoreError();
   // The progress bar informs the user, so logs report only problems.
-  log::Init({.format = format,
-             .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning,
-             .logger = "mentor"});
+  InitLog(flags.common, "mentor", flags.quiet ? log::Severity::kInfo : log::Severity::kWarning);
   if (flags.source.spec.empty() == flags.source.from.empty()) {
     return Fail(absl::InvalidArgumentError(
         flags.source.spec.empty()

@@ -10,7 +10,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "cli/local/signal_export.h"
 #include "cli/report/python.h"
@@ -63,27 +62,21 @@ std::string LastLine(std::string text) {
   return lines.back();
 }
 
-absl::StatusOr<int> OpenNew(const std::filesystem::path& file) {
-  const int descriptor = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (descriptor < 0) return FileError("writing", file, errno);
-  return descriptor;
+absl::StatusOr<OpenedFile> OpenNew(const std::filesystem::path& file) {
+  OpenedFile made = OpenFile(file, O_WRONLY | O_CREAT | O_TRUNC);
+  if (made.get() < 0) return FileError("writing", file, errno);
+  return made;
 }
 
 absl::StatusOr<std::filesystem::path> FromHub(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder scratch, TemporaryFolder::Create("mentor-signal-"));
   const std::filesystem::path said = scratch.path() / "said", log = scratch.path() / "log";
-  MENTOR_ASSIGN_OR_RETURN(const int output, OpenNew(said));
-  const absl::StatusOr<int> errors = OpenNew(log);
-  if (!errors.ok()) {
-    close(output);
-    return errors.status();
-  }
+  MENTOR_ASSIGN_OR_RETURN(const OpenedFile output, OpenNew(said));
+  MENTOR_ASSIGN_OR_RETURN(const OpenedFile errors, OpenNew(log));
   const auto child =
       ChildProcess::Start({.command = report::PythonCommand(kFetch, {"--folder", "--", name}),
-                           .output = output,
-                           .errors = *errors});
-  close(output);
-  close(*errors);
+                           .output = output.get(),
+                           .errors = errors.get()});
   if (absl::IsNotFound(child.status())) return report::NoPython("mentor-client[hub]");
   MENTOR_RETURN_IF_ERROR(child.status());
   MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());

@@ -30,20 +30,6 @@ constexpr uint64_t kDiskBlockBytes = 4096;  // Disk space of the smallest file o
 constexpr size_t kLeftOutShown = 5;
 constexpr size_t kDigestDigits = 64;
 
-class BundleDescriptor {
- public:
-  explicit BundleDescriptor(int descriptor) : descriptor_(descriptor) {}
-  ~BundleDescriptor() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  BundleDescriptor(const BundleDescriptor&) = delete;
-  BundleDescriptor& operator=(const BundleDescriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  const int descriptor_;
-};
-
 // Returns what is wrong with the path of a file; empty if a bundle may hold it.
 std::string PathComplaint(const std::string& path) {
   if (path.empty()) return "is empty; give it a name";
@@ -161,22 +147,19 @@ class FolderWalk {
 absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
   // Non-blocking and without following links: the file may have been replaced since it was
   // examined.
-  const BundleDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   Sha256 hash;
-  std::string block(256 << 10, '\0');
   uint64_t read_bytes = 0;
   while (read_bytes <= bytes) {
-    const ssize_t got = read(file.get(), block.data(), block.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return FileError("cannot read", path, errno);
-    if (got == 0) break;
-    hash.Update(std::string_view(block).substr(0, got));
-    read_bytes += got;
+    MENTOR_ASSIGN_OR_RETURN(const std::string block, ReadAt(file, read_bytes, 256 << 10, path));
+    if (block.empty()) break;
+    hash.Update(block);
+    read_bytes += block.size();
   }
   if (read_bytes != bytes) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("%s changed during reading; try again when no program writes to it",
                         path.string()));
   }
@@ -189,7 +172,6 @@ class FolderWriter {
   FolderWriter(const BundleManifest& manifest, const fs::path& folder,
                const std::function<absl::Status()>& goes_on)
       : manifest_(manifest), folder_(folder), goes_on_(goes_on) {}
-  ~FolderWriter() { Close(); }
 
   // Makes the folder together with that of the first file.
   absl::Status Begin() { return OpenNext(); }
@@ -203,9 +185,13 @@ class FolderWriter {
       }
       const uint64_t room = manifest_.files[file_].bytes - written_;
       const std::string_view part = bytes.substr(0, room);
-      MENTOR_RETURN_IF_ERROR(Write(part));
+      hash_->Update(part);
+      MENTOR_RETURN_IF_ERROR(WriteAt(open_, written_, part, Path()));
+      written_ += part.size();
       bytes.remove_prefix(part.size());
-      if (written_ == manifest_.files[file_].bytes) MENTOR_RETURN_IF_ERROR(EndFile());
+      if (written_ < manifest_.files[file_].bytes) continue;
+      MENTOR_RETURN_IF_ERROR(CloseFile());
+      MENTOR_RETURN_IF_ERROR(OpenNext());
     }
     return absl::OkStatus();
   }
@@ -230,8 +216,8 @@ class FolderWriter {
       MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
       if (folders_.empty() || folders_.back() != path.parent_path())
         folders_.push_back(path.parent_path());
-      descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-      if (descriptor_ < 0) return FileError("cannot create", path, errno);
+      open_ = OpenFile(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+      if (open_.get() < 0) return FileError("cannot create", path, errno);
       hash_.emplace();
       written_ = 0;
       if (manifest_.files[file_].bytes > 0) return absl::OkStatus();
@@ -239,36 +225,18 @@ class FolderWriter {
     }
     return absl::OkStatus();
   }
-  absl::Status Write(std::string_view bytes) {
-    hash_->Update(bytes);
-    written_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t put = write(descriptor_, bytes.data(), bytes.size());
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return FileError("cannot write", Path(), errno);
-      bytes.remove_prefix(put);
-    }
-    return absl::OkStatus();
-  }
-  absl::Status EndFile() {
-    MENTOR_RETURN_IF_ERROR(CloseFile());
-    return OpenNext();
-  }
   absl::Status CloseFile() {
-    if (fsync(descriptor_) != 0) return FileError("cannot sync", Path(), errno);
-    Close();
+    if (fsync(open_.get()) != 0) return FileError("cannot sync", Path(), errno);
+    open_.Close();
     const BundleFile& file = manifest_.files[file_];
     if (const std::string got = ToHex(hash_->Finish()); got != file.sha256) {
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           absl::StrFormat("%s of %s arrived with SHA-256 %s in place of %s; send the bundle again",
                           file.path, BundleName(manifest_.digest), got, file.sha256));
     }
     ++file_;
     return absl::OkStatus();
-  }
-  void Close() {
-    if (descriptor_ >= 0) close(std::exchange(descriptor_, -1));
   }
 
   const BundleManifest& manifest_;
@@ -277,7 +245,7 @@ class FolderWriter {
   std::vector<fs::path> folders_;  // Folders that hold files, in order.
   size_t file_ = 0;                // Index of the current file.
   uint64_t written_ = 0;           // Bytes of the current file.
-  int descriptor_ = -1;
+  OpenedFile open_;                // The current file.
   std::optional<Sha256> hash_;
 };
 
@@ -311,6 +279,26 @@ uint64_t BundleManifest::disk_bytes() const {
   for (size_t i = 0; i < files.size(); ++i)
     entries += NewFolders(files[i].path, i > 0 ? files[i - 1].path : "");
   return bytes() + entries * kDiskBlockBytes;
+}
+
+void FilesToProto(const BundleManifest& manifest,
+                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files) {
+  for (const BundleFile& file : manifest.files) {
+    v1::BundleFile& added = *files->Add();
+    added.set_path(file.path);
+    added.set_size_bytes(file.bytes);
+    added.set_sha256(file.sha256);
+  }
+}
+
+BundleManifest ManifestFromProto(const std::string& digest,
+                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files) {
+  BundleManifest manifest;
+  for (const v1::BundleFile& file : files)
+    manifest.files.push_back(
+        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
+  manifest.digest = digest;
+  return manifest;
 }
 
 bool IsBundleDigest(std::string_view digest) {
@@ -454,7 +442,7 @@ absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_
   const auto code = manifest.status().code();
   if (!manifest.ok() && code != absl::StatusCode::kInvalidArgument) return manifest.status();
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s is not %s any more (%s); remove the folder: a cache fetches it again, a run "
           "takes it from --bundle",
@@ -475,24 +463,17 @@ BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes
         continue;
       }
       const fs::path path = folder / file.path;
-      const BundleDescriptor descriptor(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+      const OpenedFile descriptor = OpenFile(path, O_RDONLY | O_NONBLOCK);
       if (descriptor.get() < 0) return FileError("cannot open", path, errno);
-      const size_t before = piece.size();
-      const size_t wanted = std::min<uint64_t>(bytes_max - before, file.bytes - offset);
-      piece.resize(before + wanted);
-      for (size_t done = 0; done < wanted;) {
-        const ssize_t got = pread(descriptor.get(), piece.data() + before + done, wanted - done,
-                                  static_cast<off_t>(offset + done));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return FileError("cannot read", path, errno);
-        if (got == 0) {
-          return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                           absl::StrFormat("%s has become shorter than %d bytes; put it back, or "
-                                           "name the bundle anew",
-                                           path.string(), file.bytes));
-        }
-        done += got;
+      const size_t wanted = std::min<uint64_t>(bytes_max - piece.size(), file.bytes - offset);
+      MENTOR_ASSIGN_OR_RETURN(const std::string got, ReadAt(descriptor, offset, wanted, path));
+      if (got.size() < wanted) {
+        return MakeError(Reason::kDataLoss,
+                         absl::StrFormat("%s has become shorter than %d bytes; put it back, or "
+                                         "name the bundle anew",
+                                         path.string(), file.bytes));
       }
+      piece += got;
       offset = 0;
     }
     return piece;

@@ -15,8 +15,10 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <google/protobuf/repeated_field.h>
 
 #include "common/violations.h"
+#include "mentor/v1/bundle.pb.h"
 
 namespace mentor {
 
@@ -41,6 +43,12 @@ struct BundleManifest {
   uint64_t disk_bytes() const;
   bool operator==(const BundleManifest&) const = default;
 };
+
+void FilesToProto(const BundleManifest& manifest,
+                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files);
+// Converts a peer's list without checks; use CheckManifest.
+BundleManifest ManifestFromProto(const std::string& digest,
+                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files);
 
 // The name of a bundle in specs and on command lines: "sha256:" and 64 digits of lower case.
 std::string BundleName(std::string_view digest);

@@ -29,28 +29,17 @@ namespace fs = std::filesystem;
 // Delay after which a bundle may be out of use.
 constexpr std::chrono::seconds kUseEnds{1};
 
-// An open folder and the lock on it.
 class LockedFolder {
  public:
-  LockedFolder() = default;
-  LockedFolder(LockedFolder&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  LockedFolder& operator=(LockedFolder&& other) = delete;
-  ~LockedFolder() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-
   // `how`: flags of flock(2). UNAVAILABLE if LOCK_NB is set and another process holds the lock.
   // NOT_FOUND if the folder does not exist, or not any more.
   static absl::StatusOr<LockedFolder> Lock(const fs::path& path, int how) {
     while (true) {
       LockedFolder folder;
-      folder.descriptor_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-      if (folder.descriptor_ < 0) return FileError("cannot open", path, errno);
-      int rc;
-      do {
-        rc = flock(folder.descriptor_, how);
-      } while (rc != 0 && errno == EINTR);
-      if (rc != 0) return FileError("cannot lock", path, errno);
+      folder.open_ = OpenFile(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (folder.open_.get() < 0) return FileError("cannot open", path, errno);
+      if (TEMP_FAILURE_RETRY(flock(folder.open_.get(), how)) != 0)
+        return FileError("cannot lock", path, errno);
       // The folder may have been renamed and created again while this thread waited.
       if (folder.IsAt(path)) return folder;
     }
@@ -59,14 +48,14 @@ class LockedFolder {
   bool IsAt(const fs::path& path) const {
     struct stat locked {};
     struct stat there {};
-    return fstat(descriptor_, &locked) == 0 && lstat(path.c_str(), &there) == 0 &&
+    return fstat(open_.get(), &locked) == 0 && lstat(path.c_str(), &there) == 0 &&
            locked.st_ino == there.st_ino && locked.st_dev == there.st_dev;
   }
   // Records the use, for the order of removal.
-  void Touch() const { futimens(descriptor_, nullptr); }
+  void Touch() const { futimens(open_.get(), nullptr); }
 
  private:
-  int descriptor_ = -1;
+  OpenedFile open_;
 };
 
 // A folder with a unique name, removed with its contents in the destructor.

@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>

@@ -20,4 +20,10 @@ std::vector<std::string> NearestNames(std::string_view wrong,
 // Returns "did you mean 'list' or 'last'?", or "known: a, b, c" if no name is near.
 std::string NameHint(std::string_view wrong, const std::vector<std::string>& names);
 
+// The natural order of names: "episode_2" before "episode_10".
+//
+// Compares runs of digits as numbers. A strict order: names that differ only in leading zeros are
+// compared as text.
+bool NaturalLess(std::string_view a, std::string_view b);
+
 }  // namespace mentor

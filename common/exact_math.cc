@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 
 #include "common/exact_math_inline.h"

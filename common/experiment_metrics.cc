@@ -1,6 +1,5 @@
-#include "common/experiment_metrics.h"
-
 #include "common/failed_step.h"
+#include "common/metric_info.h"
 
 namespace mentor {
 

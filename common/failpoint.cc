@@ -55,61 +55,43 @@ absl::Status Bad(std::string_view one, std::string_view why) {
 }
 
 bool ParseWhen(std::string_view text, Rule* rule) {
-  if (text == "*") {
-    rule->when = Rule::When::kAlways;
-    return true;
-  }
-  if (const size_t percent = text.find('%'); percent != text.npos) {
-    const auto chance = ParseNumber(text.substr(0, percent)),
-               seed = ParseNumber(text.substr(percent + 1));
-    if (!chance || !seed || *chance > 100) return false;
-    rule->when = Rule::When::kPercent;
-    rule->number = *chance;
-    rule->seed = *seed;
-    return true;
-  }
-  rule->when = Rule::When::kExactly;
-  if (text.ends_with('+')) {
-    rule->when = Rule::When::kFrom;
-    text.remove_suffix(1);
-  }
-  const auto number = ParseNumber(text);
-  if (!number || *number == 0) return false;
+  using When = Rule::When;
+  const size_t percent = text.find('%');
+  const bool by_chance = percent != text.npos;
+  rule->when = text == "*"           ? When::kAlways
+               : by_chance           ? When::kPercent
+               : text.ends_with('+') ? When::kFrom
+                                     : When::kExactly;
+  if (rule->when == When::kAlways) return true;
+  if (rule->when == When::kFrom) text.remove_suffix(1);
+  const auto number = ParseNumber(text.substr(0, percent));
+  const auto seed = by_chance ? ParseNumber(text.substr(percent + 1)) : uint64_t{0};
+  if (!number || !seed || (by_chance ? *number > 100 : *number == 0)) return false;
   rule->number = *number;
+  rule->seed = *seed;
   return true;
 }
 
 bool ParseAction(std::string_view text, Rule* rule) {
+  using Action = Rule::Action;
   rule->text = text;
-  if (text == "kill") {
-    rule->action = Rule::Action::kKill;
-    return true;
-  }
-  if (text == "stop") {
-    rule->action = Rule::Action::kStop;
-    return true;
-  }
   const size_t open = text.find('(');
-  if (open == text.npos || !text.ends_with(')')) return false;
-  const std::string_view verb = text.substr(0, open),
-                         argument = text.substr(open + 1, text.size() - open - 2);
+  const std::string_view verb = text.substr(0, open);
+  if (open == text.npos) {
+    rule->action = verb == "kill" ? Action::kKill : Action::kStop;
+    return verb == "kill" || verb == "stop";
+  }
+  if (!text.ends_with(')')) return false;
+  const std::string_view argument = text.substr(open + 1, text.size() - open - 2);
   if (verb == "error") {
-    rule->action = Rule::Action::kError;
+    rule->action = Action::kError;
     rule->error = argument;
     return true;
   }
   const auto number = ParseNumber(argument);
-  if (!number) return false;
-  rule->argument = *number;
-  if (verb == "exit" && *number < 256) {
-    rule->action = Rule::Action::kExit;
-    return true;
-  }
-  if (verb == "sleep" && *number <= 3'600'000) {
-    rule->action = Rule::Action::kSleep;
-    return true;
-  }
-  return false;
+  rule->action = verb == "exit" ? Action::kExit : Action::kSleep;
+  rule->argument = number.value_or(0);
+  return number && ((verb == "exit" && *number < 256) || (verb == "sleep" && *number <= 3'600'000));
 }
 
 void LogHit(const char* name, uint64_t hit, const Rule& rule) {
@@ -223,16 +205,15 @@ absl::Status ArmFromEnvironment() {
 }
 
 absl::Status Arm(std::string_view text) {
-  auto rules = internal::Parse(text);
-  if (!rules.ok()) return rules.status();
+  MENTOR_ASSIGN_OR_RETURN(auto rules, internal::Parse(text));
   internal::State& state = internal::TheState();
   MutexLock lock(state.mutex);
-  for (const auto& [name, rule] : *rules) {
+  for (const auto& [name, rule] : rules) {
     if (state.names.contains(name)) continue;
     return absl::InvalidArgumentError("MENTOR_FAILPOINTS: unknown point '" + name +
                                       "'; --list_failpoints prints those of this program");
   }
-  state.rules = *std::move(rules);
+  state.rules = std::move(rules);
   state.hits.clear();
   internal::armed = !state.rules.empty();
   return absl::OkStatus();
@@ -253,8 +234,7 @@ std::map<std::string, uint64_t> Hits() {
 absl::Status Error(const std::optional<std::string>& text) {
   if (!text) return absl::OkStatus();
   const std::string what = "failpoint: " + *text;
-  if (*text == "ENOSPC")
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
+  if (*text == "ENOSPC") return MakeError(Reason::kDiskFull, what);
   return absl::UnavailableError(what);
 }
 

@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <utility>
-#include <vector>
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -22,30 +20,6 @@ namespace mentor {
 namespace {
 
 constexpr size_t kBlockBytes = 256 << 10;
-
-// Closes the descriptor in the destructor; errors of close() do not matter after fsync.
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  ~Descriptor() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return descriptor_; }
-  int release() { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_;
-};
-
-int OpenRetrying(const std::filesystem::path& path, int flags, int mode = 0) {
-  int descriptor;
-  do {
-    descriptor = open(path.c_str(), flags | O_CLOEXEC, mode);
-  } while (descriptor < 0 && errno == EINTR);
-  return descriptor;
-}
 
 // Makes error(ENOSPC) of a failpoint act like an error of the system call that follows it.
 std::optional<int> FailpointErrno(const std::optional<std::string>& hit) {
@@ -67,20 +41,6 @@ std::filesystem::path TemporaryPath(const std::filesystem::path& path) {
          absl::StrFormat(".%s.%d-%s.tmp", path.stem().string(), getpid(), *host);
 }
 
-absl::Status WriteAll(int descriptor, std::string_view bytes, const std::filesystem::path& path) {
-  while (!bytes.empty()) {
-    const std::string_view block = bytes.substr(0, kBlockBytes);
-    if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.block"))) {
-      return FileError("cannot write", path, *error);
-    }
-    const ssize_t written = write(descriptor, block.data(), block.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return FileError("cannot write", path, errno);
-    bytes.remove_prefix(written);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status WriteTemporary(const std::filesystem::path& temporary,
                             std::span<const std::string_view> pieces, int mode) {
   if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.open"))) {
@@ -88,10 +48,20 @@ absl::Status WriteTemporary(const std::filesystem::path& temporary,
   }
   // Always a new inode: a descriptor whose fsync failed once must not be used again.
   unlink(temporary.c_str());
-  const Descriptor file(OpenRetrying(temporary, O_WRONLY | O_CREAT | O_EXCL, mode));
+  const OpenedFile file = OpenFile(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
   if (file.get() < 0) return FileError("cannot create", temporary, errno);
-  for (const std::string_view piece : pieces)
-    MENTOR_RETURN_IF_ERROR(WriteAll(file.get(), piece, temporary));
+  uint64_t offset = 0;
+  for (std::string_view piece : pieces) {
+    while (!piece.empty()) {
+      const std::string_view block = piece.substr(0, kBlockBytes);
+      if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.block"))) {
+        return FileError("cannot write", temporary, *error);
+      }
+      MENTOR_RETURN_IF_ERROR(WriteAt(file, offset, block, temporary));
+      offset += block.size();
+      piece.remove_prefix(block.size());
+    }
+  }
   if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.fsync"))) {
     return FileError("cannot sync", temporary, *error);
   }
@@ -150,9 +120,49 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
   return absl::Status(code, text);
 }
 
+OpenedFile& OpenedFile::operator=(OpenedFile&& other) noexcept {
+  std::swap(value_, other.value_);
+  return *this;
+}
+
+void OpenedFile::Close() {
+  if (value_ >= 0) close(std::exchange(value_, -1));
+}
+
+OpenedFile OpenFile(const std::filesystem::path& path, int flags, int mode) {
+  return OpenedFile(TEMP_FAILURE_RETRY(open(path.c_str(), flags | O_CLOEXEC, mode)));
+}
+
+absl::StatusOr<std::string> ReadAt(const OpenedFile& file, uint64_t offset, size_t bytes,
+                                   const std::filesystem::path& path) {
+  std::string data(bytes, '\0');
+  size_t length = 0;
+  while (length < bytes) {
+    const ssize_t got = TEMP_FAILURE_RETRY(pread(file.get(), data.data() + length, bytes - length,
+                                                 static_cast<off_t>(offset + length)));
+    if (got < 0) return FileError("cannot read", path, errno);
+    if (got == 0) break;
+    length += got;
+  }
+  data.resize(length);
+  return data;
+}
+
+absl::Status WriteAt(const OpenedFile& file, uint64_t offset, std::string_view bytes,
+                     const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t put = TEMP_FAILURE_RETRY(
+        pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)));
+    if (put < 0) return FileError("cannot write", path, errno);
+    bytes.remove_prefix(put);
+    offset += put;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max) {
   // Non-blocking, so that a pipe of that name cannot block this thread; pipes are refused below.
-  const Descriptor file(OpenRetrying(path, O_RDONLY | O_NONBLOCK));
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK);
   if (file.get() < 0) return FileError("cannot open", path, errno);
   struct stat info;
   if (fstat(file.get(), &info) != 0) return FileError("cannot look at", path, errno);
@@ -172,8 +182,8 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
   while (true) {
     if (length == contents.size())
       contents.resize(length + 4096);  // The file may have grown, and its end must be read.
-    const ssize_t got = read(file.get(), contents.data() + length, contents.size() - length);
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got =
+        TEMP_FAILURE_RETRY(read(file.get(), contents.data() + length, contents.size() - length));
     if (got < 0) return FileError("cannot read", path, errno);
     if (got == 0) break;
     length += got;
@@ -184,7 +194,7 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
 }
 
 absl::Status SyncFolder(const std::filesystem::path& path) {
-  const Descriptor folder(OpenRetrying(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY));
+  const OpenedFile folder = OpenFile(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
   if (folder.get() < 0) return FileError("cannot open folder", path, errno);
   if (fsync(folder.get()) != 0) return FileError("cannot sync folder", path, errno);
   return absl::OkStatus();
@@ -257,20 +267,24 @@ absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
   return SyncFolder(path.parent_path());
 }
 
+absl::Status RemoveAll(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  return error ? FileError("cannot remove", path, error.value()) : absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesystem::path& path,
                                                             std::string_view holder, Kind kind) {
-  Descriptor file(OpenRetrying(path, O_RDWR | O_CREAT, 0600));
+  OpenedFile file = OpenFile(path, O_RDWR | O_CREAT);
   if (file.get() < 0) return FileError("cannot open", path, errno);
-  int rc;
-  do {
-    rc = flock(file.get(), (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB);
-  } while (rc != 0 && errno == EINTR);
+  const int rc =
+      TEMP_FAILURE_RETRY(flock(file.get(), (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB));
   if (rc != 0 && errno == EWOULDBLOCK) {
     char text[256];
     const ssize_t length = pread(file.get(), text, sizeof(text), 0);
     std::string other(text, std::max<ssize_t>(0, length));
     other.erase(other.find_last_not_of(" \n") + 1);
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+    return MakeError(Reason::kInUse,
                      absl::StrFormat("%s is in use by %s: stop it, or choose another folder",
                                      path.string(), other.empty() ? "another process" : other));
   }
@@ -278,11 +292,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
   // Only for the message above. The lock itself is the kernel's, so a full disk does no harm.
   const std::string text = absl::StrFormat("%s (process %d)\n", std::string(holder), getpid());
   if (ftruncate(file.get(), 0) == 0) (void)!pwrite(file.get(), text.data(), text.size(), 0);
-  return std::unique_ptr<FileLock>(new FileLock(file.release()));
-}
-
-FileLock::~FileLock() {
-  close(descriptor_);
+  return std::unique_ptr<FileLock>(new FileLock(std::move(file)));
 }
 
 }  // namespace mentor

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstring>
-#include <utility>
 
 #include <absl/strings/escaping.h>
 #include <openssl/evp.h>

@@ -3,12 +3,10 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <string>
 
 #include <absl/strings/str_cat.h>
 #include <fcntl.h>

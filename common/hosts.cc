@@ -25,8 +25,7 @@ std::string HostOf(const v1::EnvironmentTask& task) {
 absl::Status CheckSimulatorNames(std::string_view field,
                                  const google::protobuf::RepeatedPtrField<std::string>& names) {
   const auto wrong = [&](const std::string& why) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                     absl::StrCat(std::string(field), ": ", why));
+    return MakeError(Reason::kProtocolViolation, absl::StrCat(std::string(field), ": ", why));
   };
   if (names.size() > kHostsMax)
     return wrong(

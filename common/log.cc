@@ -98,18 +98,6 @@ void Init(const Options& options) {
   gpr_set_log_function(GrpcLog);
 }
 
-absl::Status ParseFormat(std::string_view text, Format* format) {
-  if (text == "json") {
-    *format = Format::kJson;
-  } else if (text == "text") {
-    *format = Format::kText;
-  } else {
-    return absl::InvalidArgumentError("log format '" + std::string(text) +
-                                      "': expected json or text");
-  }
-  return absl::OkStatus();
-}
-
 void SetObserver(Observer observer) {
   State& state = TheLog();
   const MutexLock lock(state.observer_mutex);
@@ -171,9 +159,8 @@ void WriteFor(std::string_view logger, Severity severity, const char* file, int 
 }
 
 bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period) {
-  const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                          std::chrono::steady_clock::now().time_since_epoch())
-                          .count();
+  const int64_t now =
+      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
   int64_t next = next_ns->load(std::memory_order_relaxed);
   return now >= next &&
          next_ns->compare_exchange_strong(next, now + period.count(), std::memory_order_relaxed);

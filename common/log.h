@@ -34,8 +34,6 @@ struct Options {
 // Call once in main, before threads start. Also routes gRPC's own messages here. Without it: JSON
 // from kInfo on.
 void Init(const Options& options);
-// For the flag --log_format: "json" or "text".
-absl::Status ParseFormat(std::string_view text, Format* format);
 // Returns the number of lines written so far, by severity.
 std::array<uint64_t, 4> Counts();
 

@@ -11,7 +11,6 @@
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_split.h>
-#include <absl/strings/strip.h>
 #include <sys/resource.h>
 
 namespace mentor {

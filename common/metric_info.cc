@@ -4,11 +4,6 @@
 
 namespace mentor {
 
-std::string MetricInfo::Axis() const {
-  const std::string& text = label.empty() ? name : label;
-  return unit == "1" ? text : text + ", " + unit;
-}
-
 std::string_view PanelName(MetricInfo::Panel panel) {
   switch (panel) {
     case MetricInfo::Panel::kNone:

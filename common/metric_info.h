@@ -33,12 +33,13 @@ struct MetricInfo {
   std::string label = {};  // Label of its axis; empty: the name.
   Panel panel = Panel::kSmall;
   bool log_scale = false;  // Only for metrics whose values are all above 0.
-
-  // Returns label and unit: "entropy, nat".
-  std::string Axis() const;
 };
 
 using MetricTable = std::vector<MetricInfo>;
+
+// Metrics that every experiment has, whatever its rule: results of its agents, counts, times. The
+// experiment's runner reports them (experiment_metrics.cc).
+const MetricTable& CommonMetrics();
 
 std::string_view PanelName(MetricInfo::Panel panel);  // "none", "small", "own", "compared"
 

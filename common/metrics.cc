@@ -23,15 +23,18 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-MetricFamily One(const char* name, const char* help, MetricType type, double value) {
-  MetricFamily family;
+// Adds a family: one value, or one for each value of `label`.
+void Add(std::vector<MetricFamily>* families, const char* name, const char* help, MetricType type,
+         const std::vector<std::pair<std::string, double>>& values, const char* label = nullptr) {
+  MetricFamily& family = families->emplace_back();
   family.name = name;
   family.help = help;
   family.type = type;
-  ClientMetric metric;
-  (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-  family.metric.push_back(metric);
-  return family;
+  for (const auto& [text, value] : values) {
+    ClientMetric& metric = family.metric.emplace_back();
+    if (label != nullptr) metric.label.push_back({label, text});
+    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+  }
 }
 
 // Standard values of a process, and the counts of log and failpoints, read at each scrape.
@@ -39,6 +42,9 @@ class ProcessCollector : public prometheus::Collectable {
  public:
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> families;
+    const auto gauge = [&](const char* name, const char* help, double value) {
+      Add(&families, name, help, MetricType::Gauge, {{"", value}});
+    };
     const double page = static_cast<double>(sysconf(_SC_PAGESIZE)),
                  ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
     // Fields after the command's closing parenthesis: 1 state, 20 starttime, 21 vsize, 22 rss.
@@ -51,56 +57,39 @@ class ProcessCollector : public prometheus::Collectable {
     for (std::string word; fields >> word;) field.push_back(word);
     if (field.size() > 22) {
       const auto number = [&](int i) { return std::strtod(field[i].c_str(), nullptr); };
-      families.push_back(One("process_start_time_seconds", "Start, in seconds since the epoch.",
-                             MetricType::Gauge, BootTime() + number(20) / ticks));
-      families.push_back(
-          One("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge, number(21)));
-      families.push_back(One("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
-                             number(22) * page));
+      gauge("process_start_time_seconds", "Start, in seconds since the epoch.",
+            BootTime() + number(20) / ticks);
+      gauge("process_virtual_memory_bytes", "Virtual memory.", number(21));
+      gauge("process_resident_memory_bytes", "Resident memory.", number(22) * page);
     }
     timespec cpu{};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    families.push_back(
-        One("process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
-            static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec)));
+    Add(&families, "process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
+        {{"", static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec)}});
     std::error_code error;
     double open_fds = 0;
     for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end;
          !error && entry != end; entry.increment(error)) {
       ++open_fds;
     }
-    families.push_back(
-        One("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_fds));
+    gauge("process_open_fds", "Open file descriptors.", open_fds);
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
-    families.push_back(One("process_max_fds", "Limit of open file descriptors.", MetricType::Gauge,
-                           static_cast<double>(limit.rlim_cur)));
-
-    MetricFamily lines;
-    lines.name = "mentor_log_messages_total";
-    lines.help = "Log lines by severity.";
-    lines.type = MetricType::Counter;
-    const auto counts = log::Counts();
-    for (size_t i = 0; i < counts.size(); ++i) {
+    gauge("process_max_fds", "Limit of open file descriptors.",
+          static_cast<double>(limit.rlim_cur));
+    std::vector<std::pair<std::string, double>> lines, hits;
+    for (size_t i = 0; const uint64_t count : log::Counts()) {
       static constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-      ClientMetric metric;
-      metric.label.push_back({"severity", kNames[i]});
-      metric.counter.value = static_cast<double>(counts[i]);
-      lines.metric.push_back(metric);
+      lines.emplace_back(kNames[i++], static_cast<double>(count));
     }
-    families.push_back(std::move(lines));
-
-    MetricFamily hits;
-    hits.name = "mentor_failpoint_hits_total";
-    hits.help = "Hits of armed failpoints.";
-    hits.type = MetricType::Counter;
-    for (const auto& [name, count] : failpoint::Hits()) {
-      ClientMetric metric;
-      metric.label.push_back({"name", name});
-      metric.counter.value = static_cast<double>(count);
-      hits.metric.push_back(metric);
+    Add(&families, "mentor_log_messages_total", "Log lines by severity.", MetricType::Counter,
+        lines, "severity");
+    for (const auto& [name, count] : failpoint::Hits())
+      hits.emplace_back(name, static_cast<double>(count));
+    if (!hits.empty()) {
+      Add(&families, "mentor_failpoint_hits_total", "Hits of armed failpoints.",
+          MetricType::Counter, hits, "name");
     }
-    if (!hits.metric.empty()) families.push_back(std::move(hits));
     return families;
   }
 

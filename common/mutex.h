@@ -14,8 +14,10 @@
 //   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !tasks_.empty(); }
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <stop_token>
 #include <utility>
 
 #include <absl/base/thread_annotations.h>
@@ -31,8 +33,6 @@ class ABSL_LOCKABLE Mutex {
   // Only for a lock that passes from one function to another; otherwise use a MutexLock.
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
   void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-  // Tells the analysis that the caller holds the lock. Does not check it.
-  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
   friend class MutexLock;
@@ -83,5 +83,13 @@ class CondVar {
  private:
   std::condition_variable changed_;
 };
+
+// Sleeps for `span`, or until `stop` is requested. Returns true if it is requested.
+inline bool StopRequestedWithin(const std::stop_token& stop, std::chrono::nanoseconds span) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  return changed.wait_for(lock, stop, span, [&] { return stop.stop_requested(); });
+}
 
 }  // namespace mentor

@@ -1,8 +1,8 @@
-#include "common/natural_order.h"
-
 #include <algorithm>
 
 #include <absl/strings/ascii.h>
+
+#include "common/edit_distance.h"
 
 namespace mentor {
 namespace {

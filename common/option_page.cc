@@ -1,5 +1,6 @@
 #include "common/option_page.h"
 
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -73,37 +74,26 @@ void AddOptions(const Json& options, std::string* page) {
   if (options.empty()) AddField("options", "none", page);
   std::string head = "options";
   for (const Json& option : options) {
-    const std::string kind = option["kind"];
-    if (kind == "others") {
-      AddField(head, absl::StrCat("any other: ", option["help"].get<std::string>()), page);
-      head.clear();
-      continue;
-    }
+    const std::string kind = option["kind"], name = option["name"], help = option["help"];
+    std::string usual = option["default"], legal = kind;
     if (kind == "text") {
-      const bool required = option["required"];
-      AddField(head,
-               absl::StrCat(
-                   option["name"].get<std::string>(), ": ",
-                   required ? "required" : "default '" + option["default"].get<std::string>() + "'",
-                   "; text of at most ", option["bytes_max"].get<int64_t>(), " bytes\n",
-                   option["help"].get<std::string>()),
-               page);
-      head.clear();
-      continue;
+      usual = option["required"].get<bool>() ? "required" : "default '" + usual + "'";
+      legal = absl::StrCat("text of at most ", option["bytes_max"].get<int64_t>(), " bytes");
+    } else {
+      usual = "default " + usual;
+      if (kind == "flag") {
+        legal = "true or false";
+      } else if (kind == "choice") {
+        legal = absl::StrJoin(option["choices"].get<std::vector<std::string>>(), " | ");
+      } else if (kind != "others") {
+        absl::StrAppendFormat(&legal, " from %g to %g", option["min"].get<double>(),
+                              option["max"].get<double>());
+      }
     }
-    std::string legal = kind == "flag" ? "true or false" : kind;
-    if (kind == "choice") {
-      legal = absl::StrJoin(option["choices"].get<std::vector<std::string>>(), " | ");
-    } else if (kind != "flag") {
-      absl::StrAppendFormat(&legal, " from %g to %g", option["min"].get<double>(),
-                            option["max"].get<double>());
-    }
-    AddField(head,
-             absl::StrCat(option["name"].get<std::string>(), ": default ",
-                          option["default"].get<std::string>(), "; ", legal, "\n",
-                          option["help"].get<std::string>()),
+    AddField(std::exchange(head, ""),
+             kind == "others" ? "any other: " + help
+                              : absl::StrCat(name, ": ", usual, "; ", legal, "\n", help),
              page);
-    head.clear();
   }
 }
 

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cmath>
 #include <set>
-#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -12,7 +11,6 @@
 #include <google/protobuf/descriptor.h>
 
 #include "common/bundle.h"
-#include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/printable.h"
 
@@ -65,18 +63,16 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
   const std::string remedy =
       info.required ? "" : absl::StrCat("; the default is ", info.default_value);
   switch (info.kind) {
-    case OptionInfo::Kind::kNumber: {
-      double number = 0;
-      if (ParseOption(text, &number) && number >= info.min && number <= info.max) return "";
-      return absl::StrCat("is '", text, "'; give a number", Bounds(info), remedy);
-    }
+    case OptionInfo::Kind::kNumber:
     case OptionInfo::Kind::kInteger: {
-      int64_t number = 0;
-      if (ParseOption(text, &number) && static_cast<double>(number) >= info.min &&
-          static_cast<double>(number) <= info.max) {
-        return "";
-      }
-      return absl::StrCat("is '", text, "'; give an integer", Bounds(info), remedy);
+      const bool whole = info.kind == OptionInfo::Kind::kInteger;
+      int64_t integer = 0;
+      double number = 0;
+      const bool parsed = whole ? ParseOption(text, &integer) : ParseOption(text, &number);
+      if (whole) number = static_cast<double>(integer);
+      if (parsed && number >= info.min && number <= info.max) return "";
+      return absl::StrCat("is '", text, whole ? "'; give an integer" : "'; give a number",
+                          Bounds(info), remedy);
     }
     case OptionInfo::Kind::kFlag:
       if (text == "true" || text == "false") return "";

@@ -1,9 +1,8 @@
-#include "common/orthogonal.h"
-
 #include <algorithm>
 #include <cmath>
 
 #include "common/check.h"
+#include "common/rng.h"
 
 namespace mentor {
 

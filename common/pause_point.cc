@@ -10,6 +10,7 @@ namespace mentor {
 namespace {
 
 thread_local Turn* turn_of_thread = nullptr;
+thread_local const Asker* asker_of_thread = nullptr;
 
 }  // namespace
 
@@ -35,6 +36,18 @@ TurnScope::TurnScope(Turn* turn) : before_(std::exchange(turn_of_thread, turn)) 
 
 TurnScope::~TurnScope() {
   turn_of_thread = before_;
+}
+
+AskerScope::AskerScope(Asker asker)
+    : asker_(std::move(asker)), before_(std::exchange(asker_of_thread, &asker_)) {}
+
+AskerScope::~AskerScope() {
+  asker_of_thread = before_;
+}
+
+const Asker& CurrentAsker() {
+  static const Asker& nobody = *new Asker;  // Threads may ask while the process ends.
+  return asker_of_thread == nullptr ? nobody : *asker_of_thread;
 }
 
 absl::Status PausePoint() {

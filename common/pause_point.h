@@ -57,11 +57,31 @@ class TurnScope {
   explicit TurnScope(Turn* turn);
   ~TurnScope();
   TurnScope(const TurnScope&) = delete;
-  TurnScope& operator=(const TurnScope&) = delete;
 
  private:
   Turn* const before_;
 };
+
+// The owner of the work that a thread does, for places that owners share (bundle models). A call of
+// the control API and an experiment set it for their thread; without it the owner is "".
+struct Asker {
+  std::string owner = {};
+  // CPU time of a program that the work waits for; 0: the program's own limit.
+  int program_cpu_seconds = 0;
+};
+
+// While an instance exists, `asker` is this thread's.
+class AskerScope {
+ public:
+  explicit AskerScope(Asker asker);
+  ~AskerScope();
+  AskerScope(const AskerScope&) = delete;
+
+ private:
+  const Asker asker_;
+  const Asker* const before_;
+};
+const Asker& CurrentAsker();
 
 // Returns OK if the thread has no turn.
 absl::Status PausePoint();

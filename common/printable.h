@@ -10,7 +10,6 @@
 
 namespace mentor {
 
-// True if all bytes are UTF-8.
 bool IsUtf8(std::string_view text);
 // Returns one line: line ends and tabs become spaces; other such characters and invalid UTF-8
 // become '?'.

@@ -19,21 +19,6 @@ int TerminalColumns(std::FILE* out) {
   return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// "41.2k", "7", "3.1M"
-std::string Short(double value) {
-  if (value >= 999'950) return absl::StrFormat("%.1fM", value / 1e6);
-  if (value >= 1000) return absl::StrFormat("%.1fk", value / 1e3);
-  return absl::StrFormat("%.0f", value);
-}
-
-// "45 s", "2:31", "26:05:00"
-std::string Duration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9));
-  if (whole < 60) return absl::StrFormat("%d s", whole);
-  if (whole < 3600) return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
-  return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
-}
-
 // Returns "activity  [####------]tail", without the bar if there is no room for it.
 std::string Assemble(std::string_view activity, uint32_t done, uint32_t total,
                      const std::string& tail, int columns) {
@@ -51,6 +36,20 @@ std::string Assemble(std::string_view activity, uint32_t done, uint32_t total,
 
 }  // namespace
 
+std::string ShortCount(double value) {
+  if (value >= 999'950'000) return absl::StrFormat("%.1fG", value / 1e9);
+  if (value >= 999'950) return absl::StrFormat("%.1fM", value / 1e6);
+  if (value >= 1000) return absl::StrFormat("%.1fk", value / 1e3);
+  return absl::StrFormat("%.0f", value);
+}
+
+std::string ShortSpan(double seconds) {
+  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9));
+  if (whole < 60) return absl::StrFormat("%d s", whole);
+  if (whole < 3600) return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
+  return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
 ProgressBar::ProgressBar(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) == 1) {}
 
 std::string ProgressBar::Line(const v1::Progress& progress, std::string_view activity,
@@ -63,9 +62,9 @@ std::string ProgressBar::Line(const v1::Progress& progress, std::string_view act
   std::string tail =
       absl::StrFormat("  %d/%d %s", done, total, evaluating ? "lifetimes" : "updates");
   if (progress.env_steps_per_second() > 0)
-    tail += "  " + Short(progress.env_steps_per_second()) + " steps/s";
+    tail += "  " + ShortCount(progress.env_steps_per_second()) + " steps/s";
   if (progress.seconds_left() >= 0 && std::isfinite(progress.seconds_left()) && done < total) {
-    tail += "  " + Duration(progress.seconds_left()) + " left";
+    tail += "  " + ShortSpan(progress.seconds_left()) + " left";
   }
   return Assemble(activity.empty() ? "waiting" : activity, done, total, tail, columns);
 }
@@ -84,7 +83,7 @@ void ProgressBar::Show(std::string_view activity, int done, int total, std::stri
   std::string tail = absl::StrFormat("  %d/%d ", done, total) + std::string(unit);
   const double seconds = std::chrono::duration<double>(now - began_).count();
   if (done > 0 && done < total && seconds > 1)
-    tail += "  " + Duration(seconds * (total - done) / done) + " left";
+    tail += "  " + ShortSpan(seconds * (total - done) / done) + " left";
   ShowLine([&](int columns) {
     return Assemble(activity, static_cast<uint32_t>(done), static_cast<uint32_t>(total), tail,
                     columns);

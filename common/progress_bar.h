@@ -13,6 +13,11 @@
 
 namespace mentor {
 
+// "41.2k", "7", "3.1M", "2.0G".
+std::string ShortCount(double value);
+// "45 s", "2:31", "26:05:00".
+std::string ShortSpan(double seconds);
+
 class ProgressBar {
  public:
   // `out` must stay open longer than the bar.
@@ -38,7 +43,6 @@ class ProgressBar {
   // Draws one line and the detail below it. On a terminal the line is cut to the terminal's width.
   void ShowLine(const std::function<std::string(int columns)>& line, const Detail& detail = {});
 
-  // Fixed after construction.
   std::FILE* const out_;
   const bool terminal_;
 

@@ -30,7 +30,7 @@ absl::Status CheckPlain(std::string_view field, std::string_view text, size_t by
       std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
   if (plain && text.size() >= bytes_min && text.size() <= bytes_max) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+      Reason::kProtocolViolation,
       absl::StrFormat("%s: %d bytes%s; %d to %d printable ASCII characters are allowed", field,
                       text.size(), plain ? "" : ", not all of them printable", bytes_min,
                       bytes_max));
@@ -40,7 +40,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
   MENTOR_RETURN_IF_ERROR(CheckPlain("hello.build", hello.build(), 0, kPeerTextBytesMax));
   if (hello.protocol_version() != kProtocolVersion) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kProtocolVersion,
+        Reason::kProtocolVersion,
         absl::StrFormat("the peer speaks protocol %d (build %s), this process %d (build %s): run "
                         "the same version on both sides",
                         hello.protocol_version(), hello.build(), kProtocolVersion,
@@ -56,7 +56,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
   MENTOR_RETURN_IF_ERROR(
       CheckPlain("hello.cpu_fingerprint", hello.cpu_fingerprint(), 0, kPeerTextBytesMax));
   if (hello.threads() < 1 || hello.threads() > kPeerThreadsMax) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+    return MakeError(Reason::kProtocolViolation,
                      absl::StrFormat("hello.threads: is %d; 1 to %d are allowed", hello.threads(),
                                      kPeerThreadsMax));
   }

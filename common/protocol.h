@@ -1,7 +1,6 @@
 // The Hello message of a peer, and the check that every server makes first. Pure functions.
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include <absl/status/status.h>

@@ -1,7 +1,7 @@
 #include "common/result_hash.h"
 
 #include <cstdint>
-#include <string>
+#include <cstring>
 
 #include "common/hash.h"
 
@@ -39,6 +39,16 @@ std::string ResultHash(const v1::Trajectory& trajectory, const std::string& fina
   hash.Update(head);
   hash.Update(final_state);
   return hash.Finish();
+}
+
+void MakeWrong(v1::Tensor* tensor) {
+  std::string* const bytes = tensor->mutable_data();
+  for (size_t i = 0; i + sizeof(double) <= bytes->size(); i += sizeof(double)) {
+    double number = 0;
+    std::memcpy(&number, bytes->data() + i, sizeof(number));
+    number += 0.01;
+    std::memcpy(bytes->data() + i, &number, sizeof(number));
+  }
 }
 
 }  // namespace mentor

@@ -13,4 +13,8 @@ namespace mentor {
 // present. The length of the final state and its bytes follow.
 std::string ResultHash(const v1::Trajectory& trajectory, const std::string& final_state);
 
+// Adds 0.01 to each number of a float64 tensor, as a peer that computes wrongly would: for the
+// failpoints that make a peer lie.
+void MakeWrong(v1::Tensor* tensor);
+
 }  // namespace mentor

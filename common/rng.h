@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace mentor {
 
@@ -58,5 +59,13 @@ struct RandomStream {
   // uses words 2 (i mod 2) and 2 (i mod 2) + 1 of block (step, first_draw + i / 2).
   void Normals(uint32_t step, std::span<double> out, uint32_t first_draw = 0) const;
 };
+
+// Orthogonal matrices from keyed normals (methods/ppo/README.md#initial-weights): the same bits on
+// every machine.
+//
+// Returns [out, in], row-major, with W W^T = gain^2 I (out <= in) or W^T W = gain^2 I. The normals
+// are stream.Normals(tensor_number, ...), as a row-major matrix of max(out, in) x min(out, in).
+std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
+                                     const RandomStream& stream, uint32_t tensor_number);
 
 }  // namespace mentor

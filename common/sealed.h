@@ -7,10 +7,15 @@
 #include <string_view>
 
 #include <absl/status/statusor.h>
+#include <google/protobuf/message.h>
 
 namespace mentor {
 
 std::string Sealed(std::string_view contents);
+// The same for a message in protobuf's text format.
+std::string SealedText(const google::protobuf::Message& message);
+// Serializes deterministically: equal messages have equal bytes.
+std::string StableBytes(const google::protobuf::Message& message);
 
 // Returns the contents without the line. Returns DATA_LOSS, with the path, when they are not those
 // that were sealed. Contents without the line, of earlier versions, are returned as they are.

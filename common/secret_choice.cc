@@ -1,10 +1,9 @@
-#include "common/secret_choice.h"
-
 #include <algorithm>
 
 #include <sys/random.h>
 
 #include "common/check.h"
+#include "common/uuid.h"
 
 namespace mentor {
 

@@ -1,6 +1,5 @@
 #include "common/standing.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace mentor {

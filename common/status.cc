@@ -15,42 +15,47 @@ constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
 constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
 
+using Code = absl::StatusCode;
+struct ReasonRow {
+  std::string_view name;
+  Code code;
+};
 // In the order of the enum.
-constexpr auto kNames = std::to_array<std::string_view>({
-    "UNSPECIFIED",
-    "INVALID_FIELD",
-    "PROTOCOL_VERSION",
-    "PROTOCOL_VIOLATION",
-    "CATALOGUE_MISMATCH",
-    "NUMERIC_MISMATCH",
-    "CREDIT_EXCEEDED",
-    "DRAINING",
-    "PEER_SILENT",
-    "QUEUE_FULL",
-    "MESSAGE_TOO_LONG",
-    "UNIT_FAILED",
-    "REQUEST_ID_REUSED",
-    "PAGE_TOKEN_MISMATCH",
-    "WATCH_COMPACTED",
-    "ETAG_MISMATCH",
-    "ILLEGAL_TRANSITION",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "DISK_FULL",
-    "DATA_LOSS",
-    "IN_USE",
-    "TOO_NEW",
-    "DEADLINE_PASSED",
-    "QUOTA_EXCEEDED",
-    "RATE_LIMITED",
-    "TOO_MANY_STREAMS",
-    "NOT_OWNER",
-    "NOT_LEADER",
-    "BUNDLE_MISSING",
-    "BUNDLE_IN_USE",
-    "DEVICE_FULL",
+constexpr auto kReasons = std::to_array<ReasonRow>({
+    {"UNSPECIFIED", Code::kUnknown},
+    {"INVALID_FIELD", Code::kInvalidArgument},
+    {"PROTOCOL_VERSION", Code::kFailedPrecondition},
+    {"PROTOCOL_VIOLATION", Code::kInvalidArgument},
+    {"CATALOGUE_MISMATCH", Code::kFailedPrecondition},
+    {"NUMERIC_MISMATCH", Code::kFailedPrecondition},
+    {"CREDIT_EXCEEDED", Code::kInvalidArgument},
+    {"DRAINING", Code::kUnavailable},
+    {"PEER_SILENT", Code::kUnavailable},
+    {"QUEUE_FULL", Code::kResourceExhausted},
+    {"MESSAGE_TOO_LONG", Code::kResourceExhausted},
+    {"UNIT_FAILED", Code::kInternal},
+    {"REQUEST_ID_REUSED", Code::kInvalidArgument},
+    {"PAGE_TOKEN_MISMATCH", Code::kInvalidArgument},
+    {"WATCH_COMPACTED", Code::kOutOfRange},
+    {"ETAG_MISMATCH", Code::kAborted},
+    {"ILLEGAL_TRANSITION", Code::kFailedPrecondition},
+    {"NOT_FOUND", Code::kNotFound},
+    {"ALREADY_EXISTS", Code::kAlreadyExists},
+    {"DISK_FULL", Code::kResourceExhausted},
+    {"DATA_LOSS", Code::kDataLoss},
+    {"IN_USE", Code::kFailedPrecondition},
+    {"TOO_NEW", Code::kFailedPrecondition},
+    {"DEADLINE_PASSED", Code::kDeadlineExceeded},
+    {"QUOTA_EXCEEDED", Code::kResourceExhausted},
+    {"RATE_LIMITED", Code::kResourceExhausted},
+    {"TOO_MANY_STREAMS", Code::kResourceExhausted},
+    {"NOT_OWNER", Code::kPermissionDenied},
+    {"NOT_LEADER", Code::kUnavailable},
+    {"BUNDLE_MISSING", Code::kFailedPrecondition},
+    {"BUNDLE_IN_USE", Code::kFailedPrecondition},
+    {"DEVICE_FULL", Code::kResourceExhausted},
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kDeviceFull) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kDeviceFull) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);
@@ -59,10 +64,22 @@ std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   return info;
 }
 
+absl::Status WithMessage(const std::string& message, const absl::Status& status) {
+  absl::Status other(status.code(), message);
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { other.SetPayload(url, payload); });
+  return other;
+}
+
 }  // namespace
 
 std::string_view ReasonName(Reason reason) {
-  return kNames[static_cast<size_t>(reason)];
+  return kReasons[static_cast<size_t>(reason)].name;
+}
+
+absl::Status MakeError(Reason reason, std::string_view message,
+                       const std::map<std::string, std::string>& metadata) {
+  return MakeError(kReasons[static_cast<size_t>(reason)].code, reason, message, metadata);
 }
 
 absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
@@ -77,11 +94,21 @@ absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view me
   return status;
 }
 
+absl::Status Violations::ToStatus() const {
+  if (list_.empty()) return absl::OkStatus();
+  std::string text;
+  for (const Violation& violation : list_) {
+    if (!text.empty()) text += '\n';
+    text += violation.field + ": " + violation.description;
+  }
+  return absl::InvalidArgumentError(text);
+}
+
 absl::Status ToStatus(const Violations& violations) {
   if (violations.empty()) return absl::OkStatus();
   const absl::Status plain = violations.ToStatus();
-  absl::Status status = MakeError(absl::StatusCode::kInvalidArgument, Reason::kInvalidField,
-                                  {plain.message().data(), plain.message().size()});
+  absl::Status status =
+      MakeError(Reason::kInvalidField, {plain.message().data(), plain.message().size()});
   google::rpc::BadRequest details;
   for (const Violation& violation : violations.list()) {
     auto* field = details.add_field_violations();
@@ -125,11 +152,11 @@ absl::Status StatusFromProto(const google::rpc::Status& proto) {
 }
 
 absl::Status WithPrefix(std::string_view before, const absl::Status& status) {
-  absl::Status longer(status.code(),
-                      absl::StrCat(std::string(before), std::string(status.message())));
-  status.ForEachPayload(
-      [&](absl::string_view url, const absl::Cord& payload) { longer.SetPayload(url, payload); });
-  return longer;
+  return WithMessage(absl::StrCat(std::string(before), status.message()), status);
+}
+
+absl::Status WithSuffix(const absl::Status& status, std::string_view after) {
+  return WithMessage(absl::StrCat(status.message(), std::string(after)), status);
 }
 
 absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay) {

@@ -95,7 +95,10 @@ enum class Reason {
 // "CATALOGUE_MISMATCH".
 std::string_view ReasonName(Reason reason);
 
-// Returns a status with reason and facts, which survive transmission.
+// Returns a status with reason and facts, which survive transmission. The code is the reason's own,
+// unless the caller gives another.
+absl::Status MakeError(Reason reason, std::string_view message,
+                       const std::map<std::string, std::string>& metadata = {});
 absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
                        const std::map<std::string, std::string>& metadata = {});
 // Returns OK without violations; else INVALID_ARGUMENT INVALID_FIELD with every violation as a
@@ -107,8 +110,9 @@ absl::Status BadField(std::string field, std::string description);
 // Converts message and payloads, which become details with the reason first; and back.
 google::rpc::Status StatusToProto(const absl::Status& status);
 absl::Status StatusFromProto(const google::rpc::Status& proto);
-// Puts `before` in front of the message; reason, facts and advice stay.
+// Puts `before` in front of the message, or `after` behind it; reason, facts and advice stay.
 absl::Status WithPrefix(std::string_view before, const absl::Status& status);
+absl::Status WithSuffix(const absl::Status& status, std::string_view after);
 // Adds advice when to try again (google.rpc.RetryInfo).
 absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay);
 // Returns that advice, if there is any.
@@ -116,7 +120,6 @@ std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status
 
 // Returns the reason's name; empty if the status has none.
 std::string ReasonOf(const absl::Status& status);
-// Returns a fact by its key.
 std::optional<std::string> MetadataOf(const absl::Status& status, std::string_view key);
 
 }  // namespace mentor

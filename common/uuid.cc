@@ -1,7 +1,6 @@
 #include "common/uuid.h"
 
 #include <cctype>
-#include <cstdint>
 
 #include <sys/random.h>
 

@@ -16,6 +16,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/status.h"
 #include "envs/mujoco_environment.h"
 
 namespace mentor::envs {
@@ -124,10 +125,7 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
   for (size_t t = 0; t < steps; ++t) {
     for (size_t i = 0; i < action.size(); ++i) action[i] = static_cast<float>(actions.Row(t)[i]);
     const absl::StatusOr<StepOutcome> outcome = environment.Step(action, observation);
-    if (!outcome.ok()) {
-      return absl::Status(outcome.status().code(),
-                          absl::StrCat("step ", t + 1, ": ", outcome.status().message()));
-    }
+    if (!outcome.ok()) return WithPrefix(absl::StrCat("step ", t + 1, ": "), outcome.status());
     Raise(&result->observation, Difference(observation, observations.Row(t)));
     Raise(&result->reward, Difference(std::array{outcome->reward}, rewards.Row(t)));
     Raise(&result->info, Difference(environment.Info(), infos.Row(t)));
@@ -222,10 +220,7 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const RecordJson& j
   }
   for (const RecordJson& episode : json.at("episodes")) {
     const absl::Status status = ReplayEpisode(episode, numbers, check_every, *environment, result);
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("episode ", result->episodes, ": ", status.message()));
-    }
+    if (!status.ok()) return WithPrefix(absl::StrCat("episode ", result->episodes, ": "), status);
     ++result->episodes;
   }
   if (result->steps == 0) return absl::InvalidArgumentError("has no recorded steps");

@@ -5,6 +5,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/status.h"
 
 namespace mentor::envs {
 
@@ -31,10 +32,8 @@ absl::StatusOr<std::unique_ptr<Environment>> Wrap(
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     absl::StatusOr<std::unique_ptr<Environment>> wrapped =
         entry->make(std::move(environment), values);
-    if (!wrapped.ok()) {
-      return absl::Status(wrapped.status().code(),
-                          absl::StrCat(path, " (", entry->name, "): ", wrapped.status().message()));
-    }
+    if (!wrapped.ok())
+      return WithPrefix(absl::StrCat(path, " (", entry->name, "): "), wrapped.status());
     environment = *std::move(wrapped);
   }
   return environment;

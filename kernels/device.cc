@@ -92,7 +92,7 @@ absl::Status DeviceFullError(std::string_view what, uint64_t free_bytes, uint64_
                           1e-9 * static_cast<double>(free_bytes),
                           1e-9 * static_cast<double>(total_bytes));
   }
-  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull,
+  return MakeError(Reason::kDeviceFull,
                    message +
                        "): nvidia-smi shows who uses it; give each process on it a share "
                        "(--device_memory_gb), or take another device");

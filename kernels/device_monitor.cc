@@ -83,7 +83,7 @@ absl::StatusOr<DeviceLease> DeviceMonitor::Take(uint64_t bytes, std::string_view
   const MutexLock lock(mutex_);
   if (!HasRoomLocked(bytes)) {
     return MakeError(
-        absl::StatusCode::kResourceExhausted, Reason::kDeviceFull,
+        Reason::kDeviceFull,
         absl::StrCat(options_.name, ": ", std::string(what), " needs ", Amount(bytes),
                      " of its memory, ", Amount(options_.memory_bytes - taken_bytes_), " of ",
                      Amount(options_.memory_bytes), " are free: ", std::string(remedy),

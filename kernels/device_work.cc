@@ -53,7 +53,7 @@ absl::Status TorchError(const c10::Error& error) {
   const std::string message = error.what_without_backtrace();
   return dynamic_cast<const c10::OutOfMemoryError*>(&error) == nullptr
              ? absl::InternalError(message)
-             : MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull, message);
+             : MakeError(Reason::kDeviceFull, message);
 }
 
 absl::StatusOr<DeviceMemory> DeviceWork::AllocateBytes(int64_t bytes) {

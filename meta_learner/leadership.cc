@@ -4,14 +4,12 @@
 #include <cstdio>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/rpc/grpc_status.h"
 #include "common/status.h"
-#include "common/wait.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
 namespace mentor::meta_learner {

@@ -23,7 +23,6 @@
 #include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/server.h"
-#include "common/status.h"
 #include "envs/fingerprint.h"
 #include "kernels/device.h"
 #include "kernels/device_monitor.h"

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -19,7 +18,6 @@
 #include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment/arithmetic.h"
 #include "meta_learner/experiment/checked_spec.h"
-#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 
 namespace mentor::meta_learner {

@@ -160,7 +160,7 @@ absl::Status CheckBits(const Device& device) {
   const std::string found = LearnerFingerprint(device), expected = LearnerFingerprint();
   if (found == expected) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      Reason::kNumericMismatch,
       absl::StrFormat("--device: the kernels of %s compute other bits than the CPU (fingerprint "
                       "%s, expected %s): give the meta-learner --device cpu, or another device; "
                       "learners may use this one",

@@ -7,6 +7,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/failed_step.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -96,8 +97,7 @@ class Runner {
     report_.nonfinite_updates = report.nonfinite_updates;
     report_.seconds.set_signal(report.signal_seconds);
     report_.seconds.set_update(report.update_seconds);
-    report_.seconds.set_wall(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    report_.seconds.set_wall(SecondsSince(start));
     return std::move(report_);
   }
 
@@ -107,9 +107,7 @@ class Runner {
     const auto start = std::chrono::steady_clock::now();
     MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Result> results, run_units_(units, cancel_));
     v1::PhaseSeconds& seconds = report_.seconds;
-    seconds.set_stalled(
-        seconds.stalled() +
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.set_stalled(seconds.stalled() + SecondsSince(start));
     for (const v1::Result& result : results) {
       seconds.set_rollout(seconds.rollout() + result.cpu_seconds());
       seconds.set_policy(seconds.policy() + result.policy_cpu_seconds());

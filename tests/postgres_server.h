@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/child_process.h"
-#include "meta_learner/store/postgres.h"
+#include "meta_learner/store/database.h"
 #include "tests/temp_folder.h"
 
 namespace mentor::testing {

@@ -65,7 +65,7 @@ std::string Shown(const std::string& resource) {
 absl::StatusOr<v1::PushBundleResponse> BeginPush(Client* client, const BundleManifest& manifest) {
   v1::PushBundleRequest request;
   request.set_name(BundleResource(manifest.digest));
-  rpc::FilesToProto(manifest, request.mutable_files());
+  FilesToProto(manifest, request.mutable_files());
   return client->Call(&BundleStub::PushBundle, request, kWholeBundle);
 }
 
@@ -166,7 +166,7 @@ struct PullFlags {
 absl::StatusOr<int> PullBundle(Session& session, const PullFlags& flags) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Bundle bundle, GetBundle(session.client, flags.bundle));
   MENTOR_RETURN_IF_ERROR(WriteBundle(
-      rpc::ManifestFromProto(LastPart(bundle.name()), bundle.files()),
+      ManifestFromProto(LastPart(bundle.name()), bundle.files()),
       [&](uint64_t offset) -> absl::StatusOr<std::string> {
         v1::FetchBundleRequest request;
         request.set_name(bundle.name());

@@ -2,7 +2,6 @@
 #include "cli/ctl/commands.h"
 #include "cli/ctl/values.h"
 #include "common/process/completion.h"
-#include "common/process/manual.h"
 #include "common/spec/ready_specs.h"
 
 namespace mentor::ctl {

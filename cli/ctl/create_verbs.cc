@@ -142,7 +142,7 @@ absl::StatusOr<int> Validate(Session& session, const CreateFlags& flags) {
 absl::Status OtherSpec(const std::string& name, const ExperimentFile& file,
                        const v1::Experiment& experiment) {
   return MakeError(
-      absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+      Reason::kAlreadyExists,
       absl::StrCat(
           name, " exists with another spec, and a spec never changes: ",
           absl::StrJoin(SpecDifferences(experiment.spec(), file.experiment.spec(), 5), "; ")));

@@ -19,7 +19,7 @@ namespace mentor::ctl {
 namespace {
 
 absl::Status DataLoss(const std::string& message) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, message);
+  return MakeError(Reason::kDataLoss, message);
 }
 
 // The file FILE.part: the bytes received so far and their hash.
@@ -29,43 +29,34 @@ class PartialFile {
   ~PartialFile() {
     // An empty part is useless to a later download.
     if (owned_ && size_ == 0) unlink(path_.c_str());
-    if (descriptor_ >= 0) close(descriptor_);
   }
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
 
   // Reads what an earlier download left.
   absl::Status Open() {
-    descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) return FileError("cannot write", path_, errno);
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    file_ = OpenFile(path_, O_RDWR | O_CREAT, 0644);
+    if (file_.get() < 0) return FileError("cannot write", path_, errno);
+    if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
       return absl::FailedPreconditionError(path_.string() +
                                            " is in use by another download; wait for it");
     }
     owned_ = true;
-    std::string buffer(1 << 20, '\0');
     for (;;) {
-      const ssize_t count = read(descriptor_, buffer.data(), buffer.size());
-      if (count < 0) return FileError("cannot read", path_, errno);
-      if (count == 0) return absl::OkStatus();
-      hash_->Update({buffer.data(), static_cast<size_t>(count)});
-      size_ += static_cast<uint64_t>(count);
+      MENTOR_ASSIGN_OR_RETURN(const std::string piece, ReadAt(file_, size_, 1 << 20, path_));
+      if (piece.empty()) return absl::OkStatus();
+      hash_->Update(piece);
+      size_ += piece.size();
     }
   }
   absl::Status Append(std::string_view data) {
-    for (size_t done = 0; done < data.size();) {
-      const ssize_t count = write(descriptor_, data.data() + done, data.size() - done);
-      if (count < 0) return FileError("cannot write", path_, errno);
-      done += static_cast<size_t>(count);
-    }
+    MENTOR_RETURN_IF_ERROR(WriteAt(file_, size_, data, path_));
     hash_->Update(data);
     size_ += data.size();
     return absl::OkStatus();
   }
   absl::Status Clear() {
-    if (ftruncate(descriptor_, 0) != 0 || lseek(descriptor_, 0, SEEK_SET) != 0) {
-      return FileError("cannot write", path_, errno);
-    }
+    if (ftruncate(file_.get(), 0) != 0) return FileError("cannot write", path_, errno);
     hash_ = std::make_unique<Sha256>();
     size_ = 0;
     return absl::OkStatus();
@@ -73,7 +64,7 @@ class PartialFile {
   // After Hash, only Rename may be called.
   std::string Hash() { return ToHex(hash_->Finish()); }
   absl::Status Rename(const std::filesystem::path& path) {
-    if (fsync(descriptor_) != 0) return FileError("cannot write", path_, errno);
+    if (fsync(file_.get()) != 0) return FileError("cannot write", path_, errno);
     if (rename(path_.c_str(), path.c_str()) != 0) return FileError("cannot write", path, errno);
     owned_ = false;
     return SyncFolder(path.has_parent_path() ? path.parent_path() : ".");
@@ -82,7 +73,7 @@ class PartialFile {
 
  private:
   const std::filesystem::path path_;
-  int descriptor_ = -1;
+  OpenedFile file_;
   bool owned_ = false;  // This process holds the file's lock and path_ names the file.
   uint64_t size_ = 0;
   std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();

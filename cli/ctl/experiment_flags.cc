@@ -99,8 +99,7 @@ absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::strin
       all.checkpoints().begin(), all.checkpoints().end(),
       [](const auto& a, const auto& b) { return a.outer_step() < b.outer_step(); });
   if (newest == all.checkpoints().end()) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     "there is no checkpoint of " + experiment + " yet");
+    return MakeError(Reason::kNotFound, "there is no checkpoint of " + experiment + " yet");
   }
   return *newest;
 }
@@ -128,8 +127,7 @@ absl::StatusOr<std::string> OnlyOne(const Names& found, const std::string& what,
                                     const std::string& given, const std::string& part) {
   if (found.size() == 1) return found[0];
   if (found.empty()) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrCat("there is no ", what, " ", given));
+    return MakeError(Reason::kNotFound, absl::StrCat("there is no ", what, " ", given));
   }
   return absl::InvalidArgumentError(absl::StrCat(
       what, " '", given, "' could be ", absl::StrJoin(found, " or "), ": give more of ", part));

@@ -163,8 +163,7 @@ absl::StatusOr<int> Follow(Client* client, const Output& output, const std::stri
     return kInterrupted;
   }
   MENTOR_RETURN_IF_ERROR(status);
-  if (deleted)
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted");
+  if (deleted) return MakeError(Reason::kNotFound, name + " was deleted");
   if (output.table() && !output.options().quiet) {
     const std::string trouble = Trouble(last);
     std::printf("%s %s%s\n", Printable(name).c_str(), StateText(last.state()).c_str(),

@@ -52,7 +52,7 @@ absl::StatusOr<v1::QueryMetricsResponse> Query(Client* client, const MetricsFlag
   for (const std::string& metric : flags.metrics) {
     if (known.contains(metric)) continue;
     return WithHint(
-        MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+        MakeError(Reason::kNotFound,
                   request.name() + " has no values of '" + metric + "' in these outer updates"),
         "'mentorctl metrics " + ShortName(flags.name) + "' lists those that have values");
   }

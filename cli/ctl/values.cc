@@ -15,6 +15,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/edit_distance.h"
+#include "common/progress_bar.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/uuid.h"
@@ -222,18 +223,11 @@ std::string Ago(absl::Time time, absl::Time now) {
 }
 
 std::string Span(double seconds) {
-  if (!(seconds >= 0) || !std::isfinite(seconds)) return "-";
-  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9));
-  if (whole < 60) return absl::StrFormat("%d s", whole);
-  if (whole < 3600) return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
-  return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
+  return seconds >= 0 && std::isfinite(seconds) ? ShortSpan(seconds) : "-";
 }
 
 std::string Count(double value) {
-  if (value >= 999'950'000) return absl::StrFormat("%.1fG", value / 1e9);
-  if (value >= 999'950) return absl::StrFormat("%.1fM", value / 1e6);
-  if (value >= 1000) return absl::StrFormat("%.1fk", value / 1e3);
-  return absl::StrFormat("%.0f", value);
+  return ShortCount(value);
 }
 
 std::string Bytes(uint64_t bytes) {

@@ -158,8 +158,7 @@ absl::StatusOr<int> Wait(Session& session, const WaitFlags& flags) {
   MENTOR_RETURN_IF_ERROR(status);
   if (others.empty()) return kOk;
   if (missing) {
-    output.Fail(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                          absl::StrJoin(others, ", ") + " was deleted"));
+    output.Fail(MakeError(Reason::kNotFound, absl::StrJoin(others, ", ") + " was deleted"));
   }
   output.Note("ended in another state than " + flags.states + ": " + absl::StrJoin(others, ", "));
   return kOtherState;

@@ -136,11 +136,7 @@ std::filesystem::path ClaimsFile() {
 
 absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file) {
   auto text = ReadFile(file, report::kCsvBytesMax);
-  if (!text.ok()) {
-    return absl::Status(text.status().code(),
-                        absl::StrCat(std::string(text.status().message()),
-                                     "; name the file of claims with --claims"));
-  }
+  if (!text.ok()) return WithSuffix(text.status(), "; name the file of claims with --claims");
   return ParseClaims(*text, file.string());
 }
 

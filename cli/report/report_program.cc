@@ -77,11 +77,10 @@ absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) 
 
 absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   const std::filesystem::path log = run / kRecordsFolder / "report.log";
-  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (output < 0) return FileError("writing", log, errno);
-  const auto child =
-      ChildProcess::Start({.command = PythonCommand(kStart, {run.string()}), .output = output});
-  close(output);
+  const OpenedFile output = OpenFile(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (output.get() < 0) return FileError("writing", log, errno);
+  const auto child = ChildProcess::Start(
+      {.command = PythonCommand(kStart, {run.string()}), .output = output.get()});
   if (absl::IsNotFound(child.status())) return NoInterpreter();
   MENTOR_RETURN_IF_ERROR(child.status());
   MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());

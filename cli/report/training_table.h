@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cli/report/report.h"
-#include "common/natural_order.h"
+#include "common/edit_distance.h"
 
 namespace mentor::report {
 

@@ -4,9 +4,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 

@@ -1,11 +1,12 @@
-// Completes a program's command line by walking its tree of commands. On Tab the shells run a
-// hidden command, `PROGRAM __complete -- WORDS...`. Independent of programs and their commands. One
-// thread.
+// Completes a program's command line, and makes its manual page, by walking its tree of commands.
+// On Tab the shells run a hidden command, `PROGRAM __complete -- WORDS...`. Independent of programs
+// and their commands. One thread.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/process/command_line.h"
@@ -29,5 +30,19 @@ std::string CompletionScript(const std::string& program, std::string_view shell)
 // Adds `completion SHELL` and the hidden `__complete`.
 CLI::App* AddCompletionCommands(CLI::App* root, const std::string& program, const SetAction& set,
                                 NamesOf names);
+
+// ---- The manual page (manual.cc).
+
+struct Manual {
+  std::string program;
+  std::string commands = "COMMAND";  // The program's word for its commands.
+  std::vector<std::pair<int, std::string>> exit_meanings = {};  // By code.
+};
+
+// Returns the whole tree as one --help in the form that help2man reads. Pure.
+std::string ManualText(const CLI::App& root, const Manual& manual);
+
+// Adds the hidden `__man`, which prints the manual.
+void AddManualCommand(CLI::App* root, Manual manual, const SetAction& set);
 
 }  // namespace mentor

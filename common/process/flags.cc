@@ -12,7 +12,6 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
-#include "common/log.h"
 #include "common/printable.h"
 #include "common/process/command_line.h"
 #include "common/rpc/address.h"
@@ -148,10 +147,10 @@ absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics) {
   return absl::OkStatus();
 }
 
-void InitLog(const CommonFlags& flags, const std::string& logger) {
-  log::Format format = log::Format::kJson;
-  log::ParseFormat(flags.log_format, &format).IgnoreError();  // Checked by the flag.
-  log::Init({.format = format, .logger = logger});
+void InitLog(const CommonFlags& flags, const std::string& logger, log::Severity least) {
+  log::Init({.format = flags.log_format == "text" ? log::Format::kText : log::Format::kJson,
+             .least = least,
+             .logger = logger});
 }
 
 int Fail(const absl::Status& status, int code) {

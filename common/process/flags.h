@@ -10,6 +10,7 @@
 #include <absl/status/status.h>
 
 #include "common/bundle_cache.h"
+#include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/process.h"
 #include "common/rpc/channel.h"
@@ -100,7 +101,8 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags);
 
 // Starts the metrics page if the flags ask for one, and prints its address.
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics);
-void InitLog(const CommonFlags& flags, const std::string& logger);
+void InitLog(const CommonFlags& flags, const std::string& logger,
+             log::Severity least = log::Severity::kInfo);
 // Prints the reason to stderr and returns the exit code.
 int Fail(const absl::Status& status, int code);
 // Like Fail(status, ExitCodeOf(status)). kExitUsage for wrong arguments and for names that do not

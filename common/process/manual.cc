@@ -1,15 +1,13 @@
-#include "common/process/manual.h"
-
 #include <algorithm>
 #include <cstdio>
-#include <string>
-#include <vector>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
+
+#include "common/process/completion.h"
 
 namespace mentor {
 namespace {

@@ -1,13 +1,12 @@
 #include "common/process/process.h"
 
 #include <cstdio>
-#include <utility>
 
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
-#include "common/wait.h"
+#include "common/mutex.h"
 
 namespace mentor {
 namespace {

@@ -21,7 +21,6 @@
 #include "common/log.h"
 #include "common/rpc/address.h"
 #include "common/rpc/known_peers.h"
-#include "common/status.h"
 
 namespace mentor::rpc {
 namespace {
@@ -82,11 +81,12 @@ void SetPort(sockaddr* address, int port) {
   }
 }
 
-// Returns a listening socket, or -1 with errno set.
-int ListenOn(const addrinfo& info) {
-  const int listener =
-      socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol);
-  if (listener < 0) return -1;
+// Returns a listening socket, or none with errno set.
+OpenedFile ListenOn(const addrinfo& info) {
+  OpenedFile socket_of(
+      socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol));
+  const int listener = socket_of.get();
+  if (listener < 0) return socket_of;
   const int on = 1, off = 0;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   // [::] accepts IPv4 too, as in gRPC.
@@ -94,12 +94,12 @@ int ListenOn(const addrinfo& info) {
     setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
   if (bind(listener, info.ai_addr, info.ai_addrlen) == 0 && listen(listener, kBacklog) == 0) {
-    return listener;
+    return socket_of;
   }
   const int error = errno;
-  close(listener);
+  socket_of.Close();
   errno = error;
-  return -1;
+  return socket_of;
 }
 
 }  // namespace
@@ -133,23 +133,24 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
   for (const addrinfo* info = addresses.get(); info != nullptr; info = info->ai_next) {
     if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
     if (acceptor->port_ != 0) SetPort(info->ai_addr, acceptor->port_);
-    const int listener = ListenOn(*info);
-    if (listener < 0) {
+    OpenedFile listener = ListenOn(*info);
+    if (listener.get() < 0) {
       why = std::strerror(errno);
       // A name may also have an address of a family that this machine lacks; such an address is
       // skipped. A taken port is an error.
       if (errno == EADDRINUSE) return refused(why);
       continue;
     }
-    acceptor->listeners_.push_back(listener);
-    acceptor->port_ = PortOf(listener);
+    acceptor->port_ = PortOf(listener.get());
+    acceptor->listeners_.push_back(std::move(listener));
   }
   if (acceptor->listeners_.empty()) return refused(why);
   acceptor->connections_max_ = BoundedByDescriptors(options.connections_max);
   acceptor->unknown_bytes_max_ = options.unknown_bytes_max;
-  acceptor->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  acceptor->reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (acceptor->wake_ < 0 || acceptor->reserve_ < 0) return refused(std::strerror(errno));
+  acceptor->wake_ = OpenedFile(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  acceptor->reserve_ = OpenFile("/dev/null", O_RDONLY);
+  if (acceptor->wake_.get() < 0 || acceptor->reserve_.get() < 0)
+    return refused(std::strerror(errno));
   if (options.metrics != nullptr) {
     acceptor->refused_ = &options.metrics->Counter(
         "mentor_rpc_connections_refused_total",
@@ -163,8 +164,6 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
 
 Acceptor::~Acceptor() {
   Stop();
-  if (wake_ >= 0) close(wake_);
-  if (reserve_ >= 0) close(reserve_);
 }
 
 void Acceptor::Start(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server) {
@@ -176,27 +175,26 @@ void Acceptor::Stop() {
   if (thread_.joinable()) {
     thread_.request_stop();
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof(one));
+    [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
     thread_.join();
   }
   while (!connections_.empty()) Forget(connections_.size() - 1);
-  for (const int listener : listeners_) close(listener);
   listeners_.clear();
 }
 
 void Acceptor::Run(std::stop_token stop) {
   std::vector<pollfd> waits;
-  for (const int listener : listeners_) waits.push_back({listener, POLLIN, 0});
-  waits.push_back({wake_, POLLIN, 0});
+  for (const OpenedFile& listener : listeners_) waits.push_back({listener.get(), POLLIN, 0});
+  waits.push_back({wake_.get(), POLLIN, 0});
   while (!stop.stop_requested()) {
     const bool strangers =
         std::any_of(connections_.begin(), connections_.end(),
-                    [](const Connection& connection) { return connection.own >= 0; });
+                    [](const Connection& connection) { return connection.own.get() >= 0; });
     const int ready = poll(waits.data(), waits.size(), strangers ? kSweepMs : -1);
     if (strangers) Sweep();
     if (ready <= 0) continue;
     for (const pollfd& wait : waits) {
-      if (wait.fd != wake_ && wait.revents != 0) Take(wait.fd);
+      if (wait.fd != wake_.get() && wait.revents != 0) Take(wait.fd);
     }
   }
 }
@@ -216,10 +214,10 @@ void Acceptor::Take(int listener) {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
     // In the queue the connection would wake the thread again and again. The reserve descriptor
     // allows to accept and close it.
-    if (reserve_ >= 0) close(reserve_);
+    reserve_.Close();
     connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     refuse(connection, "no descriptors are left");
-    reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    reserve_ = OpenFile("/dev/null", O_RDONLY);
     return;
   }
   if (connections_.size() >= connections_max_) Sweep();
@@ -232,14 +230,14 @@ void Acceptor::Take(int listener) {
       setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
     return refuse(connection, "broken");
   }
-  const int own = fcntl(connection, F_DUPFD_CLOEXEC, 0);
-  if (own < 0) return refuse(connection, "no descriptors are left");
+  OpenedFile own(fcntl(connection, F_DUPFD_CLOEXEC, 0));
+  if (own.get() < 0) return refuse(connection, "no descriptors are left");
   std::string peer = PeerOf(address);
   // A new connection from this address means that the earlier one has ended.
   for (size_t i = connections_.size(); i-- > 0;) {
     if (connections_[i].peer == peer) Forget(i);
   }
-  connections_.push_back({connection, info.st_ino, std::move(peer), own});
+  connections_.push_back({connection, info.st_ino, std::move(peer), std::move(own)});
   grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
   parameters.listener_fd = listener;
   parameters.fd = connection;
@@ -248,7 +246,6 @@ void Acceptor::Take(int listener) {
 
 void Acceptor::Forget(size_t index) {
   Connection& connection = connections_[index];
-  if (connection.own >= 0) close(connection.own);
   KnownPeers::Remove(connection.peer);
   connections_.erase(connections_.begin() + static_cast<std::ptrdiff_t>(index));
 }
@@ -259,11 +256,12 @@ void Acceptor::Sweep() {
     struct stat info {};
     if (fstat(connection.descriptor, &info) != 0 || info.st_ino != connection.inode) {
       Forget(i);
-    } else if (connection.own >= 0 && KnownPeers::Has(connection.peer)) {
-      close(std::exchange(connection.own, -1));
-    } else if (connection.own >= 0 && BytesReceived(connection.own) > unknown_bytes_max_) {
+    } else if (connection.own.get() >= 0 && KnownPeers::Has(connection.peer)) {
+      connection.own.Close();
+    } else if (connection.own.get() >= 0 &&
+               BytesReceived(connection.own.get()) > unknown_bytes_max_) {
       if (ended_ != nullptr) ended_->Increment();  // First: the peer may look when it ends.
-      shutdown(connection.own, SHUT_RDWR);
+      shutdown(connection.own.get(), SHUT_RDWR);
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
                        "a connection is ended: it sent much, but no call was admitted",
                        {{"peer", connection.peer}});

@@ -3,18 +3,17 @@
 // server. Owned by a Server; thread-safe.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
 #include <grpcpp/server_builder.h>
 #include <prometheus/counter.h>
 
+#include "common/file.h"
 #include "common/metrics.h"
 
 namespace mentor::rpc {
@@ -55,11 +54,11 @@ class Acceptor {
   void Forget(size_t index);
 
   // Fixed after Listen.
-  std::vector<int> listeners_;
+  std::vector<OpenedFile> listeners_;
   int port_ = 0;
   size_t connections_max_ = 0;
   uint64_t unknown_bytes_max_ = 0;
-  int wake_ = -1;  // An eventfd that ends the wait.
+  OpenedFile wake_;  // An eventfd that ends the wait.
   prometheus::Counter* refused_ = nullptr;
   prometheus::Counter* ended_ = nullptr;
 
@@ -68,12 +67,12 @@ class Acceptor {
     int descriptor;
     uint64_t inode;
     std::string peer;
-    int own;  // A duplicate to end the connection by, while the peer is unknown; else -1.
+    OpenedFile own;  // A duplicate to end the connection by, while the peer is unknown.
   };
   // Used only by the thread.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server_;
   std::vector<Connection> connections_;
-  int reserve_ = -1;  // Released for a moment when descriptors run out.
+  OpenedFile reserve_;  // Released for a moment when descriptors run out.
 
   // Last member, so that it stops first.
   std::jthread thread_;

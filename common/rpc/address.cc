@@ -1,9 +1,7 @@
 #include "common/rpc/address.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <set>
-#include <string>
 
 #include <absl/cleanup/cleanup.h>
 #include <absl/strings/ascii.h>

@@ -18,7 +18,6 @@
 #include "common/log.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/known_peers.h"
-#include "common/rpc/secret_file.h"
 
 namespace mentor::rpc {
 namespace {
@@ -30,12 +29,6 @@ constexpr size_t kLinesMax = 10'000;
 // Each role comes after those that it includes.
 constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,
                                v1::ROLE_LEARNER};
-
-std::string HashOf(std::string_view text) {
-  Sha256 hash;
-  hash.Update(text);
-  return hash.Finish();
-}
 
 // Names appear in logs, quotas and metric labels of other programs.
 bool GoodName(std::string_view name) {
@@ -190,7 +183,9 @@ absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view source, std::strin
 }
 
 const TokenTable::Entry* TokenTable::Find(std::string_view token) const {
-  const std::string hash = HashOf(token);
+  Sha256 sha;
+  sha.Update(token);
+  const std::string hash = sha.Finish();
   const Entry* found = nullptr;
   for (const Entry& entry : entries_) {
     const bool equal = CRYPTO_memcmp(entry.hash.data(), hash.data(), hash.size()) == 0;

@@ -8,7 +8,6 @@
 // caller's resources may be changed by that caller and by admins: services check Caller.MayChange.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,7 +30,6 @@ namespace mentor::rpc {
 std::string RoleName(v1::Role role);
 // INVALID_ARGUMENT lists the roles.
 absl::StatusOr<v1::Role> ParseRole(std::string_view name);
-// True if a caller with role `held` may call a method that requires role `required`.
 bool Includes(v1::Role held, v1::Role required);
 // Returns the role that a method requires, by its path
 // "/mentor.v1.ExperimentService/GetExperiment". nullopt for foreign and unknown methods.
@@ -156,7 +154,6 @@ class AccessControl {
   prometheus::Counter* role_ = nullptr;
   prometheus::Counter* reload_failures_ = nullptr;
 
-  // Guarded by mutex_.
   mutable Mutex mutex_;
   std::shared_ptr<const Tables> tables_ ABSL_GUARDED_BY(mutex_);
 

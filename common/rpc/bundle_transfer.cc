@@ -1,9 +1,6 @@
 #include "common/rpc/bundle_transfer.h"
 
 #include <algorithm>
-#include <map>
-#include <utility>
-#include <vector>
 
 #include <absl/strings/str_format.h>
 
@@ -33,9 +30,7 @@ absl::Status NotABundle(const std::string& name) {
 }
 
 absl::Status Draining() {
-  return WithRetryDelay(
-      MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "this process is stopping"),
-      kRetryLater);
+  return WithRetryDelay(MakeError(Reason::kDraining, "this process is stopping"), kRetryLater);
 }
 
 bool MayPass(const absl::Status& status) {
@@ -44,26 +39,6 @@ bool MayPass(const absl::Status& status) {
 }
 
 }  // namespace
-
-void FilesToProto(const BundleManifest& manifest,
-                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files) {
-  for (const BundleFile& file : manifest.files) {
-    v1::BundleFile& added = *files->Add();
-    added.set_path(file.path);
-    added.set_size_bytes(file.bytes);
-    added.set_sha256(file.sha256);
-  }
-}
-
-BundleManifest ManifestFromProto(const std::string& digest,
-                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files) {
-  BundleManifest manifest;
-  for (const v1::BundleFile& file : files)
-    manifest.files.push_back(
-        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
-  manifest.digest = digest;
-  return manifest;
-}
 
 absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset) {
   const uint64_t total = bundle.manifest().bytes();
@@ -145,11 +120,11 @@ grpc::ServerUnaryReactor* BundleServer::Fetch(grpc::CallbackServerContext* conte
   // meanwhile.
   if (executor_.Post(answer, BundleDigestOf(request->name()).value_or(request->name())))
     return reactor;
-  reactor->Finish(ToGrpc(
-      stopping_ ? Draining()
-                : WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                                           "too many callers wait for bundles; try again"),
-                                 kRetryLater)));
+  reactor->Finish(
+      ToGrpc(stopping_ ? Draining()
+                       : WithRetryDelay(MakeError(Reason::kQueueFull,
+                                                  "too many callers wait for bundles; try again"),
+                                        kRetryLater)));
   return reactor;
 }
 
@@ -210,8 +185,7 @@ absl::StatusOr<v1::FetchBundleResponse> BundleFetcher::Piece(const std::string& 
       }
     }
     if (!MayPass(status) || Clock::now() - since > patience_.total) {
-      return absl::Status(status.code(), absl::StrFormat("cannot fetch %s: %s", BundleName(digest),
-                                                         std::string(status.message())));
+      return WithPrefix(absl::StrFormat("cannot fetch %s: ", BundleName(digest)), status);
     }
     MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a bundle is not available yet",
                      {{"bundle", BundleName(digest)}, {"why", status}});
@@ -226,7 +200,7 @@ absl::StatusOr<BundleCache::Fetched> BundleFetcher::Fetch(const std::string& dig
   BundleCache::Fetched fetched{.manifest = ManifestFromProto(digest, first.files()), .source = {}};
   if (const Violations wrong = CheckManifest(fetched.manifest); !wrong.empty()) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("the peer sent something else as %s: %s: %s; look at the peer",
                         BundleName(digest), wrong.list()[0].field, wrong.list()[0].description));
   }

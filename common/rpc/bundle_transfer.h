@@ -20,7 +20,6 @@
 #include <utility>
 
 #include <absl/status/statusor.h>
-#include <google/protobuf/repeated_field.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/server_context.h>
@@ -38,12 +37,6 @@
 namespace mentor::rpc {
 
 inline constexpr size_t kBundlePieceBytes = 1 << 20;
-
-void FilesToProto(const BundleManifest& manifest,
-                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files);
-// Converts a peer's list without checks; use CheckManifest.
-BundleManifest ManifestFromProto(const std::string& digest,
-                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files);
 
 // Returns the answer to one request. OUT_OF_RANGE beyond the end.
 absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset);

@@ -30,7 +30,6 @@ constexpr grpc::StatusCode kShownCodes[] = {
     grpc::OK,        grpc::UNKNOWN,           grpc::INTERNAL,     grpc::UNAVAILABLE,
     grpc::DATA_LOSS, grpc::DEADLINE_EXCEEDED, grpc::UNIMPLEMENTED};
 
-// Counts the calls of one method.
 class Calls {
  public:
   Calls(Metrics* metrics, std::string method)

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/string_view.h>
 #include <arpa/inet.h>
 #include <openssl/asn1.h>
 #include <openssl/bio.h>

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -72,7 +70,6 @@ class TlsReloader {
   prometheus::Gauge* expiry_ = nullptr;
   prometheus::Counter* failures_ = nullptr;
 
-  // Guarded by mutex_.
   mutable Mutex mutex_;
   std::shared_ptr<const TlsTexts> texts_ ABSL_GUARDED_BY(mutex_);
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;

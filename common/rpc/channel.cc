@@ -15,11 +15,6 @@ namespace mentor::rpc {
 
 namespace {
 
-absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& options) {
-  if (options.token_file.empty()) return std::shared_ptr<TokenFile>();
-  return TokenFile::Open(options.token_file);
-}
-
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
     const ChannelOptions& options, const TlsTexts& tls, const std::shared_ptr<TokenFile>& token) {
   MENTOR_ASSIGN_OR_RETURN(const std::string address,
@@ -41,11 +36,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
   // Keeps channels of one process to one address from sharing a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  if (!options.tls_server_name.empty()) {
-    arguments.SetSslTargetNameOverride(options.tls_server_name);
-  } else if (!options.endpoint.empty() && options.endpoint != address && !tls.authority.empty()) {
+  if (!options.endpoint.empty() && options.endpoint != address && !tls.authority.empty())
     arguments.SetSslTargetNameOverride(HostOf(address));
-  }
   ChannelParts parts = {.endpoint = options.endpoint, .arguments = std::move(arguments)};
   if (token_apart) {
     // Over plain text channel credentials cannot send the token with each call.
@@ -60,13 +52,15 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
-  MENTOR_ASSIGN_OR_RETURN(const auto token, OpenToken(options));
-  MENTOR_ASSIGN_OR_RETURN(const TlsTexts tls, ReadTls(options.tls));
-  return MakeChannelOf(options, tls, token);
+  MENTOR_ASSIGN_OR_RETURN(const auto source, ChannelSource::Make(options));
+  return source->Get();
 }
 
 absl::StatusOr<std::unique_ptr<ChannelSource>> ChannelSource::Make(const ChannelOptions& options) {
-  MENTOR_ASSIGN_OR_RETURN(auto token, OpenToken(options));
+  std::shared_ptr<TokenFile> token;
+  if (!options.token_file.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(token, TokenFile::Open(options.token_file));
+  }
   std::shared_ptr<TlsReloader> tls;
   std::shared_ptr<const TlsTexts> texts = std::make_shared<const TlsTexts>();
   if (!options.tls.empty()) {

@@ -25,8 +25,6 @@ struct ChannelOptions {
   // Credentials are checked against `address`. Empty: gRPC resolves `address`.
   std::string endpoint = {};
   TlsFiles tls = {};
-  // The name in the server's certificate, if it differs from the host of `address`.
-  std::string tls_server_name = {};
   // File of the token that is sent with each call; empty: none. Read again when it changes.
   std::string token_file = {};
   // Allow plain text beyond loopback.
@@ -60,7 +58,6 @@ class ChannelSource {
   const std::shared_ptr<TokenFile> token_;
   const std::shared_ptr<TlsReloader> tls_;
 
-  // Guarded by mutex_.
   Mutex mutex_;
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Version of its certificates.
@@ -111,10 +108,8 @@ class Reconnector {
   bool stopped();
 
  private:
-  // Fixed after construction.
   const Backoff backoff_;
 
-  // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

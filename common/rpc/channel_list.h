@@ -57,7 +57,6 @@ class ChannelList {
   ChannelList(ChannelOptions options, std::vector<std::string> addresses,
               std::vector<std::unique_ptr<ChannelSource>> sources);
 
-  // Fixed after construction.
   const ChannelOptions options_;
   const bool several_;
   // Guarded by mutex_.

@@ -11,9 +11,9 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/server.h"
-#include "common/wait.h"
 
 namespace mentor::rpc {
 namespace {
@@ -154,7 +154,6 @@ absl::Status CheckFlags(std::string_view address, const ServerOptions& security)
   return absl::OkStatus();
 }
 
-// Sends the token with each call.
 class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
  public:
   explicit TokenPlugin(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}

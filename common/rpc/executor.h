@@ -38,7 +38,6 @@ class Executor {
   std::deque<std::string>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work();
 
-  // Fixed after construction.
   const size_t items_max_;
   const int per_caller_max_;
   // Guarded by mutex_.

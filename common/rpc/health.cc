@@ -1,9 +1,9 @@
 #include "common/rpc/health.h"
 
 #include <future>
-#include <string>
 #include <vector>
 
+#include <absl/strings/str_format.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
 
@@ -46,6 +46,16 @@ std::string ProgramAt(const std::shared_ptr<grpc::Channel>& channel) {
   if (AskHealth(channel, "mentor.v1.RolloutService", kLimit).ok()) return "mentor-learner";
   if (AskHealth(channel, "mentor.v1.ExperimentService", kLimit).ok()) return "mentor-meta-learner";
   return "";
+}
+
+absl::Status WrongServer(const std::shared_ptr<grpc::Channel>& channel, const std::string& wanted,
+                         const std::string& flag, const std::function<std::string()>& address) {
+  const std::string program = ProgramAt(channel);
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s answers at %s, and not a mentor-%s: name the address of a mentor-%s (its --listen) with "
+      "%s",
+      program.empty() ? "another program, or another version," : "a " + program,
+      address ? address() : "this address", wanted, wanted, flag));
 }
 
 }  // namespace mentor::rpc

@@ -1,7 +1,9 @@
-// The client's side of grpc.health.v1.Health/Check. Pure functions; threads may share.
+// The client's side of grpc.health.v1.Health/Check: what answers at an address. Pure functions;
+// threads may share.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,5 +23,9 @@ absl::StatusOr<Health> AskHealth(const std::shared_ptr<grpc::Channel>& channel,
 // Returns which of Mentor's servers answers, by the services that it knows: "mentor-meta-learner",
 // "mentor-learner"; empty: neither, or no answer. Blocks for a few seconds at most.
 std::string ProgramAt(const std::shared_ptr<grpc::Channel>& channel);
+
+// Explains UNIMPLEMENTED: what answers there, and what to name instead. Blocks for a few seconds.
+absl::Status WrongServer(const std::shared_ptr<grpc::Channel>& channel, const std::string& wanted,
+                         const std::string& flag, const std::function<std::string()>& address);
 
 }  // namespace mentor::rpc

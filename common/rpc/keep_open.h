@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/health.h"
 #include "common/rpc/stream.h"
 
 namespace mentor::rpc {
@@ -25,7 +26,6 @@ struct KeepOpenOptions {
 
   std::string server;  // Name of the server, for the log: "learner".
   std::string flag;    // How a user names its address: "--learner".
-  // Returns the address of the channel, for people.
   std::function<std::string()> address;
   // Returns a channel to the server; called for each stream.
   std::function<std::shared_ptr<grpc::Channel>()> channel;
@@ -43,10 +43,6 @@ struct KeepOpenOptions {
   // Receives a stream before it starts; nullopt ends the loop.
   std::function<std::optional<Handlers>(std::shared_ptr<Stream<Out, In>>)> on_open;
 };
-
-// Explains UNIMPLEMENTED: what answers there, and what to name instead. Blocks for a few seconds.
-absl::Status WrongServer(const std::shared_ptr<grpc::Channel>& channel, const std::string& wanted,
-                         const std::string& flag, const std::function<std::string()>& address);
 
 // call(stub, context, reactor) starts the method of the asynchronous stub. To end the loop, stop
 // the reconnector, then close the stream; KeepOpen returns after that stream's on_closed.

@@ -17,27 +17,19 @@ namespace {
 
 using grpc::experimental::InterceptorBatchMethods;
 
-class Hook final : public grpc::experimental::Interceptor {
+// Acts at one point of a call. The hook of a channel makes a copy for each call.
+class Hook final : public grpc::experimental::Interceptor,
+                   public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  Hook(InterceptionPoint point, const std::function<void(InterceptorBatchMethods*)>& act)
-      : point_(point), act_(act) {}
+  Hook(InterceptionPoint point, std::function<void(InterceptorBatchMethods*)> act)
+      : point_(point), act_(std::move(act)) {}
   void Intercept(InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(point_)) act_(methods);
     methods->Proceed();
   }
-
- private:
-  const InterceptionPoint point_;
-  const std::function<void(InterceptorBatchMethods*)> act_;
-};
-
-class HookFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
- public:
-  HookFactory(InterceptionPoint point, std::function<void(InterceptorBatchMethods*)> act)
-      : point_(point), act_(std::move(act)) {}
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo*) override {
-    return new Hook(point_, act_);
+    return new Hook(*this);
   }
 
  private:
@@ -49,7 +41,7 @@ class HookFactory final : public grpc::experimental::ClientInterceptorFactoryInt
 
 void ChannelParts::Intercept(InterceptionPoint point,
                              std::function<void(InterceptorBatchMethods*)> act) {
-  interceptors.push_back(std::make_unique<HookFactory>(point, std::move(act)));
+  interceptors.push_back(std::make_unique<Hook>(point, std::move(act)));
 }
 
 std::optional<Proxy> ProxyFor(std::string_view address,

@@ -28,7 +28,7 @@ absl::Status RateLimiter::Admit(std::string_view caller, Clock::time_point now) 
     // all callers are busy.
     if (buckets_.size() >= options_.callers_max) {
       return WithRetryDelay(
-          MakeError(absl::StatusCode::kResourceExhausted, Reason::kRateLimited,
+          MakeError(Reason::kRateLimited,
                     absl::StrCat(options_.callers_max, " callers are busy; try again later")),
           std::chrono::seconds(1));
     }
@@ -45,7 +45,7 @@ absl::Status RateLimiter::Admit(std::string_view caller, Clock::time_point now) 
       static_cast<int64_t>(std::ceil((1 - bucket.level) / options_.calls_per_second * 1000)));
   return WithRetryDelay(
       MakeError(
-          absl::StatusCode::kResourceExhausted, Reason::kRateLimited,
+          Reason::kRateLimited,
           absl::StrCat("'", std::string(caller), "' makes more than ", options_.calls_per_second,
                        " calls a second; try again in ", delay.count(), " ms"),
           {{"calls_per_second", absl::StrCat(options_.calls_per_second)}}),

@@ -39,10 +39,8 @@ class RateLimiter {
   };
   double LevelAt(const Bucket& bucket, Clock::time_point now) const;
 
-  // Fixed after construction.
   const Options options_;
 
-  // Guarded by mutex_.
   Mutex mutex_;
   std::map<std::string, Bucket, std::less<>> buckets_ ABSL_GUARDED_BY(mutex_);
 };

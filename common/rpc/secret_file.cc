@@ -12,24 +12,18 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/file.h"
 #include "common/log.h"
 
 namespace mentor::rpc {
 namespace {
 
-struct Descriptor {
-  ~Descriptor() {
-    if (value >= 0) close(value);
-  }
-  int value = -1;
-};
-
 absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::string& path,
                                            bool secret) {
   const std::string name = absl::StrCat(std::string(flag), ": '", path, "'");
-  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  const OpenedFile file = OpenFile(path, O_RDONLY | O_NONBLOCK);
   struct stat info {};
-  if (file.value < 0 || fstat(file.value, &info) != 0) {
+  if (file.get() < 0 || fstat(file.get(), &info) != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot read ", name, ": ", std::strerror(errno)));
   }
@@ -45,22 +39,12 @@ absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::str
     return absl::InvalidArgumentError(absl::StrFormat("%s has %d bytes, the limit is %d", name,
                                                       info.st_size, kSecretFileBytesMax));
   }
-  std::string text(static_cast<size_t>(info.st_size) + 1, '\0');
-  size_t size = 0;
-  for (;;) {
-    const ssize_t got = read(file.value, text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cannot read ", name, ": ", std::strerror(errno)));
-    }
-    if (got == 0) break;
-    size += static_cast<size_t>(got);
-    if (size == text.size()) {
-      return absl::InvalidArgumentError(name + " grows while it is read");
-    }
-  }
-  text.resize(size);
+  const auto size = static_cast<size_t>(info.st_size);
+  auto text = ReadAt(file, 0, size + 1, path);
+  if (!text.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat(std::string(flag), ": ", text.status().message()));
+  if (text->size() > size) return absl::InvalidArgumentError(name + " grows while it is read");
   return text;
 }
 

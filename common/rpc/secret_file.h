@@ -57,10 +57,8 @@ class TokenFile {
   TokenFile(std::string path, const Secret& token);
 
   static constexpr std::chrono::milliseconds kPeriod{1000};
-  // Fixed after construction.
   const std::string path_;
 
-  // Guarded by mutex_.
   Mutex mutex_;
   Secret token_ ABSL_GUARDED_BY(mutex_);
   std::chrono::steady_clock::time_point looked_ ABSL_GUARDED_BY(mutex_);

@@ -138,23 +138,14 @@ Server::~Server() {
 }
 
 void Server::SetReady(bool ready) {
-  if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService()) {
-    health->SetServingStatus("", ready);
-    health->SetServingStatus("readiness", ready);
-    health->SetServingStatus("available", ready);
-    for (const std::string& name : health_names_) health->SetServingStatus(name, ready);
-  }
+  SetHealth({"", "readiness", "available"}, ready);
+  SetHealth(health_names_, ready);
 }
 
-void Server::SetAvailable(bool available) {
-  if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService())
-    health->SetServingStatus("available", available);
-}
-
-void Server::SetLive(bool live) {
-  if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService()) {
-    health->SetServingStatus("liveness", live);
-  }
+void Server::SetHealth(const std::vector<std::string>& names, bool serving) {
+  grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService();
+  if (health == nullptr) return;
+  for (const std::string& name : names) health->SetServingStatus(name, serving);
 }
 
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() {

@@ -74,8 +74,8 @@ class Server {
   // Also sets "available", which SetAvailable may change later.
   void SetReady(bool ready);
   // Sets health "available": the process can do its part, which may be to stand by.
-  void SetAvailable(bool available);
-  void SetLive(bool live);
+  void SetAvailable(bool available) { SetHealth({"available"}, available); }
+  void SetLive(bool live) { SetHealth({"liveness"}, live); }
   // Returns a channel for clients in this process; needs no port.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
@@ -85,6 +85,7 @@ class Server {
 
  private:
   Server() = default;
+  void SetHealth(const std::vector<std::string>& names, bool serving);
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServerOptions& options, std::shared_ptr<grpc::ServerCredentials> credentials,
       const std::vector<grpc::Service*>& services);

@@ -1,11 +1,8 @@
 #include "common/rpc/stream.h"
 
-#include <absl/strings/str_cat.h>
-
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/rpc/known_peers.h"
-#include "common/status.h"
 #include "mentor/v1/stream.pb.h"
 
 namespace mentor::rpc {
@@ -64,9 +61,9 @@ MessageStream::MessageStream(const StreamOptions& options, const Message& out, c
 bool MessageStream::SendMessage(std::unique_ptr<Message> message) {
   const size_t bytes = message->ByteSizeLong();
   if (bytes > options_.message_bytes_max) {
-    Close(MakeError(absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
-                    "a message to the peer has " + std::to_string(bytes) + " bytes, the limit is " +
-                        std::to_string(options_.message_bytes_max)));
+    Close(MakeError(Reason::kMessageTooLong, "a message to the peer has " + std::to_string(bytes) +
+                                                 " bytes, the limit is " +
+                                                 std::to_string(options_.message_bytes_max)));
     return false;
   }
   Item item;
@@ -81,7 +78,7 @@ bool MessageStream::SendMessage(std::unique_ptr<Message> message) {
       outbox_bytes_ + bytes > options_.outbox_bytes_max) {
     CloseLocked(
         Phase::kAborting,
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+        MakeError(Reason::kQueueFull,
                   "the peer does not take its messages: " + std::to_string(outbox_.size()) +
                       " messages and " + std::to_string(outbox_bytes_) + " bytes are in line"));
     return false;
@@ -264,7 +261,7 @@ absl::StatusOr<bool> MessageStream::ReceiveChunk(const v1::Chunk& chunk, Clock::
   if (!bytes->has_value()) return false;
   if (!reading_->ParseFromString(**bytes) || Has(*reading_, in_members_.chunk) ||
       Has(*reading_, in_members_.heartbeat)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+    return MakeError(Reason::kProtocolViolation,
                      "the chunks, put together, do not parse as a message of this stream");
   }
   return true;
@@ -284,7 +281,7 @@ absl::StatusOr<bool> MessageStream::Receive() {
   if (Has(*reading_, in_members_.chunk))
     return ReceiveChunk(Get<v1::Chunk>(*reading_, in_members_.chunk), now);
   if (reassembler_.pending()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+    return MakeError(Reason::kProtocolViolation,
                      "a message came between the chunks of another one");
   }
   Count(options_.metrics.bytes_received, static_cast<double>(reading_->ByteSizeLong()));
@@ -385,13 +382,13 @@ void MessageStream::Tick() {
   last_tick_ = now;
   if (phase_ == Phase::kOpen || phase_ == Phase::kFlushing) {
     if (now - last_received_ > options_.dead_after) {
-      CloseLocked(Phase::kAborting, MakeError(absl::StatusCode::kUnavailable, Reason::kPeerSilent,
-                                              absl::StrCat("the peer has been silent for ",
-                                                           options_.dead_after.count(), " ms")));
+      CloseLocked(Phase::kAborting,
+                  MakeError(Reason::kPeerSilent, absl::StrCat("the peer has been silent for ",
+                                                              options_.dead_after.count(), " ms")));
       Cancel();  // A dead peer cannot receive a status.
     } else if (reassembling_since_ && now - *reassembling_since_ > options_.reassemble_within) {
       CloseLocked(Phase::kAborting,
-                  MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                  MakeError(Reason::kProtocolViolation,
                             absl::StrCat("a long message is not complete after ",
                                          options_.reassemble_within.count(), " ms")));
     }

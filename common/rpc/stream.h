@@ -73,7 +73,7 @@ class StreamSlot {
   absl::Status status() const {
     if (taken_) return absl::OkStatus();
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kTooManyStreams,
+        MakeError(Reason::kTooManyStreams,
                   absl::StrCat("this server has ", limit_.load(), " streams and takes no more")),
         std::chrono::seconds(5));
   }
@@ -190,7 +190,6 @@ class MessageStream : public std::enable_shared_from_this<MessageStream> {
   // call.
   bool is_server() const { return server_ != nullptr; }
 
-  // With mutex_ held.
   void CloseLocked(Phase phase, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetPhase(Phase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // Forward only.
   void Drop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);                 // Drops the queued messages.
@@ -218,7 +217,6 @@ class MessageStream : public std::enable_shared_from_this<MessageStream> {
   const std::unique_ptr<Message> reading_;
   Reassembler reassembler_;
 
-  // Guarded by mutex_.
   Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kNew;
   std::shared_ptr<MessageHandlers> handlers_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<MessageStream> self_ ABSL_GUARDED_BY(mutex_);  // From Begin to Done.
@@ -298,7 +296,6 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   void OnDone() override { this->Done(absl::OkStatus()); }
 };
 
-// The client's end.
 template <typename Out, typename In>
 class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReactor<Out, In> {
  public:

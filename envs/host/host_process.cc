@@ -22,6 +22,7 @@
 #include "common/check.h"
 #include "common/pause_point.h"
 #include "common/printable.h"
+#include "common/status.h"
 
 namespace mentor::envs {
 namespace {
@@ -116,10 +117,8 @@ absl::StatusOr<std::unique_ptr<SimulatorProcess>> SimulatorProcess::Start(
                                       .variables = VariablesOfSimulator()});
   close(ends[1]);
   close(pipe[1]);
-  if (!process.ok()) {
-    return absl::Status(process.status().code(),
-                        absl::StrCat("simulator ", host.name, ": ", process.status().message()));
-  }
+  if (!process.ok())
+    return WithPrefix(absl::StrCat("simulator ", host.name, ": "), process.status());
   started->process_ = *std::move(process);
   return started;
 }

@@ -8,6 +8,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/status.h"
 #include "envs/metaworld/world.h"
 
 namespace mentor::envs::metaworld {
@@ -246,9 +247,8 @@ absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t,
   const std::string key = TaskKey();
   if (const auto settled = SettledResets::Instance().Find(key))
     return RestoreState(*settled, observation);
-  if (absl::Status status = SettleReset(); !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat(info_.name, ": reset: ", status.message()));
-  }
+  if (absl::Status status = SettleReset(); !status.ok())
+    return WithPrefix(info_.name + ": reset: ", status);
   steps_ = 0;
   outcome_ = {};
   MENTOR_ASSIGN_OR_RETURN(std::string settled, SaveState());

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/asker.h"
 #include "common/check.h"
 #include "common/child_process.h"
+#include "common/file.h"
 #include "common/installed.h"
 #include "common/pause_point.h"
 #include "common/printable.h"
@@ -31,23 +31,6 @@ constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
 constexpr int kKilled = 128 + 9;  // SIGKILL: from us, or from a machine without memory.
 constexpr int kAtOnce = 2;        // Compilers of a process at once.
-
-// Closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() { Close(); }
-
-  int get() const { return value_; }
-  void Close() {
-    if (value_ >= 0) close(std::exchange(value_, -1));
-  }
-
- private:
-  int value_;
-};
 
 absl::StatusOr<std::string> FindCompiler() {
   std::vector<std::filesystem::path> places;
@@ -130,11 +113,11 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
   const auto bad = [&file](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("model '", file, "': ", what));
   };
-  Descriptor compiled(memfd_create("mentor-mjcf", MFD_CLOEXEC));
+  OpenedFile compiled(memfd_create("mentor-mjcf", MFD_CLOEXEC));
   int ends[2];
   if (compiled.get() < 0 || pipe2(ends, O_CLOEXEC) != 0)
     return absl::UnavailableError(absl::StrCat("cannot compile a model: ", std::strerror(errno)));
-  Descriptor words_in(ends[0]), words_out(ends[1]);
+  OpenedFile words_in(ends[0]), words_out(ends[1]);
 
   // The child's standard input is the descriptor to which it writes the model.
   MENTOR_ASSIGN_OR_RETURN(

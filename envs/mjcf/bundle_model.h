@@ -1,7 +1,7 @@
 // The model of a bundle, compiled by a separate process: this process's MJCF parser never sees a
 // foreign file. `mentor-mjcf` (envs/mjcf/main.cc) may read only the bundle's folder, within bounds
 // of memory and time. This process loads its output. Owners share the places for such processes
-// (common/asker.h names the owner). Thread-safe.
+// (common/pause_point.h names the owner). Thread-safe.
 #pragma once
 
 #include <chrono>

@@ -16,6 +16,7 @@
 #include "common/pause_point.h"
 #include "common/printable.h"
 #include "common/spec/spec.h"
+#include "common/status.h"
 #include "envs/mjcf/compiler_places.h"
 #include "envs/mjcf/program.h"
 
@@ -806,8 +807,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
     if (absl::IsInvalidArgument(model.status())) {
       violations.Add("model", std::string(model.status().message()));
     } else if (!model.ok()) {
-      return absl::Status(model.status().code(),
-                          absl::StrCat(title, ": ", model.status().message()));
+      return WithPrefix(absl::StrCat(title, ": "), model.status());
     } else {
       plan = Planner(task, *std::move(model), &violations).Make();
     }

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/machine_memory.h"
+#include "common/status.h"
 #include "common/violations.h"
 #include "envs/benchmark.h"
 #include "envs/wrapper.h"
@@ -309,10 +310,10 @@ absl::Status EnvironmentPool::FirstError(std::span<const int32_t> ids) const {
   }
   if (first == kNobody) return absl::OkStatus();
   const absl::Status& status = slots_[first].status;
-  return absl::Status(status.code(), options_.size == 1
-                                         ? absl::StrCat(entry_.name, ": ", status.message())
-                                         : absl::StrCat("environment ", first, " (", entry_.name,
-                                                        "): ", status.message()));
+  return WithPrefix(options_.size == 1
+                        ? absl::StrCat(entry_.name, ": ")
+                        : absl::StrCat("environment ", first, " (", entry_.name, "): "),
+                    status);
 }
 
 absl::Status EnvironmentPool::CheckIdle() const {

@@ -17,7 +17,7 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 #include "common/file.h"
-#include "common/orthogonal.h"
+#include "common/rng.h"
 #include "common/safetensors.h"
 #include "envs/wrapper.h"
 

@@ -107,13 +107,13 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
 }
 
 absl::Status Stopping() {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+  return MakeError(Reason::kDraining, "the learner is stopping");
 }
 absl::Status Cancelled(uint64_t shard) {
   return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
 }
 absl::Status Violation(std::string_view message) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
+  return MakeError(Reason::kProtocolViolation, message);
 }
 
 std::string NameOf(const UnitKey& key) {
@@ -499,7 +499,7 @@ bool RolloutServer::Drain(const std::string& name) {
 
 absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
   if (!catalogue_hash_.empty() && hello.catalogue_hash() != catalogue_hash_) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
+    return MakeError(Reason::kCatalogueMismatch,
                      absl::StrFormat("the actor's catalogue of environments is %s (build %s), "
                                      "expected %s: run one build everywhere",
                                      hello.catalogue_hash(), hello.build(), catalogue_hash_),
@@ -507,7 +507,7 @@ absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
   }
   if (!numeric_fingerprint_.empty() && hello.numeric_fingerprint() != numeric_fingerprint_) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        Reason::kNumericMismatch,
         absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: another "
                         "processor, libm, MuJoCo or build computes other last bits",
                         hello.numeric_fingerprint(), hello.build(), numeric_fingerprint_),

@@ -13,7 +13,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/hosts.h"
-#include "common/secret_choice.h"
+#include "common/uuid.h"
 #include "learner/rollout/unit_dispatcher.h"
 
 namespace mentor::learner {

@@ -250,7 +250,7 @@ absl::Status UnitDispatcher::Offer(ActorId id, uint32_t units) {
   const uint64_t total = actor.held.size() + actor.credit + uint64_t{units};
   if (units == 0 || total > options_.credit_max) {
     return MakeError(
-        absl::StatusCode::kInvalidArgument, Reason::kCreditExceeded,
+        Reason::kCreditExceeded,
         absl::StrFormat("a credit of %u units makes %u with those out; 1 to %u are allowed", units,
                         total, options_.credit_max));
   }
@@ -660,7 +660,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
     if ((never || IsHopeless(*entry)) && shard.failure.ok()) {
       shard.failure =
-          MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
+          MakeError(Reason::kUnitFailed,
                     absl::StrFormat("%s failed %d times; the last time: %s", ToString(key),
                                     entry->failed_at.errors(), result.error()));
     }

@@ -35,8 +35,8 @@
 
 #include "common/fair_queue.h"
 #include "common/protocol.h"
-#include "common/secret_choice.h"
 #include "common/standing.h"
+#include "common/uuid.h"
 #include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor::learner {

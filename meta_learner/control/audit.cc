@@ -1,10 +1,8 @@
-#include "meta_learner/control/audit.h"
-
 #include <cstddef>
-#include <string>
 
 #include "common/log.h"
 #include "common/resources/names.h"
+#include "meta_learner/control/calls.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -8,6 +8,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/bundle.h"
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/resources/names.h"
@@ -15,7 +16,6 @@
 #include "common/spec/named_bundles.h"
 #include "common/status.h"
 #include "mentor/v1/bundle_service.grpc.pb.h"
-#include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/store/paging.h"
@@ -58,7 +58,7 @@ absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Calle
   if (request.files().empty()) return AddPiece(shelf, digest, caller.name, request, cancel);
   if (!request.data().empty())
     return BadField("data", "comes without files; send the files first, then pieces");
-  const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
+  const BundleManifest manifest = ManifestFromProto(digest, request.files());
   MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
   return shelf->Begin(manifest, caller.name, cancel);
 }
@@ -122,7 +122,7 @@ absl::Status CheckUnnamed(Records* records, const std::string& digest, const std
     absl::StrAppend(&shown, i > 0 ? ", " : "", names[i]);
   if (names.size() > kNamesShown)
     absl::StrAppend(&shown, " and ", names.size() - kNamesShown, " more");
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleInUse,
+  return MakeError(Reason::kBundleInUse,
                    absl::StrFormat("%s is named by %s; delete these first", title, shown),
                    {{"experiment", names.front()}});
 }
@@ -140,9 +140,8 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
       return NotOwner(caller, request.name(), bundle->owner());
   }
   if (!absl::IsNotFound(bundle.status())) {
-    const std::string title = bundle.ok()
-                                  ? BundleTitle(rpc::ManifestFromProto(digest, bundle->files()))
-                                  : BundleName(digest);
+    const std::string title =
+        bundle.ok() ? BundleTitle(ManifestFromProto(digest, bundle->files())) : BundleName(digest);
     MENTOR_RETURN_IF_ERROR(CheckUnnamed(&options.store->records, digest, title));
   }
   // Pushes that the caller may not change continue.

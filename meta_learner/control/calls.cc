@@ -1,8 +1,6 @@
 #include "meta_learner/control/calls.h"
 
 #include <chrono>
-#include <string>
-#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <grpcpp/support/proto_buffer_reader.h>
@@ -40,9 +38,8 @@ absl::Status MayAnswer(const ServiceOptions& options,
 }
 
 absl::Status Draining() {
-  return WithRetryDelay(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                                  "the meta-learner is stopping; try again soon"),
-                        kRetrySoon);
+  return WithRetryDelay(
+      MakeError(Reason::kDraining, "the meta-learner is stopping; try again soon"), kRetrySoon);
 }
 
 Calls::Calls(const ServiceOptions& options)
@@ -84,7 +81,7 @@ BoundedTurn::Options Calls::TurnOptions(const Cancel* cancelled) const {
 
 absl::Status Calls::CheckLength(const grpc::ByteBuffer& received) {
   if (received.Length() <= kRequestBytesMax) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
+  return MakeError(Reason::kMessageTooLong,
                    absl::StrFormat("the request has %d bytes; give at most %d", received.Length(),
                                    kRequestBytesMax));
 }
@@ -101,7 +98,7 @@ absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
   // Refuse thousands of empty entries, which later steps would copy.
   if (const size_t memory = request->SpaceUsedLong(); memory > kRequestMemoryMax) {
     return MakeError(
-        absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
+        Reason::kMessageTooLong,
         absl::StrFormat("the request takes %d bytes of memory, at most %d are allowed; "
                         "give fewer entries",
                         memory, kRequestMemoryMax));
@@ -114,7 +111,7 @@ absl::Status Calls::Enqueue(Cost cost, const Caller& caller, std::function<void(
   if (LineOf(cost).Post(std::move(task), caller.counted_as())) return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
-      MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+      MakeError(Reason::kQueueFull,
                 absl::StrFormat("%d calls%s wait already; try again soon",
                                 heavy ? heavy_calls_waiting_max_ : calls_waiting_max_,
                                 heavy ? " that check specs" : "")),

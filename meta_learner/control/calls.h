@@ -13,7 +13,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <absl/status/status.h>
@@ -23,15 +24,17 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include "common/asker.h"
 #include "common/check.h"
+#include "common/history.h"
 #include "common/pause_point.h"
+#include "common/resources/states.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/executor.h"
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/rate_limit.h"
 #include "common/spec/named_bundles.h"
 #include "common/spec/spec.h"
+#include "mentor/v1/experiment.pb.h"
 #include "meta_learner/control/service_options.h"
 #include "meta_learner/control/streams.h"
 
@@ -188,5 +191,34 @@ class Calls {
   // in slow_.
   rpc::Executor light_, slow_, heavy_, files_;
 };
+
+// ---- Audit log (audit.cc): one line for each change that a caller asked for, done or refused. The
+// logger is "audit", so that these lines can be collected separately (docs/security.md#audit).
+// Excludes what the service does by itself, and calls refused before a service saw them.
+
+// `object` is the name of the resource to change; empty if the call had to make the name.
+void Audit(const rpc::Caller& caller, std::string_view method, std::string_view object,
+           const absl::Status& outcome);
+
+// Audits a call by its answer, and returns the answer. If the answer has a name, that name is the
+// object.
+template <typename Response>
+absl::StatusOr<Response> Audited(const rpc::Caller& caller, std::string_view method,
+                                 std::string_view object, absl::StatusOr<Response> answer) {
+  if constexpr (requires(const Response& made) { made.name(); }) {
+    if (answer.ok()) object = answer->name();
+  }
+  Audit(caller, method, object, answer.status());
+  if constexpr (std::is_same_v<Response, v1::Experiment>) {
+    if (answer.ok()) {
+      MENTOR_HISTORY("acknowledged", {{"method", method},
+                                      {"experiment", answer->name()},
+                                      {"uid", answer->uid()},
+                                      {"etag", answer->etag()},
+                                      {"state", StateText(answer->state())}});
+    }
+  }
+  return answer;
+}
 
 }  // namespace mentor::meta_learner

@@ -23,7 +23,7 @@ constexpr size_t kReasonBytesMax = 1000;
 constexpr int32_t kDeletedAtEndNs = 1;
 
 absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_view verb) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+  return MakeError(Reason::kIllegalTransition,
                    absl::StrFormat("%s is %s; there is nothing to %s", experiment.name(),
                                    StateText(experiment.state()), verb),
                    {{"state", StateText(experiment.state())}, {"verb", std::string(verb)}});

@@ -43,8 +43,7 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(Records*
   for (const CheckpointRow& row : rows) {
     if (row.outer_step == parsed->second) return std::pair(std::move(experiment), row);
   }
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no %s", name), {{"name", name}});
+  return MakeError(Reason::kNotFound, absl::StrFormat("there is no %s", name), {{"name", name}});
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
@@ -53,7 +52,7 @@ absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
   const int page_size = PageSize(request.page_size(), &violations);
   const auto after = ParseCheckpointName(request.page_token());
   if (!request.page_token().empty() && (!after || after->first != request.parent())) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
+    return MakeError(Reason::kPageTokenMismatch,
                      "page_token belongs to another experiment; leave it out to begin with the "
                      "first page");
   }

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -14,7 +13,6 @@
 #include "common/pause_point.h"
 #include "common/resources/names.h"
 #include "common/spec/named_bundles.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/control/methods.h"
 #include "meta_learner/control/request_checks.h"
@@ -50,7 +48,7 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   }
   if (waiting >= options_.queued_max) {
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+        MakeError(Reason::kQueueFull,
                   absl::StrFormat("%d experiments are in the queue or paused already, at most %d "
                                   "are allowed; try again when some have ended, or cancel some",
                                   waiting, options_.queued_max)),
@@ -63,7 +61,7 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   if (own == usage.end()) return absl::OkStatus();
   if (options_.per_owner.queued > 0 && own->second.waiting >= options_.per_owner.queued) {
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+        MakeError(Reason::kQuotaExceeded,
                   absl::StrFormat("'%s' has %d experiments in the queue or paused, at most %d are "
                                   "allowed; wait, or cancel some",
                                   owner, own->second.waiting, options_.per_owner.queued),
@@ -149,7 +147,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
       const std::string name = ExperimentName(request.experiment_id());
       if (options_.store->records.Get(name).ok()) {
         return MakeError(
-            absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+            Reason::kAlreadyExists,
             absl::StrFormat("%s exists already; choose another id, or leave it out", name),
             {{"name", name}});
       }

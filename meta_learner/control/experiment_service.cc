@@ -14,7 +14,6 @@
 #include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
-#include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
 #include "meta_learner/control/creation.h"
 #include "meta_learner/control/logs.h"

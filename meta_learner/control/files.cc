@@ -60,35 +60,26 @@ std::string ShownName(const std::string& relative) {
 // that the last message holds the hash of the whole file.
 class Reader {
  public:
-  Reader(int descriptor, uint64_t offset, std::string name, const CheckpointInfo* row)
-      : descriptor_(descriptor), offset_(offset), name_(std::move(name)) {
+  Reader(OpenedFile file, uint64_t offset, std::string name, const CheckpointInfo* row)
+      : file_(std::move(file)), offset_(offset), name_(std::move(name)) {
     if (row != nullptr) proof_.emplace(*row);
   }
-  ~Reader() { close(descriptor_); }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
 
   absl::StatusOr<Produced> Next(v1::DownloadResponse* response) {
-    std::string data(kPieceBytes, '\0');
-    ssize_t got;
-    do {
-      got = pread(descriptor_, data.data(), data.size(), static_cast<off_t>(at_));
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) return FileError("cannot read", "the file", errno);
-    if (got == 0 && proof_ && !proof_->Holds()) {
-      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+    MENTOR_ASSIGN_OR_RETURN(std::string data, ReadAt(file_, at_, kPieceBytes, "the file"));
+    if (data.empty() && proof_ && !proof_->Holds()) {
+      return MakeError(Reason::kDataLoss,
                        absl::StrFormat("%s is damaged, or of another experiment or outer update: "
                                        "its bytes are not those that were recorded; download "
                                        "another checkpoint, or restore the state from a backup",
                                        name_));
     }
-    if (got == 0) {
+    if (data.empty()) {
       response->set_offset(at_);
       response->set_size_bytes(at_);
       response->set_sha256(ToHex(hash_.Finish()));
       return Produced::kLast;
     }
-    data.resize(static_cast<size_t>(got));
     hash_.Update(data);
     if (proof_) proof_->Update(data);
     const uint64_t begin = at_;
@@ -102,7 +93,7 @@ class Reader {
   }
 
  private:
-  const int descriptor_;
+  const OpenedFile file_;
   const uint64_t offset_;
   const std::string name_;
   uint64_t at_ = 0;
@@ -189,8 +180,7 @@ absl::Status AddNamesIn(const std::filesystem::path& folder, NextNames* names) {
 }
 
 absl::Status NoSuchArtifact(const std::string& name) {
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no %s", name.substr(0, 200)),
+  return MakeError(Reason::kNotFound, absl::StrFormat("there is no %s", name.substr(0, 200)),
                    {{"name", name.substr(0, 200)}});
 }
 
@@ -198,24 +188,24 @@ absl::Status NoSuchArtifact(const std::string& name) {
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row) {
-  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (descriptor < 0 && errno == ENOENT) {
-    return MakeError(
-        absl::StatusCode::kNotFound, Reason::kNotFound,
-        absl::StrFormat("there is no file %s any more; list again", file.filename().string()));
+  OpenedFile opened = OpenFile(file, O_RDONLY | O_NOFOLLOW);
+  if (opened.get() < 0 && errno == ENOENT) {
+    return MakeError(Reason::kNotFound, absl::StrFormat("there is no file %s any more; list again",
+                                                        file.filename().string()));
   }
-  if (descriptor < 0) return FileError("cannot open", file.filename(), errno);
-  auto reader = std::make_shared<Reader>(descriptor, offset, file.filename().string(), row);
+  if (opened.get() < 0) return FileError("cannot open", file.filename(), errno);
   struct stat info {};
-  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+  if (fstat(opened.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("%s is not a file", file.filename().string()));
   }
   if (offset > static_cast<uint64_t>(info.st_size)) {
     return BadField("offset", absl::StrFormat("is %d, but the file has %d bytes; begin again at 0",
                                               offset, info.st_size));
   }
-  return [reader](v1::DownloadResponse* response) { return reader->Next(response); };
+  return
+      [reader = std::make_shared<Reader>(std::move(opened), offset, file.filename().string(), row)](
+          v1::DownloadResponse* response) { return reader->Next(response); };
 }
 
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(Records* records, RunFiles* files,

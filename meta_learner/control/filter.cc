@@ -3,7 +3,6 @@
 #include <cctype>
 #include <cmath>
 #include <map>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,7 +10,6 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -86,7 +85,7 @@ class LogReader {
     }
   };
 
-  static File OpenFile(const std::filesystem::path& path) {
+  static File OpenLog(const std::filesystem::path& path) {
     File file{.stream = {std::fopen(path.c_str(), "re"), [](std::FILE* opened) {
                            if (opened != nullptr) std::fclose(opened);
                          }}};
@@ -102,8 +101,8 @@ class LogReader {
   std::pair<File, File> Open() const {
     constexpr int kAttempts = 10;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      File newest = OpenFile(Newest(folder_));
-      File older = OpenFile(Older(folder_));
+      File newest = OpenLog(Newest(folder_));
+      File older = OpenLog(Older(folder_));
       struct stat facts = {};
       const bool there = stat(Newest(folder_).c_str(), &facts) == 0;
       if (there == (newest.stream != nullptr) &&
@@ -186,14 +185,8 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
   // Not synced: a crash or a full disk may lose a line, which is not a result.
-  const int file = open(Newest(folder).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return;
-  const std::string text = line + "\n";
-  ssize_t written;
-  do {
-    written = write(file, text.data(), text.size());
-  } while (written < 0 && errno == EINTR);
-  close(file);
+  const OpenedFile file = OpenFile(Newest(folder), O_WRONLY | O_APPEND | O_CREAT);
+  if (file.get() >= 0) WriteAt(file, 0, line + "\n", Newest(folder)).IgnoreError();
 }
 
 absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(

@@ -11,7 +11,6 @@
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/metric_info.h"
-#include "common/natural_order.h"
 #include "common/printable.h"
 #include "common/status.h"
 #include "meta_learner/control/methods.h"
@@ -109,7 +108,7 @@ absl::Status CheckMetricNames(Results* results, const v1::Experiment& experiment
   }
   for (const std::string& name : unknown) {
     if (recorded.contains(name)) continue;
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("%s has no metric '%s'; %s", experiment.name(),
                                      Printable(name), NameHint(name, known)));
   }

@@ -37,7 +37,7 @@ absl::Status BadName(std::string_view field, std::string_view name, std::string_
 
 absl::Status NotOwner(const rpc::Caller& caller, std::string_view name, const std::string& owner,
                       std::string_view remedy) {
-  return MakeError(absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
+  return MakeError(Reason::kNotOwner,
                    absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or a user with "
                                    "the role admin%s",
                                    name, owner, caller.name, remedy),

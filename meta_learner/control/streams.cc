@@ -12,9 +12,9 @@ absl::Status StreamRegistry::Add(const std::shared_ptr<AnyStream>& stream,
                                  const std::string& caller) {
   const MutexLock lock(mutex_);
   const auto refuse = [](const std::string& what) {
-    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                                    what + "; end one of them, or try again later"),
-                          std::chrono::seconds(5));
+    return WithRetryDelay(
+        MakeError(Reason::kQueueFull, what + "; end one of them, or try again later"),
+        std::chrono::seconds(5));
   };
   absl::Status status = stopped_;
   if (status.ok() && streams_.size() >= streams_max_)

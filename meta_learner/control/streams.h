@@ -9,10 +9,8 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -188,7 +186,6 @@ class PullStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     if (!writing_) this->Finish(*end_);
   }
 
-  // Fixed after construction.
   const std::shared_ptr<StreamRegistry> registry_;
   rpc::Executor* const executor_;
   const std::string caller_;

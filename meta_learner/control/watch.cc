@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -8,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/escaping.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -20,6 +18,7 @@
 #include "common/history.h"
 #include "common/status.h"
 #include "meta_learner/control/methods.h"
+#include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -41,14 +40,12 @@ std::string HashOfNames(const std::vector<std::string>& names) {
 // Returns the revision.
 absl::StatusOr<int64_t> ReadResumeToken(const Records& records, std::string_view token,
                                         const std::vector<std::string>& names) {
-  std::string text;
   int64_t revision = 0;
-  if (token.size() < 1000 && absl::WebSafeBase64Unescape(std::string(token), &text) &&
-      text.size() > 8 && text.substr(0, 8) == absl::StrFormat("%08x", Crc32c(text.substr(8)))) {
-    const std::vector<std::string> parts = absl::StrSplit(text.substr(8), ' ');
+  if (const auto text = ReadToken(token, 1000)) {
+    const std::vector<std::string> parts = absl::StrSplit(*text, ' ');
     if (parts.size() == 3 && absl::SimpleAtoi(parts[1], &revision) && revision >= 0) {
       if (parts[0] != records.store_uid()) {
-        return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
+        return MakeError(Reason::kWatchCompacted,
                          "the resume_token belongs to another store: list again, the answer has a "
                          "new token");
       }
@@ -161,7 +158,7 @@ class ExperimentWatch {
     lag_events_->Observe(static_cast<double>(lag));
     if (lag <= kLagMax) return absl::OkStatus();
     return WithRetryDelay(
-        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+        MakeError(Reason::kQueueFull,
                   absl::StrFormat("the watch is %d changes behind; resume it with the last token, "
                                   "and read faster",
                                   lag)),
@@ -231,9 +228,7 @@ class ExperimentWatch {
 
 std::string MakeResumeToken(const Records& records, int64_t revision,
                             const std::vector<std::string>& names) {
-  const std::string text =
-      absl::StrFormat("%s %d %s", records.store_uid(), revision, HashOfNames(names));
-  return absl::WebSafeBase64Escape(absl::StrFormat("%08x%s", Crc32c(text), text));
+  return MakeToken(absl::StrFormat("%s %d %s", records.store_uid(), revision, HashOfNames(names)));
 }
 
 absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperiments(

@@ -17,7 +17,6 @@
 #include "envs/benchmark.h"
 #include "envs/fingerprint.h"
 #include "meta_learner/experiment/shards.h"
-#include "meta_learner/fleet/board_reports.h"
 #include "shards/learner_fingerprint.h"
 #include "signals/signal_network.h"
 
@@ -43,7 +42,7 @@ bool IsTrue(const v1::SignalSpec& signal, std::string_view option) {
 }
 
 absl::Status Mismatch(const std::string& what, const std::string& anew) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+  return MakeError(Reason::kNumericMismatch,
                    absl::StrCat(what, ": the last bits would change; begin it anew: ", anew));
 }
 
@@ -115,7 +114,7 @@ std::string CpuArithmetic() {
 
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {
   const std::filesystem::path file = FileOf(experiment_folder);
-  const auto written = ReadFile(file, /*bytes_max=*/4096);
+  const auto written = ReadFile(file, kBytesMax);
   if (absl::IsNotFound(written.status())) return std::string();
   MENTOR_RETURN_IF_ERROR(written.status());
   return Unsealed(*written, file);

@@ -18,7 +18,6 @@
 #include "envs/wrapper.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
-#include "meta_learner/experiment/reported_numbers.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -15,6 +15,8 @@
 
 namespace mentor::meta_learner {
 
+struct ExperimentParts;
+
 // What the parts of a spec that fits say of it.
 struct SpecFacts {
   RuleNeeds needs;
@@ -22,7 +24,7 @@ struct SpecFacts {
   // Settings that are legal but hardly meant, as "FIELD: why and what else": learning from success
   // where nothing ever succeeds, episodes that are cut.
   std::vector<std::string> warnings;
-  std::vector<std::string> reported_numbers;  // See reported_numbers.h.
+  std::vector<std::string> reported_numbers;  // See ReportedNumbers.
   bool has_success = false;                   // See HasSuccess.
 };
 
@@ -35,6 +37,16 @@ struct CheckedSpec : SpecFacts {
 std::optional<SpecFacts> CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
 // Checks ranges, the rules between fields, and parts (CheckSpec). Nothing with violations.
 std::optional<CheckedSpec> Check(const v1::ExperimentSpec& given, Violations* violations);
+
+// Names of the numbers that an experiment may report, for callers that choose one before it runs:
+// the objective of a study. session.cc and evaluation.cc report them.
+//
+// For a spec with its defaults and its parts: metrics by outer update, then
+// evaluation/SPLIT/METHOD/NUMBER, the means over the lifetimes of all environments. A last `*`
+// stands for a number or an environment, as in MetricInfo. A metric that depends on a part's
+// settings may be listed and never come.
+std::vector<std::string> ReportedNumbers(const v1::ExperimentSpec& spec,
+                                         const ExperimentParts& parts);
 
 // True if an environment of the benchmark's training may report success.
 bool HasSuccess(const envs::Benchmark& benchmark);

@@ -11,6 +11,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -143,7 +144,7 @@ absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
         return AsStorage(manifest.status());
       } else if (manifest->state_hash() != scan->newest_info.state_hash) {
         return MakeError(
-            absl::StatusCode::kDataLoss, Reason::kDataLoss,
+            Reason::kDataLoss,
             absl::StrCat("two computations of outer update ", *step, " differ: the bucket has ",
                          "state ", manifest->state_hash(), ", the folder ",
                          scan->newest_info.state_hash, ": exactness is broken"));
@@ -192,8 +193,7 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Upload(const CheckpointInfo& lo
   const auto start = std::chrono::steady_clock::now();
   auto info = options_.objects->PutCheckpoint(local);
   if (!info.ok()) return AsStorage(info.status());
-  options_.metrics->upload_seconds.Observe(
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  options_.metrics->upload_seconds.Observe(SecondsSince(start));
   return info;
 }
 
@@ -209,8 +209,7 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
                                .build = options_.build,
                                .sections = std::move(sections)});
   if (info.ok()) {
-    options_.metrics->write_seconds.Observe(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    options_.metrics->write_seconds.Observe(SecondsSince(start));
     options_.metrics->bytes.Set(static_cast<double>(info->size_bytes));
     options_.metrics->last.SetToCurrentTime();
   }

@@ -21,7 +21,6 @@
 
 namespace mentor::meta_learner {
 
-// Metrics of all experiments.
 struct CheckpointMetrics {
   explicit CheckpointMetrics(Metrics* metrics);
 

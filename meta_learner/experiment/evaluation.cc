@@ -26,22 +26,12 @@ constexpr uint32_t kSignalLifetimes = 8;
 constexpr size_t kShardsAtOnce = 4;
 constexpr std::string_view kSeedFolder = "seed-";
 
+// They have the same names.
 v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
-  switch (baseline) {
-    case v1::PPO_SPARSE:
-      return v1::EVALUATION_METHOD_PPO_SPARSE;
-    case v1::PPO_SHAPED:
-      return v1::EVALUATION_METHOD_PPO_SHAPED;
-    case v1::PPO_SPARSE_AND_SHAPED:
-      return v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED;
-    case v1::PPO_POTENTIAL:
-      return v1::EVALUATION_METHOD_PPO_POTENTIAL;
-    case v1::RANDOM_SIGNAL:
-      return v1::EVALUATION_METHOD_RANDOM_SIGNAL;
-    default:
-      MENTOR_CHECK(false);  // Specs are checked.
-      return v1::EVALUATION_METHOD_UNSPECIFIED;
-  }
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
+  MENTOR_CHECK(
+      v1::EvaluationMethod_Parse("EVALUATION_METHOD_" + v1::Baseline_Name(baseline), &method));
+  return method;
 }
 
 std::string ShardFileName(std::string_view split, v1::EvaluationMethod method, size_t index) {
@@ -53,7 +43,6 @@ std::filesystem::path ShardFile(const EvaluationJob& job, size_t index) {
   return job.folder / ShardFileName(SplitName(job.split), job.teacher.method, index);
 }
 
-// Returns a shard's message without results.
 v1::EvaluationShard WithoutResults(const EvaluationJob& job, size_t index, const v1::Shard& shard,
                                    const std::vector<SampledTask>& tasks) {
   v1::EvaluationShard proto;
@@ -222,27 +211,19 @@ absl::StatusOr<bool> IsEvaluated(const EvaluationJob& job, const v1::EvaluationS
 }  // namespace
 
 Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) {
-  switch (method) {
-    case v1::EVALUATION_METHOD_LEARNED:
-      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.learned};
-    case v1::EVALUATION_METHOD_LEARNED_BEST:
-      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.best};
-    case v1::EVALUATION_METHOD_LEARNED_AVERAGE:
-      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.average};
-    case v1::EVALUATION_METHOD_RANDOM_SIGNAL:
-      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.initial};
-    case v1::EVALUATION_METHOD_PPO_SPARSE:
-      return {method, v1::REWARD_SOURCE_SPARSE};
-    case v1::EVALUATION_METHOD_PPO_SHAPED:
-      return {method, v1::REWARD_SOURCE_SHAPED};
-    case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
-      return {method, v1::REWARD_SOURCE_SPARSE_AND_SHAPED};
-    case v1::EVALUATION_METHOD_PPO_POTENTIAL:
-      return {method, v1::REWARD_SOURCE_POTENTIAL};
-    default:
-      MENTOR_CHECK(false);
-      return {};
-  }
+  const Teacher all[] = {
+      {v1::EVALUATION_METHOD_LEARNED, v1::REWARD_SOURCE_SIGNAL, parameters.learned},
+      {v1::EVALUATION_METHOD_LEARNED_BEST, v1::REWARD_SOURCE_SIGNAL, parameters.best},
+      {v1::EVALUATION_METHOD_LEARNED_AVERAGE, v1::REWARD_SOURCE_SIGNAL, parameters.average},
+      {v1::EVALUATION_METHOD_RANDOM_SIGNAL, v1::REWARD_SOURCE_SIGNAL, parameters.initial},
+      {v1::EVALUATION_METHOD_PPO_SPARSE, v1::REWARD_SOURCE_SPARSE},
+      {v1::EVALUATION_METHOD_PPO_SHAPED, v1::REWARD_SOURCE_SHAPED},
+      {v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, v1::REWARD_SOURCE_SPARSE_AND_SHAPED},
+      {v1::EVALUATION_METHOD_PPO_POTENTIAL, v1::REWARD_SOURCE_POTENTIAL}};
+  const Teacher* found = std::find_if(std::begin(all), std::end(all),
+                                      [&](const Teacher& one) { return one.method == method; });
+  MENTOR_CHECK(found != std::end(all));
+  return *found;
 }
 
 std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameters& parameters,

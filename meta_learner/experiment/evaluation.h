@@ -21,7 +21,6 @@
 
 namespace mentor::meta_learner {
 
-// The teacher of an evaluation's agents.
 struct Teacher {
   v1::EvaluationMethod method = v1::EVALUATION_METHOD_LEARNED;
   v1::RewardSource source = v1::REWARD_SOURCE_SIGNAL;

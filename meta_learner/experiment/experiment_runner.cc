@@ -4,10 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include "common/asker.h"
 #include "common/bundle.h"
 #include "common/bundle_finder.h"
 #include "common/check.h"
+#include "common/pause_point.h"
 #include "common/spec/named_bundles.h"
 #include "common/spec/spec.h"
 #include "envs/mjcf/plan.h"

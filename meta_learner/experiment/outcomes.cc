@@ -5,7 +5,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "agents/segment.h"
 #include "common/check.h"
 
 namespace mentor::meta_learner {

@@ -2,7 +2,6 @@
 // functions.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

@@ -1,11 +1,10 @@
-#include "meta_learner/experiment/reported_numbers.h"
-
 #include <set>
 #include <string_view>
 
 #include <absl/strings/str_cat.h>
 
 #include "common/evaluation_method.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "methods/base/outer_rule.h"
@@ -23,7 +22,7 @@ std::vector<std::string> Segments(uint32_t iterations) {
   return names;
 }
 
-// The common metrics (experiment_metrics.h) that a rule never has.
+// The common metrics (experiment_metrics.cc) that a rule never has.
 std::set<std::string_view> Missing(const RuleNeeds& needs) {
   std::set<std::string_view> missing;
   if (needs.decisions_inside_lifetime) {

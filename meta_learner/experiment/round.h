@@ -42,7 +42,6 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
 // tensor whose form differs.
 absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snapshot>* lives);
 
-// The outcomes of all lifetimes, in their order.
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& results);
 
 LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,

@@ -36,10 +36,6 @@ constexpr char kOuterReturn[] = "mentor_meta_outer_return";
 // The score of the best weights spans so many rounds (60 lifetimes at 30 a round).
 constexpr size_t kScoreRounds = 2;
 
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 // CPU time of this thread, and of pools on its behalf.
 double CallerCpuSeconds() {
   return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();

@@ -107,7 +107,6 @@ class Session : private Fleet {
 
   ShardOwner Owner() const { return {name_, spec_, *parts_.benchmark}; }
 
-  // Fixed after construction.
   const ExperimentRunner::Options& options_;
   ExperimentMetrics* const metrics_;
   learner::WorkerPool* const pool_;

@@ -4,7 +4,6 @@
 
 #include "common/rng.h"
 #include "methods/base/inner_loop.h"
-#include "methods/base/outer_rule.h"
 
 namespace mentor::meta_learner {
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/pause_point.h"
+#include "common/status.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -157,10 +157,8 @@ absl::StatusOr<std::vector<SampledTask>> DrawWithin(
                  "evaluation.goals"});
   const TurnScope scope(&turn);
   std::vector<SampledTask> tasks = draw();
-  if (const absl::Status status = turn.Continue(); !status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat("benchmark: drawing its tasks ", status.message()));
-  }
+  if (const absl::Status status = turn.Continue(); !status.ok())
+    return WithPrefix("benchmark: drawing its tasks ", status);
   return tasks;
 }
 

@@ -1,10 +1,7 @@
-#include "meta_learner/fleet/actor_reports.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <set>
-#include <utility>
 
 #include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
@@ -16,6 +13,7 @@
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/status.h"
+#include "meta_learner/fleet/shard_service.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -26,7 +24,7 @@ using google::protobuf::util::TimeUtil;
 constexpr int kTimesMax = 16;
 
 absl::Status Wrong(const std::string& why) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, why);
+  return MakeError(Reason::kProtocolViolation, why);
 }
 
 absl::Status CheckActor(const v1::Peer& actor) {

@@ -1,5 +1,3 @@
-#include "meta_learner/fleet/board_reports.h"
-
 #include <string_view>
 #include <vector>
 
@@ -8,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor::meta_learner {
 
@@ -58,7 +57,7 @@ ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
 
 absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got) {
   return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      Reason::kNumericMismatch,
       absl::StrFormat("the experiment's results come from learners that compute with '%s', and "
                       "this one computes with '%s': their last bits differ; start learners of "
                       "that device and build, or create the experiment anew (or clone a "

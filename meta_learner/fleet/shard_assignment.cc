@@ -16,6 +16,7 @@
 namespace mentor::meta_learner {
 
 void ShardBoard::AssignLocked() {
+  changed_.NotifyAll();
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
   // Assign one shard at a time, to the learner with the fewest shards; learners without actors come

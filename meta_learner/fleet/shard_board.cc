@@ -1,8 +1,5 @@
 #include "meta_learner/fleet/shard_board.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
@@ -56,7 +53,6 @@ ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
                   .learner = learner.info.name,
                   .detail = Counted(learner.info.slots, "slot")});
   AssignLocked();
-  changed_.NotifyAll();
   return id;
 }
 
@@ -123,7 +119,6 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     ReturnLocked(job);
   }
   AssignLocked();
-  changed_.NotifyAll();
 }
 
 void ShardBoard::TellLocked(const std::string& experiment, const ShardEvent& event) {
@@ -383,7 +378,6 @@ std::vector<ShardResult> ShardBoard::ReleaseLocked(const Call& call, bool whole)
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
   LookLocked();
-  changed_.NotifyAll();
 }
 
 ShardBoard::Counts ShardBoard::counts() const {

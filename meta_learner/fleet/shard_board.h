@@ -28,9 +28,10 @@
 #include "agents/segment.h"
 #include "common/fair_queue.h"
 #include "common/hash.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
-#include "common/secret_choice.h"
 #include "common/standing.h"
+#include "common/uuid.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "meta_learner/fleet/shard_audit.h"
@@ -331,6 +332,7 @@ class ShardBoard {
   RunProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Assignment (shard_assignment.cc).
+  // Gives out what waits. Call after each change; Run looks again.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the learner one shard. Returns false if it gets none.
   bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -360,7 +362,6 @@ class ShardBoard {
   std::string LackedLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes back shards that wait for a simulator, if that helps them or other shards.
   void MoveLackingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the shard from its learner.
   void DropLocked(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Drops the shard, and returns it to its experiment's line.
   void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -473,5 +474,13 @@ class ShardBoard {
   LearnerId next_learner_ ABSL_GUARDED_BY(mutex_) = 1;
   Counts counts_ ABSL_GUARDED_BY(mutex_);
 };
+
+// ---- What the meta-learner logs and counts about the work of its board (board_reports.cc).
+
+// Returns the options with hooks that log and count. The metrics must outlive the board.
+ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics);
+
+// Returns FAILED_PRECONDITION NUMERIC_MISMATCH, with both arithmetics and what to do.
+absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got);
 
 }  // namespace mentor::meta_learner

@@ -7,12 +7,11 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "common/hash.h"
 #include "common/history.h"
-#include "common/secret_choice.h"
+#include "common/sealed.h"
+#include "common/uuid.h"
 #include "meta_learner/fleet/shard_board.h"
 #include "shards/shard_done.h"
 
@@ -37,15 +36,8 @@ std::string HashOfAnswer(const v1::ShardDone& done) {
   answer.clear_shard_id();
   answer.clear_epoch();
   answer.clear_seconds();
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);  // Hashes are compared only within this process.
-    answer.SerializeToCodedStream(&coded);
-  }
-  Sha256 hash;
-  hash.Update(bytes);
+  Sha256 hash;  // Compared only within this process.
+  hash.Update(StableBytes(answer));
   return hash.Finish();
 }
 
@@ -193,7 +185,6 @@ void ShardBoard::SettleAuditsLocked() {
     job->done_by = answer.learner;
     MENTOR_HISTORY("stands", {{"shard", entry.first}, {"epoch", job->epoch}});
     job->Finish();
-    changed_.NotifyAll();
   }
 }
 
@@ -278,7 +269,6 @@ void ShardBoard::TakenBack(LearnerId id, const v1::ShardDone& done) {
   job->taken_back = why;
   WarnLocked(*job, why);
   AssignLocked();
-  changed_.NotifyAll();
 }
 
 void ShardBoard::WarnLocked(const Job& job, const std::string& why) {

@@ -124,7 +124,6 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   if (!done.error().empty()) {
     OnErrorLocked(job, &learner, done);
     AssignLocked();
-    changed_.NotifyAll();
     return absl::OkStatus();
   }
   MENTOR_RETURN_IF_ERROR(job->Take(done));
@@ -150,7 +149,6 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
     job->Finish();
   }
   AssignLocked();
-  changed_.NotifyAll();
   return absl::OkStatus();
 }
 

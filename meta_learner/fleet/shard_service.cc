@@ -25,7 +25,6 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
-#include "meta_learner/fleet/actor_reports.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -35,12 +34,11 @@ using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 using google::protobuf::util::TimeUtil;
 
 absl::Status Stopping() {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                   "the meta-learner is stopping");
+  return MakeError(Reason::kDraining, "the meta-learner is stopping");
 }
 
 absl::Status BrokenRule(std::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, what);
+  return MakeError(Reason::kProtocolViolation, what);
 }
 
 }  // namespace
@@ -158,7 +156,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     }
     if (told) return absl::OkStatus();
     if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+    return MakeError(Reason::kNotFound,
                      absl::StrFormat("no peer '%s' is connected", name.substr(0, 100)),
                      {{"name", name.substr(0, 100)}});
   }
@@ -302,7 +300,7 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     const std::string& got = cpu ? hello.numeric_fingerprint() : hello.cpu_fingerprint();
     if (got == options_.learner_fingerprint) return absl::OkStatus();
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        Reason::kNumericMismatch,
         absl::StrFormat("the arithmetic of the learner's CPU differs in its last bits (fingerprint "
                         "%s, device '%s', build %s; expected %s, build %s): install the same "
                         "build there",
@@ -372,7 +370,6 @@ class ShardService::Impl final : public v1::ShardService::CallbackService {
     return absl::OkStatus();
   }
 
-  // Fixed after construction.
   const Options options_;
   ShardBoard* const board_;
   const std::string server_uid_;

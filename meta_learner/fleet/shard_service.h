@@ -2,14 +2,17 @@
 // learners to a ShardBoard. Thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <absl/status/status.h>
+#include <absl/time/time.h>
 
 #include "common/metrics.h"
 #include "mentor/v1/experiment.pb.h"
+#include "mentor/v1/shard_service.pb.h"
 #include "meta_learner/fleet/shard_board.h"
 
 namespace grpc {
@@ -49,5 +52,22 @@ class ShardService {
   class Impl;
   const std::unique_ptr<Impl> impl_;
 };
+
+// ---- What a learner reports about its actors (actor_reports.cc). Reports are shown to people, and
+// actors can be drained by name, so the texts keep to the bounds of a Hello. A learner's own Hello
+// is checked in common/protocol.h.
+
+// Most actors of one learner.
+inline constexpr int kActorsMax = 10'000;
+
+struct ActorReports {
+  std::vector<v1::Peer> actors;
+  size_t left_out = 0;
+  std::string why;  // Error of the first actor left out.
+};
+
+// Returns the actors with a unique name actors/UID and plain texts. Numbers and times that make no
+// sense at `now` are clamped or dropped. Counts the other actors in left_out.
+ActorReports CheckedActors(const v1::FleetReport& fleet, absl::Time now);
 
 }  // namespace mentor::meta_learner

@@ -80,7 +80,6 @@ enum class Obstacle {
   kNone,      // The learner may have the shard.
 };
 
-// Memory that learners lack for a shard.
 struct MemoryShortage {
   bool of_device = false;  // Device memory; else process memory.
   // Bytes that a shard needs, and that the largest learner has. needed 0: no shortage.

@@ -35,7 +35,7 @@ absl::Status CheckObjectStore(ObjectStore* store) {
   MENTOR_ASSIGN_OR_RETURN(const std::string found, store->Get(kFormatKey, 1000, nullptr));
   if (found != kFormat) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        Reason::kTooNew,
         absl::StrFormat("%s: its FORMAT is not 'mentor-objects 1': use the newer program, or "
                         "another prefix",
                         store->name()));

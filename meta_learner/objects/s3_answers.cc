@@ -1,13 +1,10 @@
-#include "meta_learner/objects/s3_answers.h"
-
-#include <algorithm>
-#include <cstring>
-
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/time/time.h>
 #include <pugixml.hpp>
+
+#include "meta_learner/objects/s3_store.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -1,14 +1,11 @@
-#include "meta_learner/objects/s3_credentials.h"
-
 #include <cstdlib>
-#include <filesystem>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
-#include "common/check.h"
 #include "common/file.h"
+#include "meta_learner/objects/s3_store.h"
 
 namespace mentor::meta_learner {
 namespace {

@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
@@ -20,9 +17,6 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/mutex.h"
-#include "common/wait.h"
-#include "meta_learner/objects/s3_answers.h"
-#include "meta_learner/objects/s3_credentials.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -387,7 +381,6 @@ class S3Store : public ObjectStore {
     idle_.push_back(handle);
   }
 
-  // Fixed after construction.
   const S3Options options_;
   const Place place_;
   // Idle handles; in total at most one per concurrent request.

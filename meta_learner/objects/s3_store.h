@@ -7,10 +7,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include "common/metrics.h"
+#include "common/secret.h"
 #include "meta_learner/objects/object_store.h"
 
 namespace mentor::meta_learner {
@@ -28,7 +32,7 @@ struct ObjectMetrics {
 struct S3Options {
   std::string url = {};       // "s3://BUCKET/PREFIX"; without a prefix: the whole bucket.
   std::string endpoint = {};  // "https://host:port"; empty: see S3EndpointOr.
-  std::string region = {};    // Empty: see S3RegionOr.
+  std::string region = {};    // See S3RegionOr.
   // Where to put the bucket's name: in the URL's "path", in the "host" name, or "auto": in the path
   // if there is an endpoint.
   std::string addressing = "auto";
@@ -47,6 +51,43 @@ struct S3Options {
 // Returns `endpoint` if set, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, in this order; empty:
 // Amazon's.
 std::string S3EndpointOr(const std::string& endpoint);
+
+// Credentials as the AWS tools find them: in the environment, else in the usual file.
+struct S3Credentials {
+  std::string key_id;
+  Secret secret;
+  Secret session_token;  // Empty when there is none.
+};
+
+// Reads AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. Otherwise reads section
+// AWS_PROFILE ("default") of the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials). Reads the
+// file each time, since it may be renewed. Returns PERMISSION_DENIED with the searched places.
+absl::StatusOr<S3Credentials> FindS3Credentials();
+
+// Parses one section of such a file.
+absl::StatusOr<S3Credentials> ParseS3Credentials(std::string_view text, std::string_view section);
+
+// Returns `region` if set, else AWS_REGION, AWS_DEFAULT_REGION or us-east-1, in this order.
+std::string S3RegionOr(const std::string& region);
+
+// A page of a list. The responses come from the network, so they are not trusted.
+struct S3ListPage {
+  struct Item {
+    std::string key;
+    uint64_t size_bytes = 0;
+    int64_t modified_s = 0;  // Unix time.
+  };
+  std::vector<Item> items;
+  std::vector<std::string> folders;  // Common prefixes.
+  std::string next;                  // The last page has none.
+};
+
+// Parses a response to ListObjectsV2. Returns UNAVAILABLE for anything else.
+absl::StatusOr<S3ListPage> ParseS3List(std::string_view xml);
+
+// Returns the error for a response with this HTTP status; `doing` is "GET s3://bucket/key". S3
+// codes in the body decide where the HTTP status is ambiguous.
+absl::Status S3Error(std::string_view doing, long http, std::string_view body);
 
 // Makes a store without connecting. Returns INVALID_ARGUMENT with the name of a wrong flag.
 absl::StatusOr<std::unique_ptr<ObjectStore>> MakeS3Store(const S3Options& options);

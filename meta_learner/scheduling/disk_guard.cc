@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -54,19 +53,19 @@ DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metri
 absl::Status DiskGuard::MakeReserve() {
   if (reserve_bytes_ == 0) return absl::OkStatus();
   const std::filesystem::path file = folder_ / "reserve";
-  const int descriptor = open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0) return FileError("cannot create", file, errno);
+  const OpenedFile reserve = OpenFile(file, O_WRONLY | O_CREAT);
+  if (reserve.get() < 0) return FileError("cannot create", file, errno);
   struct stat info {};
-  const bool known = fstat(descriptor, &info) == 0;
+  const bool known = fstat(reserve.get(), &info) == 0;
   const uint64_t held = known ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
   const bool there =
       known && static_cast<uint64_t>(info.st_size) == reserve_bytes_ && held >= reserve_bytes_;
   // posix_fallocate would take all remaining room before it failed, so skip a hopeless attempt.
   const bool hopeless = held < reserve_bytes_ && Room().bytes < reserve_bytes_ - held;
-  const int error = there      ? 0
-                    : hopeless ? ENOSPC
-                               : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
-  close(descriptor);
+  const int error = there ? 0
+                    : hopeless
+                        ? ENOSPC
+                        : posix_fallocate(reserve.get(), 0, static_cast<off_t>(reserve_bytes_));
   if (error == 0) return absl::OkStatus();
   unlink(file.c_str());  // A partial reserve only takes room.
   return FileError("cannot reserve room in", file, error);
@@ -162,7 +161,7 @@ bool DiskGuard::TryRecover(Clock::time_point now) {
 absl::Status DiskGuard::Check() const {
   if (!full_) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+      Reason::kDiskFull,
       "the disk of the state folder is full; delete experiments, or free space or inodes "
       "(df -h, df -i), then try again");
 }

@@ -1,10 +1,10 @@
 #include "meta_learner/scheduling/scheduler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 
 #include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "common/log.h"
@@ -33,15 +33,9 @@ constexpr int kRetryDoublingsMax = 6;
 // Warnings of an experiment; more are only logged.
 constexpr int kWarningsMax = 20;
 
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 absl::Status PastDeadlineError(const v1::Experiment& experiment) {
   return MakeError(
-      absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
+      Reason::kDeadlinePassed,
       absl::StrFormat("the deadline %s has passed", TimeUtil::ToString(experiment.deadline())));
 }
 
@@ -56,7 +50,6 @@ bool MayBeStopped(const absl::Status& status) {
   return absl::IsCancelled(status) || MayPass(status) || absl::IsResourceExhausted(status);
 }
 
-// True if a retry may succeed.
 bool MayHelpToRetry(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
@@ -296,22 +289,25 @@ void Scheduler::Work() {
   }
 }
 
+void Scheduler::HoldBack(const std::string& name, std::chrono::milliseconds wait) {
+  const MutexLock lock(mutex_);
+  not_before_[name] = Clock::now() + wait;
+}
+
 bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   const std::string& name = waiting.name();
   auto experiment = waiting.state() == S::STATE_QUEUED
                         ? options_.records->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING)
                         : options_.records->Get(name);
   if (MayPass(experiment.status())) {
-    const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + options_.store_wait;
+    HoldBack(name, options_.store_wait);
     return true;
   }
   // The store cannot read the row of this experiment, so continue with the others.
   if (absl::IsDataLoss(experiment.status())) {
     MENTOR_LOG_EVERY(std::chrono::seconds(60), kError, "an experiment in the queue cannot be read",
                      {{"name", name}, {"why", experiment.status()}});
-    const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + kUnreadableWait;
+    HoldBack(name, kUnreadableWait);
     return true;
   }
   // There is no room to begin: the experiment stays queued until there is.
@@ -445,8 +441,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                {{"experiment", name}, {"why", moved.status()}});
     if (absl::IsResourceExhausted(moved.status()) && !disk_full)
       options_.disk->Full(experiment.uid(), kFirstCheckpointBytes);
-    const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + options_.store_wait;
+    HoldBack(name, options_.store_wait);
     return;
   }
   if (disk_full) may_be_paused_ = true;
@@ -472,8 +467,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                 {"of", moved->retries_max()},
                 {"wait_ms", wait.count()},
                 {"why", status}});
-    const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + wait;
+    HoldBack(name, wait);
   } else {
     MENTOR_LOG(kInfo, "experiment interrupted",
                {{"experiment", name},
@@ -561,7 +555,7 @@ void Scheduler::KeepWarnings() {
 }
 
 void Scheduler::EndPastDeadline() {
-  const auto late = options_.records->PastDeadline(NowNs());
+  const auto late = options_.records->PastDeadline(absl::GetCurrentTimeNanos());
   if (!late.ok()) return;
   for (const v1::Experiment& experiment : *late) {
     {
@@ -583,14 +577,15 @@ void Scheduler::EndPastDeadline() {
 }
 
 void Scheduler::DeleteExpired() {
-  const auto expired = options_.records->Expired(NowNs());
+  const auto expired = options_.records->Expired(absl::GetCurrentTimeNanos());
   if (!expired.ok()) return;
   for (const v1::Experiment& experiment : *expired) {
     // Its expiry may have been extended since, or the name may belong to a new experiment.
     const absl::Status deleted =
         options_.records->DeleteIf(experiment.name(), "", [&](const v1::Experiment& now) {
-          const bool same = now.uid() == experiment.uid() && now.has_expire_time() &&
-                            TimeUtil::TimestampToNanoseconds(now.expire_time()) <= NowNs();
+          const bool same =
+              now.uid() == experiment.uid() && now.has_expire_time() &&
+              TimeUtil::TimestampToNanoseconds(now.expire_time()) <= absl::GetCurrentTimeNanos();
           return same ? absl::OkStatus() : absl::AbortedError("it has changed");
         });
     if (absl::IsAborted(deleted) || absl::IsNotFound(deleted)) continue;

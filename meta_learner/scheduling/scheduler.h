@@ -98,6 +98,8 @@ class Scheduler {
   // Returns false when this process cannot run the experiment. The experiment keeps its state, and
   // this process does not try it again.
   bool RunToEnd(const v1::Experiment& experiment, const Job& job);
+  // Until then no thread takes it again.
+  void HoldBack(const std::string& name, std::chrono::milliseconds wait);
   void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
   // Runs the experiment until it ends or is interrupted. While storage is unavailable, the
   // experiment keeps its place and waits.

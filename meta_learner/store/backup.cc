@@ -1,8 +1,6 @@
 #include "meta_learner/store/backup.h"
 
 #include <algorithm>
-#include <fstream>
-#include <map>
 #include <set>
 #include <sstream>
 
@@ -19,9 +17,9 @@
 #include "common/uuid.h"
 #include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
-#include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
@@ -157,7 +155,7 @@ absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path
       if (source.objects != nullptr || !std::filesystem::exists(from / (digest + ".txtpb"), error))
         continue;
       if (absl::IsDataLoss(status)) return status;
-      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      return MakeError(Reason::kDataLoss,
                        absl::StrFormat("the files of %s are missing, so the backup would not be "
                                        "whole: push the bundle again, or delete it",
                                        BundleName(digest)));
@@ -201,7 +199,7 @@ absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& 
           to->Run("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?", uid, step));
     } else if (source.objects == nullptr) {
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           absl::StrFormat("%s is missing, so the backup would not be whole: put it back, delete "
                           "its experiment, or name the bucket that has it with --objects",
                           (source.folder / CheckpointName(uid, step)).string()));
@@ -211,7 +209,7 @@ absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& 
 }
 
 absl::Status NotWhole(const std::string& what) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, what + "; use another backup");
+  return MakeError(Reason::kDataLoss, what + "; use another backup");
 }
 
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder, bool* is_sealed) {
@@ -323,9 +321,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       MENTOR_ASSIGN_OR_RETURN(const bool there,
                               FollowRemovals(uid, source, copied, from.get(), to.get()));
       if (!there) {
-        std::error_code error;
-        std::filesystem::remove_all(folder / prefix, error);
-        if (error) return FileError("cannot remove", folder / prefix, error.value());
+        MENTOR_RETURN_IF_ERROR(RemoveAll(folder / prefix));
         continue;
       }
       manifest.merge(copied);

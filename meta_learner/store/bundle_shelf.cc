@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -51,7 +50,7 @@ std::string AboutKey(const std::string& digest) {
 }
 
 absl::Status NoBundle(const std::string& digest) {
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+  return MakeError(Reason::kNotFound,
                    absl::StrFormat("there is no bundle %s; push it with `mentorctl bundles push`",
                                    BundleName(digest)),
                    {{"name", BundleResource(digest)}});
@@ -66,35 +65,17 @@ v1::PushBundleResponse Pushed(uint64_t next, uint64_t size, bool complete = fals
 }
 
 BundleManifest ManifestOf(const v1::Bundle& bundle, const std::string& digest) {
-  BundleManifest manifest;
-  for (const v1::BundleFile& file : bundle.files())
-    manifest.files.push_back(
-        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
-  manifest.digest = digest;
-  return manifest;
+  return ManifestFromProto(digest, bundle.files());
 }
 
 v1::Bundle AboutBundle(const BundleManifest& manifest, const std::string& owner) {
   v1::Bundle bundle;
   bundle.set_name(BundleResource(manifest.digest));
-  for (const BundleFile& file : manifest.files) {
-    v1::BundleFile& added = *bundle.add_files();
-    added.set_path(file.path);
-    added.set_size_bytes(file.bytes);
-    added.set_sha256(file.sha256);
-  }
+  FilesToProto(manifest, bundle.mutable_files());
   bundle.set_size_bytes(manifest.bytes());
   bundle.set_file_count(static_cast<uint32_t>(manifest.files.size()));
   bundle.set_owner(owner);
   return bundle;
-}
-
-std::string TextOf(const v1::Bundle& bundle) {
-  std::string text;
-  google::protobuf::TextFormat::Printer printer;
-  printer.SetUseUtf8StringEscaping(true);
-  MENTOR_CHECK(printer.PrintToString(bundle, &text));
-  return Sealed(text);
 }
 
 absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string& digest,
@@ -105,7 +86,7 @@ absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string
       CheckManifest(ManifestOf(bundle, digest)).empty()) {
     return bundle;
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s cannot be read; push %s again", where, BundleName(digest)));
 }
 
@@ -158,37 +139,16 @@ std::string OwnerTurn(const std::string& owner) {
 // A source that reads a whole file.
 BundleSource PartSource(fs::path path) {
   return [path = std::move(path)](uint64_t offset) -> absl::StatusOr<std::string> {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) return FileError("cannot open", path, errno);
-    std::string piece(1 << 20, '\0');
-    ssize_t got;
-    do {
-      got = pread(file, piece.data(), piece.size(), static_cast<off_t>(offset));
-    } while (got < 0 && errno == EINTR);
-    const int error = errno;
-    close(file);
-    if (got < 0) return FileError("cannot read", path, error);
-    piece.resize(static_cast<size_t>(got));
-    return piece;
+    const OpenedFile file = OpenFile(path, O_RDONLY);
+    if (file.get() < 0) return FileError("cannot open", path, errno);
+    return ReadAt(file, offset, 1 << 20, path);
   };
 }
 
-absl::Status WriteAt(const fs::path& path, uint64_t offset, std::string_view data) {
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (file < 0) return FileError("cannot open", path, errno);
-  absl::Status status;
-  while (!data.empty() && status.ok()) {
-    const ssize_t put = pwrite(file, data.data(), data.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      status = FileError("cannot write", path, errno);
-      break;
-    }
-    data.remove_prefix(static_cast<size_t>(put));
-    offset += static_cast<uint64_t>(put);
-  }
-  close(file);
-  return status;
+absl::Status WritePart(const fs::path& path, uint64_t offset, std::string_view data) {
+  const OpenedFile file = OpenFile(path, O_WRONLY | O_CREAT | O_NOFOLLOW);
+  if (file.get() < 0) return FileError("cannot open", path, errno);
+  return WriteAt(file, offset, data, path);
 }
 
 }  // namespace
@@ -321,7 +281,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
 // The bundle was pushed here before there was a bucket, or was deleted by another leader.
 absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
   if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
-  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about), nullptr));
+  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), SealedText(about), nullptr));
   SetDurable(digest);
   return absl::OkStatus();
 }
@@ -412,7 +372,7 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   }
   if (unfinished.size() >= kUnfinishedMax) {
     return MakeError(
-        absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+        Reason::kQuotaExceeded,
         absl::StrFormat("'%s' has begun %d pushes; end some of them, or delete them with "
                         "`mentorctl bundles delete`: %s",
                         owner, unfinished.size(), unfinished[0]),
@@ -429,7 +389,7 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
   if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      Reason::kQuotaExceeded,
       absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, each file and "
                       "folder counted with 4096 more; %d are allowed; delete some with `mentorctl "
                       "bundles delete`%s%s",
@@ -471,7 +431,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Begin(const BundleManifest& 
     const Turn own(this, {OwnerTurn(owner)});
     MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
     RemoveUpload(upload);
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), TextOf(bundle)));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(upload, kAbout), SealedText(bundle)));
   }
   if (manifest.bytes() == 0) return Finish(bundle, digest, upload, cancel);
   return Pushed(0, manifest.bytes());
@@ -508,7 +468,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Add(const std::string& diges
   MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("bundle_shelf.write")));
   if (const uint64_t there = next - offset; there < data.size()) {
     data.remove_prefix(there);
-    MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(upload, kPart), next, data));
+    MENTOR_RETURN_IF_ERROR(WritePart(UploadOf(upload, kPart), next, data));
     next += data.size();
   }
   if (next < size) return Pushed(next, size);
@@ -541,7 +501,7 @@ absl::StatusOr<v1::PushBundleResponse> BundleShelf::Finish(v1::Bundle bundle,
   // A repaired bundle keeps its owner.
   if (const auto before = ReadAboutFile(AboutOf(digest), digest); before.ok())
     bundle.set_owner(before->owner());
-  const std::string about = TextOf(bundle);
+  const std::string about = SealedText(bundle);
   if (options_.objects != nullptr) {
     MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about, cancel));
     SetDurable(digest);
@@ -587,7 +547,7 @@ absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
           auto bytes =
               options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes, &stopping_);
           if (absl::IsNotFound(bytes.status())) {
-            return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+            return MakeError(Reason::kDataLoss,
                              absl::StrFormat("the bucket lacks a part of %s; push it again",
                                              BundleTitle(manifest)));
           }
@@ -633,12 +593,9 @@ absl::Status BundleShelf::Delete(const Turn& turn) {
     for (const ObjectInfo& part : *parts)
       MENTOR_RETURN_IF_ERROR(OfBucket(options_.objects->Delete(part.key, &stopping_)));
   }
-  std::error_code error;
-  fs::remove(AboutOf(digest), error);
-  if (error) return FileError("cannot remove", AboutOf(digest), error.value());
+  MENTOR_RETURN_IF_ERROR(RemoveAll(AboutOf(digest)));
   MENTOR_RETURN_IF_ERROR(SyncFolder(options_.folder));
-  fs::remove_all(FolderOf(digest), error);
-  return error ? FileError("cannot remove", FolderOf(digest), error.value()) : absl::OkStatus();
+  return RemoveAll(FolderOf(digest));
 }
 
 std::shared_ptr<const HeldBundle> BundleShelf::Held(const std::string& digest) {
@@ -665,7 +622,7 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindInTurn(
   }
   if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("the files of %s are damaged (%s); push it again",
                         BundleTitle(ManifestOf(about, digest)), manifest.status().message()));
   }
@@ -688,7 +645,7 @@ absl::Status BundleShelf::Check(const Turn& turn) {
     }
   }
   if (missing.empty()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleMissing,
+  return MakeError(Reason::kBundleMissing,
                    absl::StrFormat("there is no bundle %s here; push it with `mentorctl bundles "
                                    "push FOLDER`, then try again",
                                    absl::StrJoin(missing, ", ")),

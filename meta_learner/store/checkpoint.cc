@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
-#include "common/hash.h"
+#include "common/sealed.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/checkpoint.pb.h"
@@ -51,7 +50,7 @@ T ReadInteger(std::string_view bytes) {
 }
 
 absl::Status Corrupt(const std::filesystem::path& path, std::string_view why) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is not a whole checkpoint: %s", path.string(), why));
 }
 
@@ -64,10 +63,7 @@ absl::Status NotOurs(const std::filesystem::path& path, std::string_view why) {
 std::optional<uint32_t> StepOfName(std::string_view name) {
   constexpr std::string_view kSuffix = ".ckpt";
   if (name.size() != 8 + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
-  uint32_t step = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
-  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
-  return step;
+  return StepOf(name);
 }
 
 // Moves a file to DIR/corrupt/ under an unused name.
@@ -109,7 +105,7 @@ absl::Status CheckBelongs(const Checkpoint& checkpoint, const CheckpointInfo& in
   } else {
     return absl::OkStatus();
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is whole, but %s; it stays where it is: restore the state "
                                    "from a backup, or move away what does not belong there",
                                    info.path.string(), why));
@@ -126,6 +122,14 @@ std::string StateHash(const std::map<std::string, std::string>& sections) {
     hash.Update(bytes);
   }
   return ToHex(hash.Finish());
+}
+
+std::optional<uint32_t> StepOf(std::string_view name) {
+  uint32_t step = 0;
+  if (name.size() < 8) return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
+  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
+  return step;
 }
 
 std::string CheckpointFileName(uint32_t outer_step) {
@@ -150,7 +154,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
     section->set_crc32c(Crc32c(bytes));
     offset += bytes.size();
   }
-  const std::string header_bytes = sql::BytesOf(header);
+  const std::string header_bytes = StableBytes(header);
   MENTOR_CHECK(header_bytes.size() <= kHeaderBytesMax);
 
   std::string start(kMagic);
@@ -220,7 +224,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   }
   if (header.format() != kFormat) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        Reason::kTooNew,
         absl::StrFormat(
             "%s: it has format %d, this program reads %d; use the program that wrote it",
             path.string(), header.format(), kFormat));
@@ -339,10 +343,8 @@ std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
 }
 
 absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step) {
-  const std::filesystem::path path = dir / CheckpointFileName(step);
   MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("store.retention.unlink")));
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
-  return absl::OkStatus();
+  return RemoveAll(dir / CheckpointFileName(step));
 }
 
 }  // namespace mentor::meta_learner

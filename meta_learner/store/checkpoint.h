@@ -45,6 +45,8 @@ std::string StateHash(const std::map<std::string, std::string>& sections);
 
 // Returns "00000042.ckpt" for step 42.
 std::string CheckpointFileName(uint32_t outer_step);
+// The outer update whose eight digits a name begins with.
+std::optional<uint32_t> StepOf(std::string_view name);
 
 // Writes DIR/00000042.ckpt, whole or not at all. Makes DIR if it is missing.
 absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,

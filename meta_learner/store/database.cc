@@ -1,8 +1,5 @@
 #include "meta_learner/store/database.h"
 
-#include "common/check.h"
-#include "common/status.h"
-
 namespace mentor::meta_learner::sql {
 
 absl::Status Query::Run() {

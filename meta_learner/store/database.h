@@ -1,9 +1,10 @@
 // Database interface of the store: one connection, statements with `?` for values, transactions.
-// SQLite (sqlite.h) and PostgreSQL (postgres.h) implement it; the store's SQL works with both. Used
-// only by the store, by one thread at a time.
+// SQLite (sqlite.cc) and PostgreSQL (postgres.cc) implement it; the store's SQL works with both.
+// Used only by the store, by one thread at a time.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+
+#include "common/check.h"
 
 namespace mentor::meta_learner::sql {
 
@@ -104,6 +107,13 @@ class Database {
   sql::Query Query(const std::string& sql, const Values&... values) {
     return std::move(sql::Query(Prepare(sql)).Bind(values...));
   }
+  // Returns the first column of the first row; 0 without one.
+  template <typename... Values>
+  absl::StatusOr<int64_t> Number(const std::string& sql, const Values&... values) {
+    sql::Query query = Query(sql, values...);
+    MENTOR_ASSIGN_OR_RETURN(const bool found, query.Step());
+    return found ? query.Integer(0) : 0;
+  }
   // Executes one statement without rows.
   template <typename... Values>
   absl::Status Run(const std::string& sql, const Values&... values) {
@@ -125,7 +135,7 @@ class Database {
   // Moves committed data from a log beside the database's file into the file, as far as readers
   // allow, without waiting. Must run outside of transactions.
   virtual absl::Status EmptyLog() { return absl::OkStatus(); }
-  // Returns the fencing number of this writer (postgres.h); 0 where a file lock decides.
+  // Returns the fencing number of this writer (below); 0 where a file lock decides.
   virtual int64_t Fence() const { return 0; }
   // Returns path or address without secrets, for messages to people.
   virtual std::string name() const = 0;
@@ -149,5 +159,41 @@ class Transaction {
   explicit Transaction(Database* database) : database_(database) {}
   Database* const database_;
 };
+
+// ---- SQLite: a file of the state folder.
+
+// Opens or creates the file; a reader only opens it. A writer makes the file and SQLite's files
+// beside it readable by the user only, even where an older version left more rights.
+absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
+                                                     bool read_only);
+// Opens a file for a short look, whether or not a process works on it, and makes no files beside
+// it. Do not keep it open: what it reads may be wrong once a writer begins.
+absl::StatusOr<std::unique_ptr<Database>> OpenSqliteToLook(const std::filesystem::path& path);
+// Makes sure that a file exists with mode 0600, without changing its contents. Call before SQLite
+// creates the file.
+absl::Status MakePrivate(const std::filesystem::path& path);
+
+// ---- PostgreSQL. Only one meta-learner writes into a database: it holds a session advisory lock,
+// and each of its transactions checks the fencing number. A lost connection is an UNAVAILABLE
+// error; the next statement outside of a transaction reconnects. lease.h decides which process
+// leads when several share the database.
+//
+//   fence(number)               raised by each new writer
+//   lease(number, leader, beat) the writer of that number: its address, and a count that it
+//                               raises; a separate table, since transactions lock the row of
+//                               `fence`, and older versions know only `fence`
+
+// True for "postgresql://..." and "postgres://...".
+bool IsPostgresAddress(std::string_view address);
+// `address` is a connection URI of libpq without a password. Passwords belong in PGPASSFILE or
+// PGPASSWORD, since all users can read command lines. Returns FAILED_PRECONDITION IN_USE when
+// another meta-learner has the database.
+absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address, bool read_only);
+// The same for writing, but does not wait for a predecessor's session to end.
+absl::StatusOr<std::unique_ptr<Database>> TryToLead(const std::string& address);
+// Returns a connection for the lease: it does not lead, but may write.
+absl::StatusOr<std::unique_ptr<Database>> ConnectPostgres(const std::string& address);
+// Returns a condition on pg_locks that selects the sessions that hold the lock.
+std::string HoldsTheLock();
 
 }  // namespace mentor::meta_learner::sql

@@ -1,10 +1,5 @@
 #include "meta_learner/store/experiment_objects.h"
 
-#include <cerrno>
-#include <charconv>
-#include <optional>
-#include <utility>
-
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -31,16 +26,8 @@ std::string StepName(uint32_t step) {
   return absl::StrFormat("%08d", step);
 }
 
-std::optional<uint32_t> StepOf(absl::string_view name) {
-  uint32_t step = 0;
-  if (name.size() < 8) return std::nullopt;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
-  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
-  return step;
-}
-
 absl::Status Lost(const std::string& what, const std::string& why) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is not a whole checkpoint: %s", what, why));
 }
 
@@ -78,10 +65,11 @@ absl::Status ExperimentObjects::Look(const std::string& path) {
     // Skip foreign objects.
     if (!absl::ConsumePrefix(&name, prefix_) || !IsObjectKey(std::string(name))) continue;
     if (absl::ConsumePrefix(&name, kManifests)) {
-      const auto step = StepOf(name);
+      const auto step = StepOf({name.data(), name.size()});
       if (step && name.size() == 8) steps_.insert(*step);
     } else if (absl::ConsumePrefix(&name, kParts)) {
-      if (const auto step = StepOf(name)) parts_[*step][std::string(name)] = object;
+      if (const auto step = StepOf({name.data(), name.size()}))
+        parts_[*step][std::string(name)] = object;
     } else if (!absl::StartsWith(name, kCorrupt) && !IsTemporaryName(object.key)) {
       files_[std::string(name)] = object;
     }
@@ -159,7 +147,7 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
   steps_.insert(step);
   if (there.state_hash() != local.state_hash) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("two computations of outer update %d differ: %s/%s says state %s, here it "
                         "is %s: exactness is broken, or another service uses this bucket",
                         step, store_->name(), Key(kManifests, StepName(step)), there.state_hash(),

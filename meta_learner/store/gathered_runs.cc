@@ -17,10 +17,9 @@
 #include "common/file.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
-#include "common/status.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
-#include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {

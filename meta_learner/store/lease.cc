@@ -8,8 +8,6 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "common/wait.h"
-#include "meta_learner/store/postgres.h"
 
 namespace mentor::meta_learner {
 
@@ -17,7 +15,7 @@ absl::Status NotLeader(const std::string& leader) {
   std::map<std::string, std::string> facts;
   if (!leader.empty()) facts["leader"] = leader;
   return MakeError(
-      absl::StatusCode::kUnavailable, Reason::kNotLeader,
+      Reason::kNotLeader,
       leader.empty()
           ? "this meta-learner stands by and knows no leader; try again soon"
           : absl::StrCat("this meta-learner stands by, ", leader,
@@ -28,7 +26,7 @@ absl::Status NotLeader(const std::string& leader) {
 absl::Status HeldLease::At(Clock::time_point now) const {
   const auto age = now - confirmed_;
   if (age < kLease) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kNotLeader,
+  return MakeError(Reason::kNotLeader,
                    absl::StrFormat("this meta-learner has not reached its database for %d s; "
                                    "another one may lead now",
                                    std::chrono::duration_cast<std::chrono::seconds>(age).count()));
@@ -91,7 +89,7 @@ void LeaseKeeper::Lost() {
     lost_ = NotLeader(leader);
   }
   if (on_lost_) {
-    on_lost_(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+    on_lost_(MakeError(Reason::kInUse,
                        absl::StrCat(database_->name(), " was taken over by the meta-learner ",
                                     leader.empty() ? "at an address that is not known" : leader)));
   }
@@ -142,16 +140,15 @@ absl::StatusOr<Lease> LeaseWatch::Read() {
     MENTOR_ASSIGN_OR_RETURN(database_, sql::ConnectPostgres(address_));
   }
   Lease lease;
-  auto locks =
-      database_->Query(absl::StrCat("SELECT count(*) FROM pg_locks WHERE ", sql::HoldsTheLock()));
-  MENTOR_RETURN_IF_ERROR(locks.Step().status());
-  lease.held = locks.Integer(0) > 0;
+  MENTOR_ASSIGN_OR_RETURN(
+      const int64_t locks,
+      database_->Number(absl::StrCat("SELECT count(*) FROM pg_locks WHERE ", sql::HoldsTheLock())));
+  lease.held = locks > 0;
   if (!has_tables_) {
-    auto tables = database_->Query(
-        "SELECT CASE WHEN to_regclass('fence') IS NULL OR to_regclass('lease') IS NULL THEN 0 ELSE "
-        "1 END");
-    MENTOR_RETURN_IF_ERROR(tables.Step().status());
-    has_tables_ = tables.Integer(0) == 1;
+    MENTOR_ASSIGN_OR_RETURN(const int64_t tables,
+                            database_->Number("SELECT CASE WHEN to_regclass('fence') IS NULL OR "
+                                              "to_regclass('lease') IS NULL THEN 0 ELSE 1 END"));
+    has_tables_ = tables == 1;
     if (!has_tables_) return lease;
   }
   auto row = database_->Query(

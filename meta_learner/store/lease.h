@@ -1,4 +1,4 @@
-// Leader lease, where several meta-learners share a PostgreSQL database (postgres.h). The leader
+// Leader lease, where several meta-learners share a PostgreSQL database (database.h). The leader
 // beats, and the standbys watch the beats. The lock and the fencing number in the database decide
 // which process leads. Missing beats show that a leader which still has both is stopped or cut off;
 // a standby then ends its session. SQLite does not use the lease: there a lock of the folder
@@ -64,7 +64,6 @@ class LeaseKeeper {
   void Beat();
   void Lost();
 
-  // Fixed after construction.
   const std::string address_;
   const int64_t number_;
   const std::function<void(const absl::Status&)> on_lost_;

@@ -35,7 +35,7 @@ absl::StatusOr<std::function<std::string(const S&)>> KeyOfField(std::string_view
 }
 
 absl::Status BadToken() {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
+  return MakeError(Reason::kPageTokenMismatch,
                    "page_token is not one of this server's, or belongs to another filter or order; "
                    "leave it out to begin with the first page");
 }
@@ -55,26 +55,30 @@ int PageSizeOrAll(int asked, Violations* violations) {
   return asked == 0 ? 0 : PageSize(asked, violations);
 }
 
-// Web-safe base64 of
-//
-//   CRC32C of what follows, 8 hex digits
-//   SHA-256 of the query, its first 16 hex digits
-//   the last key
-std::string MakePageToken(const std::string& query, const std::string& last) {
-  const std::string text = Sha256Hex(query).substr(0, 16) + last;
+// Web-safe base64 of the text behind its CRC32C, 8 hex digits.
+std::string MakeToken(const std::string& text) {
   return absl::WebSafeBase64Escape(absl::StrFormat("%08x%s", Crc32c(text), text));
+}
+
+std::optional<std::string> ReadToken(std::string_view token, size_t bytes_max) {
+  std::string text;
+  if (token.size() >= bytes_max || !absl::WebSafeBase64Unescape(std::string(token), &text) ||
+      text.size() < 8)
+    return std::nullopt;
+  const std::string crc = text.substr(0, 8);
+  text.erase(0, 8);
+  return crc == absl::StrFormat("%08x", Crc32c(text)) ? std::make_optional(text) : std::nullopt;
+}
+
+// The first 16 hex digits of the query's SHA-256, then the last key.
+std::string MakePageToken(const std::string& query, const std::string& last) {
+  return MakeToken(Sha256Hex(query).substr(0, 16) + last);
 }
 
 absl::StatusOr<std::string> ReadPageToken(std::string_view token, const std::string& query) {
   if (token.empty()) return std::string();
-  std::string text;
-  if (token.size() < 2000 && absl::WebSafeBase64Unescape(std::string(token), &text) &&
-      text.size() >= 24) {
-    const std::string signed_text = text.substr(8);
-    if (text.substr(0, 8) == absl::StrFormat("%08x", Crc32c(signed_text)) &&
-        signed_text.starts_with(Sha256Hex(query).substr(0, 16)))
-      return signed_text.substr(16);
-  }
+  const auto text = ReadToken(token, 2000);
+  if (text && text->starts_with(Sha256Hex(query).substr(0, 16))) return text->substr(16);
   return BadToken();
 }
 

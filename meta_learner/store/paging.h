@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,10 @@ int PageSizeOrAll(int asked, Violations* violations);
 // Returns the index in a list from a token of MakePageToken; 0 for an empty token.
 absl::StatusOr<size_t> ReadPlace(std::string_view token, const std::string& query);
 
+// A token for callers that holds this text; and the text of a token of at most `bytes_max`, if it
+// is whole.
+std::string MakeToken(const std::string& text);
+std::optional<std::string> ReadToken(std::string_view token, size_t bytes_max);
 // Returns a token that continues after the row with key `last`. Valid only for the same query.
 std::string MakePageToken(const std::string& query, const std::string& last);
 // Returns `last`; empty for an empty token. Returns INVALID_ARGUMENT PAGE_TOKEN_MISMATCH for an

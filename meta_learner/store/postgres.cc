@@ -1,5 +1,3 @@
-#include "meta_learner/store/postgres.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,13 +10,13 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/strip.h>
 #include <postgresql/libpq-fe.h>
 
 #include "common/check.h"
 #include "common/history.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "meta_learner/store/database.h"
 
 namespace mentor::meta_learner::sql {
 namespace {
@@ -240,8 +238,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
         "server's pg_hba.conf");
   }
   if (code.starts_with("53")) {  // Insufficient resources.
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
-                     what + "; give the database server room, then try again");
+    return MakeError(Reason::kDiskFull, what + "; give the database server room, then try again");
   }
   if (PQstatus(connection_) != CONNECTION_OK || code.starts_with("08") || code.starts_with("57")) {
     return absl::UnavailableError(what + "; is the database server running?");
@@ -256,7 +253,7 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
 }
 
 absl::Status PostgresDatabase::InUse() const {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+  return MakeError(Reason::kInUse,
                    name() +
                        " is in use by another meta-learner; stop that one, give this one a "
                        "database of its own, or let it stand by with --standby");
@@ -311,9 +308,10 @@ absl::Status PostgresDatabase::Prepare() {
 
 absl::Status PostgresDatabase::TakeLock() {
   if (use_ == Use::kTryToLead && !fence_) {
-    auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
-    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
-    return lock.Integer(0) == 1 ? absl::OkStatus() : InUse();
+    MENTOR_ASSIGN_OR_RETURN(
+        const int64_t locked,
+        Number("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END", kLockKey));
+    return locked == 1 ? absl::OkStatus() : InUse();
   }
   // A predecessor's lock ends with its session, a moment after its process.
   MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
@@ -323,9 +321,8 @@ absl::Status PostgresDatabase::TakeLock() {
 
 absl::Status PostgresDatabase::TakeFence() {
   if (fence_) {
-    auto now = Query("SELECT number FROM fence");
-    MENTOR_RETURN_IF_ERROR(now.Step().status());
-    return now.Integer(0) == *fence_ ? absl::OkStatus() : LostTo(now.Integer(0));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t now, Number("SELECT number FROM fence"));
+    return now == *fence_ ? absl::OkStatus() : LostTo(now);
   }
   // Statements sent together form one transaction.
   MENTOR_RETURN_IF_ERROR(
@@ -336,16 +333,14 @@ absl::Status PostgresDatabase::TakeFence() {
               // Waits for transactions of the previous writer.
               "UPDATE fence SET number = number + 1; DELETE FROM lease; "
               "INSERT INTO lease(number, leader, beat) SELECT number, '', 0 FROM fence"));
-  auto now = Query("SELECT number FROM fence");
-  MENTOR_RETURN_IF_ERROR(now.Step().status());
-  fence_ = now.Integer(0);
+  MENTOR_ASSIGN_OR_RETURN(fence_, Number("SELECT number FROM fence"));
   MENTOR_HISTORY("fences", {{"epoch", *fence_}});
   return absl::OkStatus();
 }
 
 absl::Status PostgresDatabase::LostTo(int64_t other) {
   lost_ =
-      MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+      MakeError(Reason::kInUse,
                 absl::StrFormat("%s was taken over by another meta-learner while the connection "
                                 "was away (fencing number %d, ours is %d); stop one of them",
                                 name(), other, *fence_));
@@ -380,12 +375,12 @@ std::unique_ptr<Statement> PostgresDatabase::Prepare(const std::string& sql) {
 }
 
 absl::StatusOr<int> PostgresDatabase::SchemaVersion() {
-  auto exists = Query("SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END");
-  MENTOR_RETURN_IF_ERROR(exists.Step().status());
-  if (exists.Integer(0) == 0) return 0;
-  auto version = Query("SELECT version FROM schema_version");
-  MENTOR_ASSIGN_OR_RETURN(const bool found, version.Step());
-  return found ? static_cast<int>(version.Integer(0)) : 0;
+  MENTOR_ASSIGN_OR_RETURN(
+      const int64_t exists,
+      Number("SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END"));
+  if (exists == 0) return 0;
+  MENTOR_ASSIGN_OR_RETURN(const int64_t version, Number("SELECT version FROM schema_version"));
+  return static_cast<int>(version);
 }
 
 }  // namespace

@@ -1,21 +1,18 @@
-#include "meta_learner/store/remembered.h"
-
 #include <algorithm>
 #include <map>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 #include <sys/stat.h>
 
-#include "common/check.h"
 #include "common/file.h"
 #include "common/resources/names.h"
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "meta_learner/store/sql_recovery.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
 
@@ -103,7 +100,7 @@ absl::Status Remembered::NothingProves(const std::string& checkpoint_hash) const
     absl::StrAppend(&text, "nothing proves one of these specs: ", absl::StrJoin(found, ", "));
   }
   if (!damage_.empty()) absl::StrAppend(&text, "; ", damage_);
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss, text);
+  return MakeError(Reason::kDataLoss, text);
 }
 
 absl::StatusOr<v1::Experiment> Remembered::Choose(const std::string& checkpoint_hash,

@@ -4,8 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <string>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -14,7 +12,6 @@
 
 #include "common/check.h"
 #include "common/hash.h"
-#include "common/status.h"
 
 namespace mentor::meta_learner::sql {
 namespace {

@@ -20,7 +20,6 @@ namespace mentor::meta_learner::sql {
 // Values of the columns of Table::key.
 using RowKey = std::vector<std::variant<int64_t, std::string>>;
 
-// Returns the keys of all rows of a table with digests.
 absl::StatusOr<std::vector<RowKey>> KeysOf(const Table& table, Database* database);
 
 // True if the row's digest fits. `row` must have all columns of the table, from its first on.
@@ -30,7 +29,6 @@ bool IsProved(const Table& table, const Query& row);
 // the change.
 absl::Status Seal(const Table& table, const RowKey& key, Database* database);
 
-// Returns the CRC32C of a row of `points`.
 int64_t PointCrc(std::string_view uid, std::string_view metric, int64_t step, double value);
 // True if it fits. Points of versions without it have -1, and are believed.
 bool IsProvedPoint(int64_t crc, std::string_view uid, std::string_view metric, int64_t step,

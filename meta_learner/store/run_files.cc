@@ -36,7 +36,7 @@ absl::Status RunFiles::PrepareFolder(std::string_view uid) {
     specs = sql::SpecsOf(row);
     if (const std::string hash = SpecHash(experiment.spec()); hash != specs.hash) {
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           absl::StrFormat("%s: its spec has the hash %s here, and had %s when it was created; "
                           "go on with the build that created it, or clone it",
                           experiment.name(), hash, specs.hash));

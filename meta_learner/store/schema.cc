@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <set>
-#include <string>
 #include <variant>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -19,7 +17,6 @@
 #include "common/uuid.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/store/row_digest.h"
-#include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner::sql {
 namespace {
@@ -125,7 +122,7 @@ absl::StatusOr<int> KnownVersion(Database* database) {
   MENTOR_ASSIGN_OR_RETURN(const int found, database->SchemaVersion());
   if (found <= kSchemaVersion) return found;
   return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+      Reason::kTooNew,
       absl::StrFormat("%s is of version %d, this program knows %d: use the newer program, or "
                       "another folder or database",
                       database->name(), found, kSchemaVersion));

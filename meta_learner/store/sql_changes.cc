@@ -12,6 +12,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/printable.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
@@ -50,14 +51,14 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
   v1::Experiment response;
   if (!sql::IsProved(sql::TableOf("requests"), row) || !response.ParseFromString(row.Text(2))) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat("the answer to the request_id %s is damaged in the database; look whether "
                         "the experiment exists, else take a new request_id",
                         experiment.request_id));
   }
   if (row.Text(1) != experiment.request_hash) {
     return MakeError(
-        absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
+        Reason::kRequestIdReused,
         absl::StrFormat("request_id %s was used for another request; take a new one for each",
                         experiment.request_id));
   }
@@ -69,7 +70,7 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
 absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
   if (expected.empty() || expected == found) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kAborted, Reason::kEtagMismatch,
+      Reason::kEtagMismatch,
       absl::StrFormat("%s has changed in between; read it again, then repeat", name),
       {{"expected", std::string(expected.substr(0, 100))}, {"found", std::string(found)}});
 }
@@ -77,7 +78,7 @@ absl::Status CheckEtag(std::string_view name, std::string_view expected, std::st
 absl::Status CheckStorage(std::string_view owner, const OwnerUsage& usage, int64_t bytes_max) {
   if (bytes_max == 0 || usage.checkpoint_bytes < bytes_max) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      Reason::kQuotaExceeded,
       absl::StrFormat("'%s' has %d bytes of checkpoints, %d are allowed; delete experiments "
                       "(mentorctl delete NAME), or ask for a larger --max_storage_per_owner_gb",
                       owner, usage.checkpoint_bytes, bytes_max),
@@ -107,7 +108,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
         database_->writer->Query("SELECT 1 FROM experiments WHERE id = ?", id).Step());
     if (taken) {
       return MakeError(
-          absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+          Reason::kAlreadyExists,
           absl::StrFormat("experiments/%s exists already; choose another id, or leave it out", id),
           {{"name", ExperimentName(id)}});
     }
@@ -183,7 +184,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
     MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
     experiment = before;
     MENTOR_RETURN_IF_ERROR(edit(&experiment));
-    if (sql::BytesOf(experiment) == sql::BytesOf(before)) return before;
+    if (StableBytes(experiment) == StableBytes(before)) return before;
     const State from = before.state(), to = experiment.state();
     MENTOR_CHECK(from == to || IsLegalTransition(from, to));
     if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
@@ -212,7 +213,7 @@ absl::StatusOr<v1::Experiment> Records::Change(std::string_view name, std::strin
         revision, experiment.priority(),
         sql::Nanoseconds(experiment.has_deadline(), experiment.deadline()),
         IsFinal(to) && ttl_ns > 0 ? end_ns + ttl_ns : int64_t{0}, experiment.served_env_steps(),
-        sql::Blob{sql::BytesOf(sql::DetailsOf(experiment))}, id));
+        sql::Blob{StableBytes(sql::DetailsOf(experiment))}, id));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(before.uid(), database_->writer.get()));
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(
@@ -237,7 +238,7 @@ absl::StatusOr<v1::Experiment> Records::Transition(std::string_view name,
       const std::string allowed = absl::StrJoin(
           from, ", ", [](std::string* out, State state) { out->append(StateText(state)); });
       return MakeError(
-          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+          Reason::kIllegalTransition,
           absl::StrFormat("%s is %s; it can become %s only from %s", experiment->name(),
                           StateText(experiment->state()), StateText(to), allowed),
           {{"state", std::string(StateText(experiment->state()))},
@@ -259,7 +260,7 @@ absl::Status Records::DeleteIf(std::string_view name, std::string_view etag, con
     MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
     if (check) MENTOR_RETURN_IF_ERROR(check(experiment));
     if (!IsFinal(experiment.state())) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+      return MakeError(Reason::kIllegalTransition,
                        absl::StrFormat("%s is %s; cancel it first, or delete it with force",
                                        experiment.name(), StateText(experiment.state())),
                        {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
@@ -330,9 +331,7 @@ absl::Status Records::RemoveFiles(std::string_view uid) {
                {{"what", "deletion"}, {"uid", Printable(uid)}});
     return absl::OkStatus();
   }
-  std::error_code error;
-  std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
-  if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
+  MENTOR_RETURN_IF_ERROR(RemoveAll(files_->ExperimentFolder(uid)));
   if (object_deletions_ == nullptr) return ForgetDeletion(uid);
   object_deletions_->Wake();  // The bucket's objects are deleted later.
   return absl::OkStatus();

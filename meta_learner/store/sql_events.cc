@@ -114,15 +114,11 @@ absl::StatusOr<std::vector<StoreEvent>> Records::Events(int64_t after_revision, 
                           sql::Transaction::BeginRead(database_->reader.get()));
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision,
                           StoreDatabase::RevisionOf(database_->reader.get()));
-  int64_t compacted = 0;
-  {
-    auto row =
-        database_->reader->Query("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'compacted'");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (found) compacted = row.Integer(0);
-  }
+  MENTOR_ASSIGN_OR_RETURN(
+      const int64_t compacted,
+      database_->reader->Number("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'compacted'"));
   if (after_revision < compacted || after_revision > revision) {
-    return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
+    return MakeError(Reason::kWatchCompacted,
                      "the changes after this resume_token are not kept any more: list again, the "
                      "answer has a new token",
                      {{"oldest_revision", absl::StrCat(compacted)}});
@@ -158,13 +154,10 @@ absl::Status Records::CompactEvents(int64_t keep, int64_t older_than_ns) {
   MENTOR_ASSIGN_OR_RETURN(const auto writing, database_->BeginWriting());
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision,
                           StoreDatabase::RevisionOf(database_->writer.get()));
-  int64_t last_gone = std::max<int64_t>(0, revision - keep);
-  {
-    auto row = database_->writer->Query("SELECT MAX(revision) FROM events WHERE time < ?",
-                                        StoreDatabase::NowNs() - older_than_ns);
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (found) last_gone = std::max(last_gone, row.Integer(0));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const int64_t late, database_->writer->Number(
+                                                  "SELECT MAX(revision) FROM events WHERE time < ?",
+                                                  StoreDatabase::NowNs() - older_than_ns));
+  const int64_t last_gone = std::max({int64_t{0}, revision - keep, late});
   MENTOR_ASSIGN_OR_RETURN(
       const bool found,
       database_->writer->Query("SELECT 1 FROM events WHERE revision <= ? LIMIT 1", last_gone)

@@ -19,11 +19,8 @@ absl::StatusOr<ExperimentPage> ListByName(StoreDatabase* database, const ListQue
                                           int page_size, const std::string& after)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->reader_mutex) {
   ExperimentPage page;
-  {
-    auto count = database->reader->Query("SELECT count(*) FROM experiments");
-    MENTOR_RETURN_IF_ERROR(count.Step().status());
-    page.total_size = count.Integer(0);
-  }
+  MENTOR_ASSIGN_OR_RETURN(page.total_size,
+                          database->reader->Number("SELECT count(*) FROM experiments"));
   auto row = database->reader->Query(sql::Select("experiments", "WHERE id > ? ORDER BY id LIMIT ?"),
                                      after, int64_t{page_size} + 1);
   // Unreadable rows count towards the size of a page.

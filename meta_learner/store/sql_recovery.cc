@@ -1,16 +1,12 @@
 #include "meta_learner/store/sql_recovery.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
-#include <set>
-#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -18,17 +14,16 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/mutex.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "common/wait.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/experiment_objects.h"
-#include "meta_learner/store/remembered.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
-#include "meta_learner/store/store_database.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -82,9 +77,7 @@ absl::StatusOr<std::vector<std::string>> Recovery::FoldersWithoutRow() {
 absl::Status Recovery::RemoveLeftByCreate(std::vector<std::string>* without_row) {
   for (const std::string& uid : *without_row) {
     if (!IsLeftByCreate(files_->ExperimentFolder(uid))) continue;
-    std::error_code error;
-    std::filesystem::remove_all(files_->ExperimentFolder(uid), error);
-    if (error) return FileError("cannot remove", files_->ExperimentFolder(uid), error.value());
+    MENTOR_RETURN_IF_ERROR(RemoveAll(files_->ExperimentFolder(uid)));
     MENTOR_LOG(kInfo, "removed the folder of an experiment that was never answered with OK",
                {{"uid", uid}});
   }
@@ -130,7 +123,7 @@ absl::Status Recovery::RefuseWithoutRow(const std::vector<std::string>& without_
                 {"name", about.ok() ? about->name() : ""}});
   }
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s: %d experiments have a folder and no row in the database (the log names them; the "
           "first is %s): the database or its log was lost, or --database is another one. Restore a "
@@ -204,7 +197,7 @@ absl::StatusOr<Recovery::Checkpoints> Recovery::CheckpointsOf(const std::string&
     }
   }
   if (spec_hashes.size() > 1) {
-    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+    return MakeError(Reason::kDataLoss,
                      absl::StrFormat("%s holds whole checkpoints of different specs, with the "
                                      "hashes %s; move away those that do not belong there",
                                      folder.string(), absl::StrJoin(spec_hashes, " and ")));
@@ -279,7 +272,7 @@ absl::Status Recovery::RefuseObjectsWithoutRow() {
   const std::vector<std::string>& without = *found;
   if (without.empty()) return absl::OkStatus();
   return MakeError(
-      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      Reason::kDataLoss,
       absl::StrFormat(
           "%s: %d experiments have objects and no row in the database (the first is %s): the "
           "database was lost, or --database or --objects is another service's. Restore a backup, "
@@ -362,7 +355,7 @@ absl::StatusOr<v1::Experiment> Recovery::WriteRow(v1::Experiment row, bool has_r
         sql::Blob{spec.SerializeAsString()}, SpecHash(spec), row.state(),
         sql::Blob{row.progress().SerializeAsString()},
         sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision,
-        row.priority(), sql::Blob{sql::BytesOf(sql::DetailsOf(row))}, row.uid()));
+        row.priority(), sql::Blob{StableBytes(sql::DetailsOf(row))}, row.uid()));
     MENTOR_RETURN_IF_ERROR(sql::SealExperiment(row.uid(), database_->writer.get()));
   } else {
     MENTOR_RETURN_IF_ERROR(database_->InsertRow(row, now_ns, revision));

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <string>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/failpoint.h"
@@ -26,7 +25,7 @@ absl::StatusOr<std::string> RequireAtWork(StoreDatabase* database, std::string_v
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                           database->GetByUid(database->writer.get(), uid));
   if (IsAtWork(experiment.state())) return sql::RequireId(experiment.name());
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+  return MakeError(Reason::kIllegalTransition,
                    absl::StrFormat("%s is %s: nothing more is written for it", experiment.name(),
                                    StateText(experiment.state())),
                    {{"state", std::string(StateText(experiment.state()))}});
@@ -236,7 +235,7 @@ absl::StatusOr<CheckpointRow> Results::PinCheckpoint(std::string_view uid, uint3
   for (const CheckpointRow& row : rows) {
     if (row.outer_step == step) return row;
   }
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+  return MakeError(Reason::kNotFound,
                    absl::StrFormat("there is no checkpoint of outer update %d", step));
 }
 

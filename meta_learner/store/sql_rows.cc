@@ -4,11 +4,8 @@
 
 #include <absl/strings/escaping.h>
 #include <absl/strings/str_format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
-#include "common/check.h"
 #include "common/printable.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -54,7 +51,7 @@ absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
   const std::string id = row.Text(kIdColumn);
   const auto damaged = [&](std::string_view why) {
     return MakeError(
-        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        Reason::kDataLoss,
         absl::StrFormat(
             "the row of experiments/%s in the database %s; restore the state from a backup, "
             "or stop the meta-learner and run 'mentor-meta-learner --state DIR "
@@ -136,25 +133,14 @@ std::string EtagOf(int64_t revision) {
   return "W/" + absl::WebSafeBase64Escape(std::to_string(revision));
 }
 
-std::string BytesOf(const google::protobuf::Message& message) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    MENTOR_CHECK(message.SerializeToCodedStream(&coded));
-  }
-  return bytes;
-}
-
 int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time) {
   return has ? TimeUtil::TimestampToNanoseconds(time) : 0;
 }
 
 absl::Status NoSuchExperiment(std::string_view name) {
   const std::string shown(name.substr(0, 100));
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no experiment '%s'", shown), {{"name", shown}});
+  return MakeError(Reason::kNotFound, absl::StrFormat("there is no experiment '%s'", shown),
+                   {{"name", shown}});
 }
 
 absl::StatusOr<std::string> RequireId(std::string_view name) {

@@ -41,9 +41,6 @@ absl::Status WritePoint(std::string_view uid, std::string_view metric, int64_t s
 // Returns the etag of an experiment that changed at this revision.
 std::string EtagOf(int64_t revision);
 
-// Serializes deterministically: equal messages have equal bytes.
-std::string BytesOf(const google::protobuf::Message& message);
-
 // Returns a time as columns hold it, in nanoseconds; 0: none.
 int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time);
 

@@ -1,7 +1,4 @@
-#include "meta_learner/store/sqlite.h"
-
 #include <cerrno>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <utility>
@@ -17,6 +14,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "meta_learner/store/database.h"
 
 namespace mentor::meta_learner::sql {
 namespace {
@@ -43,9 +41,8 @@ class SqliteDatabase : public Database {
   bool in_transaction() const override { return sqlite3_get_autocommit(connection_) == 0; }
 
   absl::StatusOr<int> SchemaVersion() override {
-    auto version = Query("PRAGMA user_version");
-    MENTOR_RETURN_IF_ERROR(version.Step().status());
-    return static_cast<int>(version.Integer(0));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
+    return static_cast<int>(version);
   }
   absl::Status SetSchemaVersion(int version) override {
     return Execute(absl::StrCat("PRAGMA user_version=", version));
@@ -172,7 +169,7 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
                                            sqlite3_errmsg(connection_), sqlite3_errstr(rc));
   switch (rc & 0xff) {
     case SQLITE_FULL:
-      return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+      return MakeError(Reason::kDiskFull,
                        what + "; free space on this file system, then try again");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -181,7 +178,7 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return MakeError(
-          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          Reason::kDataLoss,
           what +
               "; restore the state folder from a backup, or move this file away and bring "
               "the experiments back from their folders with 'mentor-meta-learner "
@@ -215,11 +212,7 @@ absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path
 absl::Status MakePrivate(const std::filesystem::path& path) {
   constexpr mode_t kPrivate = 0600;
   // Never opens an existing file: closing it would drop the locks of this process's connections.
-  const int made = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kPrivate);
-  if (made >= 0) {
-    close(made);
-    return absl::OkStatus();
-  }
+  if (OpenFile(path, O_RDWR | O_CREAT | O_EXCL, kPrivate).get() >= 0) return absl::OkStatus();
   if (errno != EEXIST) return FileError("cannot make", path, errno);
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return FileError("cannot look at", path, errno);

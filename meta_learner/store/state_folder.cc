@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -19,10 +18,8 @@
 #include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/store/postgres.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
-#include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -31,7 +28,6 @@ constexpr std::string_view kStateFormat = "mentor-state 1\n", kFormatName = "men
 constexpr std::string_view kStoreFile = "STORE";
 constexpr uint64_t kAboutBytesMax = kSpecBytesMax * 8;
 
-// Returns what is wrong with a FORMAT that is not kStateFormat.
 absl::Status OtherFormat(const std::filesystem::path& file, std::string_view format) {
   const std::string remedy = absl::StrFormat(
       "restore it from a backup, or, if the folder is a state folder of this version, write "
@@ -43,13 +39,13 @@ absl::Status OtherFormat(const std::filesystem::path& file, std::string_view for
   }
   if (version > 1 && format == absl::StrFormat("%s%d\n", kFormatName, version)) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        Reason::kTooNew,
         absl::StrFormat("%s is of version 'mentor-state %d', this program knows 'mentor-state 1': "
                         "use the newer program, or another folder; if no newer program has used "
                         "it, %s is damaged: %s",
                         file.parent_path().string(), version, file.string(), remedy));
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is damaged: it holds '%s' and not 'mentor-state 1'; %s",
                                    file.string(), Printable(format.substr(0, 60)), remedy));
 }
@@ -142,16 +138,12 @@ absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOpti
 absl::Status MakeNewFolder(const std::filesystem::path& folder) {
   if (mkdir(folder.c_str(), 0700) != 0) return FileError("cannot make folder", folder, errno);
   const std::filesystem::path mark = folder / kNewMark;
-  const int file = open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return FileError("cannot make", mark, errno);
-  close(file);
+  if (OpenFile(mark, O_WRONLY | O_CREAT).get() < 0) return FileError("cannot make", mark, errno);
   return absl::OkStatus();
 }
 
 absl::Status RemoveNewMark(const std::filesystem::path& folder) {
-  const std::filesystem::path mark = folder / kNewMark;
-  if (unlink(mark.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", mark, errno);
-  return absl::OkStatus();
+  return RemoveAll(folder / kNewMark);
 }
 
 bool IsLeftByCreate(const std::filesystem::path& folder) {
@@ -161,15 +153,11 @@ bool IsLeftByCreate(const std::filesystem::path& folder) {
 }
 
 absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment) {
-  std::string text;
-  google::protobuf::TextFormat::Printer printer;
-  printer.SetUseUtf8StringEscaping(true);
-  MENTOR_CHECK(printer.PrintToString(experiment, &text));
   // Not synced: only needed if the database loses its rows.
   const std::filesystem::path path = folder / kAboutFile;
   MENTOR_RETURN_IF_ERROR(sql::MakePrivate(path));
   std::ofstream file(path);
-  file << Sealed(text);
+  file << SealedText(experiment);
   file.close();
   return file ? absl::OkStatus() : FileError("cannot write", path, errno);
 }
@@ -188,17 +176,15 @@ absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
   } else {
     return experiment;
   }
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                   absl::StrCat(file.string(), " is ", what));
+  return MakeError(Reason::kDataLoss, absl::StrCat(file.string(), " is ", what));
 }
 
 absl::StatusOr<v1::ExperimentSpec> ReadSpecFile(const std::filesystem::path& file) {
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax * 4));
   auto spec = LoadSpec(text);
   if (spec.ok()) return spec;
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                   absl::StrFormat("%s is not a spec of this build: %s", file.string(),
-                                   spec.status().message()));
+  return MakeError(Reason::kDataLoss, absl::StrFormat("%s is not a spec of this build: %s",
+                                                      file.string(), spec.status().message()));
 }
 
 absl::Status TakeOthersRights(const std::filesystem::path& folder) {

@@ -1,9 +1,6 @@
 #include "meta_learner/store/store.h"
 
-#include <utility>
-
 #include "common/log.h"
-#include "common/status.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_recovery.h"
 #include "meta_learner/store/state_folder.h"

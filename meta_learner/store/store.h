@@ -197,7 +197,6 @@ struct QueueHead {
   int64_t number = 0;  // Order of creation.
 };
 
-// Usage of one owner.
 struct OwnerUsage {
   int64_t waiting = 0;  // QUEUED or PAUSED.
   int64_t queued = 0;   // QUEUED only.
@@ -355,7 +354,6 @@ class Results {
                                                        uint32_t step_min = 0,
                                                        uint32_t step_max = UINT32_MAX,
                                                        uint32_t points_max = UINT32_MAX);
-  // Returns the last point of each metric.
   absl::StatusOr<std::map<std::string, Series>> LastPoints(std::string_view uid);
 
   // Returns the rows of checkpoints, by step. Paths are in this state folder.
@@ -399,7 +397,7 @@ struct Store {
 
 struct StoreOptions {
   std::filesystem::path folder;
-  // "postgresql://..." (store/postgres.h); empty: SQLite in the folder.
+  // "postgresql://..." (store/database.h); empty: SQLite in the folder.
   std::string database = {};
   // Durable copies of checkpoints and artifacts; null: the folder has the only copies.
   std::shared_ptr<ObjectStore> objects = {};

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/resources/states.h"
+#include "common/sealed.h"
 #include "common/spec/spec.h"
 #include "meta_learner/store/row_digest.h"
 #include "meta_learner/store/schema.h"
@@ -23,7 +24,7 @@ absl::StatusOr<std::string> StoreUidOf(sql::Database* database) {
 namespace {
 
 absl::Status NoRevision(const sql::Database& database, std::string_view found) {
-  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+  return MakeError(Reason::kDataLoss,
                    absl::StrFormat("%s is damaged: the revision of the store is '%s'; restore the "
                                    "state from a backup, or move the database away and bring the "
                                    "experiments back without their metrics with "
@@ -33,12 +34,9 @@ absl::Status NoRevision(const sql::Database& database, std::string_view found) {
 
 // Changes are numbered from this value on, and no two may have one number.
 absl::Status CheckRevision(sql::Database* database) {
-  int64_t last_change = 0, revision = 0;
-  {
-    auto row = database->Query("SELECT MAX(revision) FROM events");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (found) last_change = row.Integer(0);
-  }
+  int64_t revision = 0;
+  MENTOR_ASSIGN_OR_RETURN(const int64_t last_change,
+                          database->Number("SELECT MAX(revision) FROM events"));
   auto row = database->Query("SELECT value FROM meta WHERE key = 'revision'");
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return NoRevision(*database, "");
@@ -54,12 +52,6 @@ absl::Status StoreDatabase::Start() {
   const MutexLock locked(reader_mutex);
   MENTOR_ASSIGN_OR_RETURN(store_uid, StoreUidOf(reader.get()));
   return CheckRevision(reader.get());
-}
-
-int64_t StoreDatabase::NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 absl::StatusOr<v1::Experiment> StoreDatabase::FromRow(const sql::Query& row) {
@@ -122,9 +114,7 @@ absl::StatusOr<std::vector<v1::Experiment>> StoreDatabase::ReadAll(sql::Query* r
 }
 
 absl::StatusOr<int64_t> StoreDatabase::RevisionOf(sql::Database* database) {
-  auto row = database->Query("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'revision'");
-  MENTOR_RETURN_IF_ERROR(row.Step().status());
-  return row.Integer(0);
+  return database->Number("SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'revision'");
 }
 
 absl::StatusOr<int64_t> StoreDatabase::NextRevision() {
@@ -156,7 +146,7 @@ absl::Status StoreDatabase::InsertRow(const v1::Experiment& row, int64_t now_ns,
       SpecHash(spec), row.state(), sql::Blob{row.progress().SerializeAsString()},
       sql::Nanoseconds(row.has_create_time(), row.create_time()), now_ns, revision, row.owner(),
       row.priority(), sql::Nanoseconds(row.has_deadline(), row.deadline()),
-      sql::Blob{sql::BytesOf(sql::DetailsOf(row))});
+      sql::Blob{StableBytes(sql::DetailsOf(row))});
   MENTOR_RETURN_IF_ERROR(insert.Run());
   return sql::SealExperiment(row.uid(), writer.get());
 }
@@ -181,7 +171,7 @@ absl::Status StoreDatabase::WriteEvent(StoreEvent::Kind kind, int64_t revision, 
   if (kind != StoreEvent::Kind::kDeleted) kept.clear_spec();
   MENTOR_RETURN_IF_ERROR(
       writer->Run("INSERT INTO events(revision, uid, kind, time, experiment) VALUES(?, ?, ?, ?, ?)",
-                  revision, experiment.uid(), kind, now_ns, sql::Blob{sql::BytesOf(kept)}));
+                  revision, experiment.uid(), kind, now_ns, sql::Blob{StableBytes(kept)}));
   return sql::Seal(sql::TableOf("events"), {revision}, writer.get());
 }
 

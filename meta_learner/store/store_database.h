@@ -28,8 +28,10 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/clock.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/history.h"
@@ -42,7 +44,6 @@
 
 namespace mentor::meta_learner {
 
-// Returns the identity of the store in a database.
 absl::StatusOr<std::string> StoreUidOf(sql::Database* database);
 
 struct StoreDatabase {
@@ -90,10 +91,7 @@ struct StoreDatabase {
       const bool forgets = MENTOR_FAILPOINT("store.commit.forgotten").has_value();
       absl::Status status = forgets ? absl::OkStatus() : transaction_->Commit();
       if (status.ok() && revision_ > 0) MENTOR_HISTORY("committed", {{"revision", revision_}});
-      if (on_commit_) {
-        on_commit_(
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
-      }
+      if (on_commit_) on_commit_(SecondsSince(start_));
       return status;
     }
 
@@ -118,7 +116,7 @@ struct StoreDatabase {
   }
 
   // Unix time.
-  static int64_t NowNs();
+  static int64_t NowNs() { return absl::GetCurrentTimeNanos(); }
 
   // Returns the experiment of a row of sql::Select, with the state that is only in
   // memory. Returns DATA_LOSS when the row is not as it was written.

@@ -13,6 +13,7 @@
 #include "agents/differentiable_update.h"
 #include "agents/ppo.h"
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "methods/shared/outer_objective.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/workload.h"

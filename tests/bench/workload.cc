@@ -27,10 +27,6 @@ learner::Segment AgentsSegment(int64_t num_agents, int64_t steps) {
   return segment;
 }
 
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 double SecondsOf(const learner::Device& device, const std::function<void()>& work) {
   const double cpu = ThreadCpuSeconds();
   const auto wall = std::chrono::steady_clock::now();

@@ -30,7 +30,6 @@ torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number);
 // Observations and actions of agents in one iteration that ends an episode.
 learner::Segment AgentsSegment(int64_t num_agents, int64_t steps);
 
-double SecondsSince(std::chrono::steady_clock::time_point start);
 // Seconds that the work takes: CPU time of this thread; on a GPU the wall clock.
 double SecondsOf(const learner::Device& device, const std::function<void()>& work);
 

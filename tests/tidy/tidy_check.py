@@ -108,10 +108,7 @@ BANNED = [
     (
         r"\bstd::(mutex|lock_guard|unique_lock|scoped_lock|condition_variable)\b",
         "clang cannot see what it guards: use common/mutex.h",
-        (
-            "common/mutex.h",
-            "common/wait.h",
-        ),
+        ("common/mutex.h",),
     ),
     (r"\bTODO\b(?!\(#\d+\))", "a TODO names its issue: TODO(#12)", ()),
 ]

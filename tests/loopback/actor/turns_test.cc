@@ -5,8 +5,8 @@
 #include <absl/strings/match.h>
 
 #include "actor/actor.h"
+#include "common/mutex.h"
 #include "common/pause_point.h"
-#include "common/wait.h"
 #include "tests/learner_side.h"
 #include "tests/units.h"
 

@@ -25,11 +25,6 @@ TEST_CASE("metrics: found by whole names first, then by families", "[unit]") {
   CHECK(help("kl2").empty());
 }
 
-TEST_CASE("metrics: axes have their label and unit", "[unit]") {
-  CHECK(kTable[0].Axis() == "divergence, nat");
-  CHECK(kTable[1].Axis() == "seg*");
-}
-
 TEST_CASE("metrics: what is not declared is refused with what to add", "[unit]") {
   CHECK(CheckDeclared(kTable, {{"kl", 1}, {"mean/push", 2}}, "outer rule 'x'").ok());
   const absl::Status status = CheckDeclared(kTable, {{"kl", 1}, {"k2", 2}}, "outer rule 'x'");

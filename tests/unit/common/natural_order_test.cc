@@ -1,7 +1,6 @@
-#include "common/natural_order.h"
-
 #include <algorithm>
 
+#include "common/edit_distance.h"
 #include "tests/testing.h"
 
 using namespace mentor;

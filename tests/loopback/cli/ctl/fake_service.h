@@ -176,8 +176,8 @@ class FakeService final : public v1::ExperimentService::Service {
         request->experiment_id().empty() ? absl::StrCat("exp-", ++made_) : request->experiment_id();
     const std::string name = "experiments/" + id;
     if (experiments_.contains(name)) {
-      return ToGrpc(MakeError(absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
-                              "there is an experiment '" + name + "' already"));
+      return ToGrpc(
+          MakeError(Reason::kAlreadyExists, "there is an experiment '" + name + "' already"));
     }
     v1::Experiment experiment = request->experiment();
     experiment.set_name(name);
@@ -233,7 +233,7 @@ class FakeService final : public v1::ExperimentService::Service {
     v1::Experiment& experiment = experiments_[request->experiment().name()];
     if (!request->experiment().etag().empty() &&
         request->experiment().etag() != experiment.etag()) {
-      return ToGrpc(MakeError(absl::StatusCode::kAborted, Reason::kEtagMismatch, "changed"));
+      return ToGrpc(MakeError(Reason::kEtagMismatch, "changed"));
     }
     google::protobuf::util::FieldMaskUtil::MergeOptions options;
     options.set_replace_message_fields(true);
@@ -276,8 +276,7 @@ class FakeService final : public v1::ExperimentService::Service {
     }
     if (!found.ok()) return found;
     if (!IsFinal(experiment.state()) && !request->force()) {
-      return ToGrpc(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                              "has not ended"));
+      return ToGrpc(MakeError(Reason::kIllegalTransition, "has not ended"));
     }
     Record(v1::WatchExperimentsResponse::EVENT_DELETED, &experiment);
     experiments_.erase(request->name());
@@ -290,7 +289,7 @@ class FakeService final : public v1::ExperimentService::Service {
     if (auto status = Begin(context, "CloneExperiment"); !status.ok()) return ToGrpc(status);
     if (request->request_id().empty()) return ToGrpc(absl::InvalidArgumentError("no request_id"));
     if (!checkpoints_.contains(request->source_checkpoint())) {
-      return ToGrpc(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, "no checkpoint"));
+      return ToGrpc(MakeError(Reason::kNotFound, "no checkpoint"));
     }
     response->set_name("experiments/" + request->experiment_id());
     response->set_source_checkpoint(request->source_checkpoint());
@@ -315,8 +314,7 @@ class FakeService final : public v1::ExperimentService::Service {
     if (!request->resume_token().empty()) {
       next = std::stoull(request->resume_token()) + 1;
       if (next < oldest_) {
-        return ToGrpc(MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
-                                "the token is too old: list again"));
+        return ToGrpc(MakeError(Reason::kWatchCompacted, "the token is too old: list again"));
       }
     } else {
       for (const auto& [name, experiment] : experiments_) {
@@ -422,8 +420,7 @@ class FakeService final : public v1::ExperimentService::Service {
     if (auto status = Begin(context, "UpdateCheckpoint"); !status.ok()) return ToGrpc(status);
     const auto found = checkpoints_.find(request->checkpoint().name());
     if (found == checkpoints_.end()) {
-      return ToGrpc(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                              "there is no " + request->checkpoint().name()));
+      return ToGrpc(MakeError(Reason::kNotFound, "there is no " + request->checkpoint().name()));
     }
     found->second.set_pinned(request->checkpoint().pinned());
     *response = found->second;
@@ -532,8 +529,7 @@ class FakeService final : public v1::ExperimentService::Service {
       peer.set_draining(true);
       return grpc::Status::OK;
     }
-    return ToGrpc(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                            "there is no peer " + request->name()));
+    return ToGrpc(MakeError(Reason::kNotFound, "there is no peer " + request->name()));
   }
 
  private:
@@ -583,8 +579,7 @@ class FakeService final : public v1::ExperimentService::Service {
     if (auto status = Begin(context, method); !status.ok()) return ToGrpc(status);
     const auto found = experiments_.find(name);
     if (found == experiments_.end()) {
-      return ToGrpc(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                              "there is no experiment '" + name + "'"));
+      return ToGrpc(MakeError(Reason::kNotFound, "there is no experiment '" + name + "'"));
     }
     *response = found->second;
     return grpc::Status::OK;
@@ -595,8 +590,7 @@ class FakeService final : public v1::ExperimentService::Service {
     const grpc::Status found = Find(context, method, name, response);
     if (!found.ok()) return found;
     if (IsFinal(response->state()) && response->state() != state) {
-      return ToGrpc(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                              name + " has ended"));
+      return ToGrpc(MakeError(Reason::kIllegalTransition, name + " has ended"));
     }
     experiments_[name].set_state(state);
     Record(v1::WatchExperimentsResponse::EVENT_UPDATED, &experiments_[name]);
@@ -620,8 +614,7 @@ class FakeService final : public v1::ExperimentService::Service {
     offsets_.push_back(request.offset());
     const auto found = files_.find(request.name());
     if (found == files_.end()) {
-      return ToGrpc(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                              "there is no " + request.name()));
+      return ToGrpc(MakeError(Reason::kNotFound, "there is no " + request.name()));
     }
     const std::string& bytes = found->second;
     if (request.offset() > bytes.size()) {

@@ -22,7 +22,7 @@
 #include "learner/rollout/rollout_server.h"
 #include "meta_learner/experiment/arithmetic.h"
 #include "meta_learner/experiment/experiment_runner.h"
-#include "meta_learner/fleet/board_reports.h"
+#include "meta_learner/fleet/shard_board.h"
 #include "meta_learner/fleet/shard_service.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"

@@ -169,8 +169,8 @@ TEST_CASE("stream: the server's error reaches the client with its reason", "[loo
   Loopback loopback(tcp);
   ClientCall client = loopback.Open();
   auto server = loopback.service.calls.Pop();
-  server.stream->Close(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
-                                 "theirs a, ours b", {{"expected", "b"}}));
+  server.stream->Close(
+      MakeError(Reason::kCatalogueMismatch, "theirs a, ours b", {{"expected", "b"}}));
   const absl::Status seen = client.closed->Pop();
   CHECK(seen.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(seen.message() == "theirs a, ours b");

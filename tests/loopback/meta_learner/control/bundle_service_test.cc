@@ -102,7 +102,7 @@ class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
   absl::StatusOr<v1::PushBundleResponse> Begin(const BundleManifest& manifest) {
     v1::PushBundleRequest request;
     request.set_name(BundleResource(manifest.digest));
-    rpc::FilesToProto(manifest, request.mutable_files());
+    FilesToProto(manifest, request.mutable_files());
     return Call(&Bundles::PushBundle, request);
   }
   absl::StatusOr<v1::PushBundleResponse> Send(const std::string& digest, uint64_t offset,
@@ -209,7 +209,7 @@ TEST_CASE("bundle service: pushed in pieces over a restart and fetched again", "
   const auto bundle = fixture.Call(&Fixture::Bundles::GetBundle, get);
   REQUIRE(bundle.ok());
   CHECK(bundle->owner() == "ann");
-  CHECK(rpc::ManifestFromProto(manifest.digest, bundle->files()) == manifest);
+  CHECK(ManifestFromProto(manifest.digest, bundle->files()) == manifest);
   const auto copy = fixture.Path("copy");
   REQUIRE(WriteBundle(
               manifest,
@@ -320,7 +320,7 @@ TEST_CASE("bundle service: bad pushes are refused in words", "[loopback]") {
   CHECK(code(fixture.Send(manifest.digest, 0, std::string(bytes.size(), 'y'))) == Code::kDataLoss);
   CHECK(fixture.Begin(manifest)->next_offset() == 0);
   // Room and quota.
-  fixture.room = MakeError(Code::kResourceExhausted, Reason::kDiskFull, "the disk is full");
+  fixture.room = MakeError(Reason::kDiskFull, "the disk is full");
   CHECK(ReasonOf(fixture.Send(manifest.digest, 0, bytes).status()) == "DISK_FULL");
   fixture.room = absl::OkStatus();
   CHECK(fixture.Send(manifest.digest, 0, bytes)->complete());

@@ -813,8 +813,7 @@ TEST_CASE("experiment service: on a full disk nothing begins and nothing goes on
   std::atomic<bool> full = false;
   Fixture::Limits limits;
   limits.check_room = [&] {
-    return full ? MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, "no room")
-                : absl::OkStatus();
+    return full ? MakeError(Reason::kDiskFull, "no room") : absl::OkStatus();
   };
   Fixture fixture(limits);
   const std::string paused = fixture.CreateIn(S::STATE_PAUSED);

@@ -9,7 +9,6 @@
 
 #include "common/file.h"
 #include "common/process/completion.h"
-#include "common/process/manual.h"
 #include "common/spec/overrides.h"
 #include "tests/paths.h"
 #include "tests/testing.h"

@@ -5,7 +5,6 @@
 
 #include "common/file.h"
 #include "common/process/completion.h"
-#include "common/process/manual.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"

@@ -10,8 +10,7 @@ namespace mentor::rpc {
 namespace {
 
 absl::Status NotLeader(const std::string& leader) {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kNotLeader, "stands by",
-                   {{"leader", leader}});
+  return MakeError(Reason::kNotLeader, "stands by", {{"leader", leader}});
 }
 
 const absl::Status kGone = absl::UnavailableError("connection refused");

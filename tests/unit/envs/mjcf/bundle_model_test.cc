@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/asker.h"
 #include "common/file.h"
 #include "common/pause_point.h"
 #include "tests/bundles.h"

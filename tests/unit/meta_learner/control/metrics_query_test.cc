@@ -7,7 +7,7 @@
 
 #include "common/status.h"
 #include "meta_learner/control/methods.h"
-#include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/database.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

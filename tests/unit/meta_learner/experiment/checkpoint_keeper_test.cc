@@ -5,7 +5,7 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/status.h"
-#include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/database.h"
 #include "meta_learner/store/store_database.h"
 #include "tests/metric_value.h"
 #include "tests/objects.h"

@@ -1,10 +1,9 @@
-#include "meta_learner/experiment/reported_numbers.h"
-
 #include <set>
 #include <string>
 #include <vector>
 
 #include "common/spec/spec.h"
+#include "meta_learner/experiment/checked_spec.h"
 #include "tests/checked_spec_of.h"
 #include "tests/torch_testing.h"
 

@@ -1,11 +1,10 @@
 // Checks of a learner's reports about its actors.
-#include "meta_learner/fleet/actor_reports.h"
-
 #include <functional>
 #include <limits>
 #include <string>
 
 #include "common/protocol.h"
+#include "meta_learner/fleet/shard_service.h"
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {

@@ -17,8 +17,6 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/hash.h"
-#include "meta_learner/objects/s3_answers.h"
-#include "meta_learner/objects/s3_credentials.h"
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/store/experiment_objects.h"
 #include "tests/paths.h"

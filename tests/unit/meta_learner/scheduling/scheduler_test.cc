@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/status.h"
-#include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/database.h"
 #include "tests/metric_value.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -332,8 +332,7 @@ TEST_CASE("scheduler: what belongs to another kind of machine is left alone", "[
   Fixture fixture({.running_max = 1});
   fixture.Create("other");
   fixture.Create("ours");
-  fixture.End("other", MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-                                 "made by another kind of CPU"));
+  fixture.End("other", MakeError(Reason::kNumericMismatch, "made by another kind of CPU"));
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"ours"}));
   fixture.End("ours");
@@ -662,7 +661,7 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
     REQUIRE(paused.ok());
   };
   pause_b(S::PAUSE_REASON_USER);
-  fixture.End("a", MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, "no room"));
+  fixture.End("a", MakeError(Reason::kDiskFull, "no room"));
   fixture.Start();
   // There is room, so it resumes by itself.
   REQUIRE(fixture.WaitFor([&] { return fixture.begun() == Strings{"a", "a"}; }));
@@ -683,8 +682,7 @@ TEST_CASE("scheduler: a full device is no full disk: tried again as often as all
   Fixture fixture({.running_max = 1});
   fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
                  [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
-  const absl::Status full =
-      MakeError(absl::StatusCode::kResourceExhausted, Reason::kDeviceFull, "the GPU is full");
+  const absl::Status full = MakeError(Reason::kDeviceFull, "the GPU is full");
   for (int run = 0; run < 2; ++run) fixture.End("a", full);
   fixture.Start();
   REQUIRE(fixture.WaitForState("a", S::STATE_FAILED));

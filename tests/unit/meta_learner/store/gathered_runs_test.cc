@@ -4,7 +4,7 @@
 #include <set>
 
 #include "common/file.h"
-#include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/database.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
