@@ -6,12 +6,10 @@
 #include <absl/strings/cord.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
-#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "cli/report/csv.h"
 #include "common/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -268,14 +266,9 @@ void Output::Done(const google::protobuf::Message& message, const std::string& n
 void Output::Table(const std::vector<Row>& rows) const {
   if (format() == Format::kCsv) {
     for (const Row& row : rows) {
-      // RFC 4180.
-      const auto quoted = [](std::string* out, const Cell& cell) {
-        const std::string text = Printable(cell.text);
-        const bool plain = text.find_first_of(",\"\r\n") == text.npos;
-        absl::StrAppend(out,
-                        plain ? text : "\"" + absl::StrReplaceAll(text, {{"\"", "\"\""}}) + "\"");
-      };
-      std::printf("%s\n", absl::StrJoin(row, ",", quoted).c_str());
+      std::vector<std::string> cells;
+      for (const Cell& cell : row) cells.push_back(Printable(cell.text));
+      std::printf("%s", report::CsvLine(cells).c_str());
     }
     return;
   }

@@ -59,13 +59,13 @@ absl::StatusOr<Change> ChangeOf(const std::vector<report::EvaluationRow>& rows, 
   if (results.empty()) return Change{};
   const report::MethodResult& all = results[0];  // Over all environments.
   Mean newborn;
-  for (const std::vector<double>& rates : all.segment_rates) newborn.Add(rates.front());
+  for (const double rate : all.first_rates) newborn.Add(rate);
   return Change{.first = all.segments.front().mean,
                 .last = all.segments.back().mean,
-                .change = report::GrowthWithinLifetime(all),
+                .change = all.growth,
                 .least = quantity == report::Quantity::kSuccess
-                             ? report::kLeastOfSuccess
-                             : report::kLeastOfDeviation * newborn.deviation()};
+                             ? kLeastOfSuccess
+                             : kLeastOfDeviation * newborn.deviation()};
 }
 
 absl::StatusOr<Learning> LearningOf(const std::vector<v1::EvaluationShard>& shards,

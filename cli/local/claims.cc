@@ -15,8 +15,7 @@
 #include <absl/strings/str_split.h>
 
 #include "cli/local/run_bundles.h"
-#include "cli/report/csv_reader.h"
-#include "cli/report/csv_table.h"
+#include "cli/report/csv.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
@@ -245,13 +244,15 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 }
 
 std::string PrintClaims(const std::vector<ClaimRow>& rows) {
-  std::string text;
-  for (const Column& column : kColumns) absl::StrAppend(&text, column.name, ",");
-  absl::StrAppend(&text, kNumbers, "\n");
+  std::vector<std::string> cells;
+  for (const Column& column : kColumns) cells.push_back(column.name);
+  cells.push_back(kNumbers);
+  std::string text = report::CsvLine(cells);
   for (const ClaimRow& row : rows) {
-    for (const Column& column : kColumns)
-      absl::StrAppend(&text, report::CsvField(row.*column.member), ",");
-    absl::StrAppend(&text, report::CsvField(ShortNumbers(row.numbers)), "\n");
+    cells.clear();
+    for (const Column& column : kColumns) cells.push_back(row.*column.member);
+    cells.push_back(ShortNumbers(row.numbers));
+    text += report::CsvLine(cells);
   }
   return text;
 }

@@ -363,10 +363,6 @@ absl::Status PrintTable(const Subject& subject) {
     std::printf("%s%s\n", line.c_str(),
                 result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
   }
-  for (const report::Comparison& comparison : report::CompareWithBaselines(results)) {
-    if (comparison.segment + 1 == static_cast<int>(results[0].segments.size()))
-      std::printf("  %s: %s\n", NameOf(comparison.method).c_str(), WordsOf(comparison).c_str());
-  }
   std::printf("Results      %s\n", subject.folder.c_str());
   return absl::OkStatus();
 }

@@ -4,9 +4,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "cli/report/verdict.h"
-#include "common/evaluation_method.h"
-
 namespace mentor::report {
 
 std::string PartName(int segment, size_t segments) {
@@ -50,11 +47,6 @@ std::string FormatInterval(const Interval& interval) {
   };
   return absl::StrFormat("%s [%s, %s]", rounded(interval.mean), rounded(interval.low),
                          rounded(interval.high));
-}
-
-std::string WordsOf(const Comparison& comparison) {
-  return absl::StrCat(WordsOf(VerdictOf(comparison.difference), NameOf(comparison.baseline)),
-                      " (difference ", FormatInterval(comparison.difference), ")");
 }
 
 }  // namespace mentor::report

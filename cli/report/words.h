@@ -26,8 +26,6 @@ std::string Capitalised(std::string text);
 std::string Several(uint64_t count, const std::string& noun);
 // Returns "0.45 [0.41, 0.49]".
 std::string FormatInterval(const Interval& interval);
-// Returns "better than PPO shaped (difference 0.06 [0.01, 0.11])".
-std::string WordsOf(const Comparison& comparison);
 // Returns 1536000 as "1,536,000".
 std::string Grouped(uint64_t number);
 
