@@ -14,6 +14,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/download.h"
 #include "cli/ctl/experiment_flags.h"
@@ -439,10 +440,10 @@ int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
       {.connection = connection, .name = experiment, .out = out.string(), .says = false});
 }
 
-void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
-  const auto flags = std::make_shared<FetchFlags>();
-  CLI::App* fetch = app->add_subcommand(
-      "fetch", "Fetch an experiment of a service as a run folder, for report, evaluate and hash");
+void AddFetchCommand(CLI::App* app, Action* action) {
+  const auto [fetch, flags] = AddCommand<FetchFlags>(
+      app, action, "fetch",
+      "Fetch an experiment of a service as a run folder, for report, evaluate and hash", RunFetch);
   fetch->add_option("EXPERIMENT", flags->name, "Name of the experiment")->required();
   fetch->add_option("--out", flags->out, "Run folder to write; default: runs/EXPERIMENT");
   fetch->add_flag("--all_checkpoints", flags->all_checkpoints,
@@ -459,7 +460,6 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor report runs/reach-1\n"
       "An experiment that is still running can be fetched too; the copy is PAUSED. Server and\n"
       "credentials are found as in mentorctl.");
-  fetch->callback([flags, action] { *action = [flags] { return RunFetch(*flags); }; });
 }
 
 }  // namespace mentor

@@ -1,12 +1,12 @@
 #include "cli/ctl/output.h"
 
 #include <algorithm>
-#include <optional>
 
 #include <absl/strings/cord.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
+#include <absl/strings/strip.h>
 #include <google/protobuf/util/json_util.h>
 
 #include "cli/report/csv.h"
@@ -23,24 +23,6 @@ constexpr char kHintPayload[] = "mentor/hint";  // Payload of a status.
 
 bool Continues(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
-}
-
-// Returns a field path as the author of the spec wrote it, without the prefix of the request.
-std::string FieldForPeople(std::string field) {
-  for (const std::string_view prefix : {"experiment.spec.", "experiment."}) {
-    if (field.starts_with(prefix)) return field.substr(prefix.size());
-  }
-  return field;
-}
-
-std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) {
-  google::rpc::BadRequest details;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
-  if (!payload || !details.ParseFromString(std::string(*payload)) ||
-      details.field_violations().empty()) {
-    return std::nullopt;
-  }
-  return details;
 }
 
 // Quotes text that YAML would misread. JSON's quotes are valid in YAML.
@@ -118,6 +100,20 @@ int ExitCodeOf(const absl::Status& status) {
     default:
       return kFailed;
   }
+}
+
+Violations ViolationsOf(const absl::Status& status) {
+  Violations violations;
+  google::rpc::BadRequest details;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
+  if (payload) details.ParseFromString(std::string(*payload));
+  for (const auto& found : details.field_violations()) {
+    absl::string_view field = found.field();
+    if (!absl::ConsumePrefix(&field, "experiment.spec."))
+      absl::ConsumePrefix(&field, "experiment.");
+    violations.Add(std::string(field), found.description());
+  }
+  return violations;
 }
 
 absl::Status WithHint(absl::Status status, const std::string& hint) {
@@ -351,14 +347,12 @@ int Output::Fail(const absl::Status& status) const {
   }
   const std::string reason =
       ReasonOf(status).empty() ? absl::StatusCodeToString(status.code()) : ReasonOf(status);
-  if (const auto bad = BadRequestOf(status)) {
-    const int count = bad->field_violations_size();
-    std::fprintf(stderr, "error: %s: the request has %d wrong field%s\n", reason.c_str(), count,
+  if (const Violations bad = ViolationsOf(status); !bad.empty()) {
+    const size_t count = bad.list().size();
+    std::fprintf(stderr, "error: %s: the request has %zu wrong field%s\n", reason.c_str(), count,
                  count == 1 ? "" : "s");
-    for (const auto& violation : bad->field_violations()) {
-      std::fprintf(stderr, "  %s: %s\n", Printable(FieldForPeople(violation.field())).c_str(),
-                   Printable(violation.description()).c_str());
-    }
+    for (const auto& [field, description] : bad.list())
+      std::fprintf(stderr, "  %s: %s\n", Printable(field).c_str(), Printable(description).c_str());
   } else {
     std::fprintf(stderr, "error: %s: %s\n", reason.c_str(),
                  Printable({status.message().data(), status.message().size()}).c_str());

@@ -207,9 +207,7 @@ absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark&
                            Measured* measured) {
   const Plan plan = PlanOf(options.checked.spec, options.steps);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  Cluster cluster({.threads_per_actor = options.threads,
-                   .learner_threads = options.threads,
-                   .device = options.device},
+  Cluster cluster({.threads = options.threads, .device = options.device},
                   /*store=*/nullptr, metrics.get());
   MENTOR_RETURN_IF_ERROR(cluster.Start());
   Agents agents(options, benchmark, &cluster);

@@ -12,13 +12,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
 #include <google/protobuf/text_format.h>
 
 #include "cli/local/cluster.h"
 #include "cli/local/evaluation_jobs.h"
-#include "cli/local/evaluation_name.h"
 #include "cli/local/look_inside.h"
 #include "cli/local/run_report.h"
 #include "cli/local/signal_export.h"
@@ -30,6 +30,7 @@
 #include "common/file.h"
 #include "common/machine_memory.h"
 #include "common/metrics.h"
+#include "common/printable.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/arithmetic.h"
@@ -394,6 +395,15 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text) {
   return seeds;
 }
 
+absl::StatusOr<std::string> EvaluationFolderName(const std::string& name) {
+  const std::string folder = absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
+  if (!folder.empty() && folder != "." && folder != ".." && Printable(folder) == folder)
+    return folder;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--name: '", Printable(name),
+                   "' names no folder: give printable characters, and not '.' or '..'"));
+}
+
 absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text) {
   std::vector<v1::Baseline> baselines;
   if (text == "none") return baselines;
@@ -471,11 +481,9 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   bool stopped = false;
   {
-    Cluster cluster({.actors = options.actors,
-                     .threads_per_actor = options.threads,
-                     .learner_threads = options.threads,
-                     .device = options.device},
-                    /*store=*/nullptr, metrics.get());
+    Cluster cluster(
+        {.actors = options.actors, .threads = options.threads, .device = options.device},
+        /*store=*/nullptr, metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     MENTOR_ASSIGN_OR_RETURN(stopped,
                             RunEvaluationJobs(jobs, "evaluating", options.quiet, &cluster));

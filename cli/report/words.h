@@ -6,7 +6,6 @@
 #include <string>
 
 #include "cli/report/statistics.h"
-#include "cli/report/success_rates.h"
 
 namespace mentor::report {
 
@@ -17,10 +16,6 @@ std::string PartName(int segment, size_t segments);
 // Names a split: "unseen goals", "training goals", or the split's own name. Without goals, only the
 // agents are new.
 std::string GoalsOf(const std::string& split, bool has_goals = true);
-
-// Returns "success rate" or "shaped return of an episode".
-std::string QuantityWords(Quantity quantity);
-std::string Capitalised(std::string text);
 
 // Returns "1 run" or "3 runs".
 std::string Several(uint64_t count, const std::string& noun);

@@ -1,6 +1,6 @@
-#include "cli/local/evaluation_name.h"
+#include "cli/local/evaluate.h"
 
-#include "tests/testing.h"
+#include "tests/torch_testing.h"
 #include "tests/text.h"
 
 namespace mentor {
