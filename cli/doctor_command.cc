@@ -32,14 +32,9 @@ constexpr uint64_t kSteps = 2'000'000, kSimulatorSteps = 100'000;
 
 // The command that runs the same spec.
 std::string RunOf(const SpecFlags& flags) {
-  std::string command = "mentor run " + ShellWord(flags.spec);
-  for (const std::string& one : flags.overrides)
-    absl::StrAppend(&command, " --set ", ShellWord(one));
-  for (const std::string& one : flags.bundles)
-    absl::StrAppend(&command, " --bundle ", ShellWord(one));
-  for (const std::string& one : flags.simulators.hosts)
-    absl::StrAppend(&command, " --simulator ", ShellWord(one));
-  return command;
+  return absl::StrCat("mentor run ", ShellWord(flags.spec), ShellFlags("--set", flags.overrides),
+                      ShellFlags("--bundle", flags.bundles),
+                      ShellFlags("--simulator", flags.simulators.hosts));
 }
 
 int Print(const std::string& text, bool found) {

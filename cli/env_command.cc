@@ -30,7 +30,7 @@ namespace {
 
 struct RenderFlags {
   std::string name;
-  std::string policy;  // Empty: scripted, or random for a bundle.
+  std::string policy;  // If empty: scripted, or random for a bundle.
   std::string task;
   bool goal_visible = false;
   std::string benchmark;

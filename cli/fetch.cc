@@ -68,6 +68,10 @@ struct Contents {
   std::map<uint32_t, std::map<std::string, double>> points;  // By outer update and metric.
 };
 
+absl::Status CannotWrite(const std::filesystem::path& path, const std::error_code& error) {
+  return ctl::OfThisMachine(FileError("cannot write", path, error.value()));
+}
+
 class Fetching {
  public:
   Fetching(ctl::Client* client, const FetchFlags& flags) : client_(client), flags_(flags) {}
@@ -114,9 +118,7 @@ class Fetching {
     if (!BundlesOf(experiment.spec()).empty()) {
       std::filesystem::rename(parts / meta_learner::kBundlesFolder,
                               state / meta_learner::kBundlesFolder, error);
-      if (error)
-        return ctl::OfThisMachine(
-            FileError("cannot write", state / meta_learner::kBundlesFolder, error.value()));
+      if (error) return CannotWrite(state / meta_learner::kBundlesFolder, error);
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
       return absl::InternalError(*failed);
@@ -127,16 +129,15 @@ class Fetching {
                             EvaluationsFolder(fresh.experiment),
                             std::filesystem::copy_options::recursive, error);
       if (error && error != std::errc::no_such_file_or_directory)
-        return ctl::OfThisMachine(
-            FileError("cannot write", EvaluationsFolder(fresh.experiment), error.value()));
+        return CannotWrite(EvaluationsFolder(fresh.experiment), error);
       std::filesystem::remove_all(before, error);
       std::filesystem::rename(out, before, error);
-      if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
+      if (error) return CannotWrite(out, error);
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.between_renames"))
       return absl::InternalError(*failed);
     std::filesystem::rename(state, out, error);
-    if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
+    if (error) return CannotWrite(out, error);
     if (flags_.says) Say(experiment, contents, out);
     return absl::OkStatus();
   }
@@ -378,7 +379,7 @@ class Fetching {
       MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
       std::error_code error;
       std::filesystem::copy_file(path, to, error);
-      if (error) return ctl::OfThisMachine(FileError("cannot write", to, error.value()));
+      if (error) return CannotWrite(to, error);
     }
     return absl::OkStatus();
   }

@@ -15,7 +15,7 @@ namespace mentor {
 
 struct MachineFlags {
   int actors = 1;
-  // Of each actor, and of learner and meta-learner.
+  // Each actor, the learner and the meta-learner have as many.
   int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   learner::DeviceFlags device = {};
 };
@@ -24,8 +24,8 @@ void AddMachineFlags(CLI::App* command, MachineFlags* flags);
 
 std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads);
 // Opens the device and proves its arithmetic. All errors are those of a flag. With `memory`:
-// RESOURCE_EXHAUSTED where the device has less, as no other learner could take the shard and the
-// bound is exact for a device; a sentence on standard error where the machine has less.
+// RESOURCE_EXHAUSTED where the device has less, and a sentence on standard error where the machine
+// has less. The bound is exact for a device, and no other learner could take the shard.
 absl::StatusOr<learner::Device> OpenProved(const MachineFlags& flags,
                                            const meta_learner::SpecMemory* memory = nullptr);
 

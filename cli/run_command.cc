@@ -129,21 +129,19 @@ int Run(const RunFlags& flags) {
     return Fail(page);
   const auto device = OpenProved(flags.machine, &checked.memory);
   if (!device.ok()) return Fail(device.status(), kExitUsage);
-  std::string next_flags;
-  for (const std::string& one : flags.source.simulators.hosts)
-    absl::StrAppend(&next_flags, " --simulator ", ShellWord(one));
-  const auto code = RunLocally({.checked = checked,
-                                .out = out,
-                                .actors = flags.machine.actors,
-                                .threads = flags.machine.threads,
-                                .device = *device,
-                                .metrics_address = flags.common.metrics_address,
-                                .tensorboard = flags.tensorboard,
-                                .branch = std::move(request.branch),
-                                .web = flags.web,
-                                .quiet = flags.quiet,
-                                .report = !flags.no_report,
-                                .next_flags = next_flags});
+  const auto code =
+      RunLocally({.checked = checked,
+                  .out = out,
+                  .actors = flags.machine.actors,
+                  .threads = flags.machine.threads,
+                  .device = *device,
+                  .metrics_address = flags.common.metrics_address,
+                  .tensorboard = flags.tensorboard,
+                  .branch = std::move(request.branch),
+                  .web = flags.web,
+                  .quiet = flags.quiet,
+                  .report = !flags.no_report,
+                  .next_flags = ShellFlags("--simulator", flags.source.simulators.hosts)});
   return code.ok() ? *code : Fail(code.status());
 }
 

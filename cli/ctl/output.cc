@@ -73,6 +73,20 @@ void WriteYaml(const Json& value, int indent, bool in_list, std::string* text) {
   }
 }
 
+// Returns a hint that names the verb that lists the missing kind of resource.
+std::string WhereToLook(absl::string_view message) {
+  if (absl::StrContains(message, "no peer "))
+    return "run 'mentorctl peers' to see who is connected";
+  const size_t begin = message.find("experiments/");
+  if (begin == message.npos) return "";
+  absl::string_view name = message.substr(begin + 12);
+  name = name.substr(0, name.find_first_of("' ;,:"));
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
+  return below ? "run 'mentorctl " + parts[1] + " " + parts[0] + "' to see them"
+               : "run 'mentorctl list' to see all experiments";
+}
+
 }  // namespace
 
 int ExitCodeOf(const absl::Status& status) {
@@ -276,24 +290,6 @@ void Output::Table(const std::vector<Row>& rows) const {
 void Output::Note(const std::string& sentence) const {
   if (!options_.quiet) std::fprintf(stderr, "%s\n", Printable(sentence).c_str());
 }
-
-namespace {
-
-// Returns a hint that names the verb that lists the missing kind of resource.
-std::string WhereToLook(absl::string_view message) {
-  if (absl::StrContains(message, "no peer "))
-    return "run 'mentorctl peers' to see who is connected";
-  const size_t begin = message.find("experiments/");
-  if (begin == message.npos) return "";
-  absl::string_view name = message.substr(begin + 12);
-  name = name.substr(0, name.find_first_of("' ;,:"));
-  const std::vector<std::string> parts = absl::StrSplit(name, '/');
-  const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
-  return below ? "run 'mentorctl " + parts[1] + " " + parts[0] + "' to see them"
-               : "run 'mentorctl list' to see all experiments";
-}
-
-}  // namespace
 
 std::string Output::HintOf(const absl::Status& status) const {
   const std::string reason = ReasonOf(status);

@@ -178,30 +178,6 @@ int Lifetimes(uint64_t steps, uint64_t lifetime_steps, int most) {
       std::clamp<uint64_t>(steps / std::max<uint64_t>(1, lifetime_steps), kLifetimesMin, most));
 }
 
-}  // namespace
-
-uint64_t Plan::steps() const {
-  uint64_t sum = 3 * lifetimes * lifetime_steps;
-  for (const Longer& one : longer) sum += one.lifetimes * one.iterations * iteration_steps;
-  return sum;
-}
-
-Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
-  const uint32_t iterations = spec.lifetime().iterations();
-  const uint64_t iteration = spec.lifetime().steps_per_iteration();
-  Plan plan{.iteration_steps = iteration, .lifetime_steps = iterations * iteration};
-  plan.lifetimes = Lifetimes(steps / 5, plan.lifetime_steps, kLifetimesMax);
-  for (const uint32_t times : kLongerTimes) {
-    const uint64_t longer = std::min<uint64_t>(uint64_t{times} * iterations, kIterationsMax);
-    if (longer <= iterations || longer * iteration * kLifetimesMin > steps) continue;
-    plan.longer.push_back({static_cast<uint32_t>(longer),
-                           Lifetimes(steps / 5, longer * iteration, kLongLifetimesMax)});
-  }
-  return plan;
-}
-
-namespace {
-
 // What needs agents. Stops where a later measurement would say nothing new.
 absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark& benchmark,
                            Measured* measured) {
@@ -233,6 +209,26 @@ absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark&
 }
 
 }  // namespace
+
+uint64_t Plan::steps() const {
+  uint64_t sum = 3 * lifetimes * lifetime_steps;
+  for (const Longer& one : longer) sum += one.lifetimes * one.iterations * iteration_steps;
+  return sum;
+}
+
+Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
+  const uint32_t iterations = spec.lifetime().iterations();
+  const uint64_t iteration = spec.lifetime().steps_per_iteration();
+  Plan plan{.iteration_steps = iteration, .lifetime_steps = iterations * iteration};
+  plan.lifetimes = Lifetimes(steps / 5, plan.lifetime_steps, kLifetimesMax);
+  for (const uint32_t times : kLongerTimes) {
+    const uint64_t longer = std::min<uint64_t>(uint64_t{times} * iterations, kIterationsMax);
+    if (longer <= iterations || longer * iteration * kLifetimesMin > steps) continue;
+    plan.longer.push_back({static_cast<uint32_t>(longer),
+                           Lifetimes(steps / 5, longer * iteration, kLongLifetimesMax)});
+  }
+  return plan;
+}
 
 absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   Violations violations;

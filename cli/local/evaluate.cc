@@ -1,6 +1,5 @@
 #include "cli/local/evaluate.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -389,9 +388,7 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text) {
     if (last < first || last - first >= kSeedsMax) return bad();
     for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
   }
-  std::vector<uint64_t> sorted = seeds;
-  std::sort(sorted.begin(), sorted.end());
-  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return bad();
+  if (std::set(seeds.begin(), seeds.end()).size() != seeds.size()) return bad();
   return seeds;
 }
 

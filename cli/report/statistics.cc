@@ -72,30 +72,6 @@ class Resampler {
   std::vector<size_t> strata_, seeds_, goals_;
 };
 
-// Returns percentile intervals of the values that `of` computes from resamples; nullopt stands for
-// the sample itself.
-std::vector<Interval> PercentileIntervals(
-    const std::function<std::vector<double>(std::optional<uint32_t> resample)>& of, int resamples) {
-  MENTOR_CHECK(resamples > 0);
-  const std::vector<double> values = of(std::nullopt);
-  std::vector<std::vector<double>> resampled(values.size());
-  for (int r = 0; r < resamples; ++r) {
-    const std::vector<double> drawn = of(static_cast<uint32_t>(r));
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (!std::isnan(drawn[i])) resampled[i].push_back(drawn[i]);
-    }
-  }
-  std::vector<Interval> intervals;
-  for (size_t i = 0; i < values.size(); ++i) {
-    std::vector<double>& sorted = resampled[i];
-    std::sort(sorted.begin(), sorted.end());
-    intervals.push_back(sorted.empty() ? Interval{values[i], kNone, kNone}
-                                       : Interval{values[i], Quantile(sorted, kLowQuantile),
-                                                  Quantile(sorted, kHighQuantile)});
-  }
-  return intervals;
-}
-
 std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows,
                                 std::span<const size_t> places) {
   const size_t columns = rows[0].size();
@@ -128,12 +104,26 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
   MENTOR_CHECK(!rows.empty() && rows.size() == levels.size() &&
                random.purpose == Purpose::kBootstrap);
   for (const auto& row : rows) MENTOR_CHECK(row.size() == rows[0].size());
+  MENTOR_CHECK(resamples > 0);
   const Resampler resampler(levels);
-  return PercentileIntervals(
-      [&](std::optional<uint32_t> resample) {
-        return ColumnMeans(rows, resampler.Draw(random, resample));
-      },
-      resamples);
+  const std::vector<double> means = ColumnMeans(rows, resampler.Draw(random, std::nullopt));
+  std::vector<std::vector<double>> resampled(means.size());
+  for (int r = 0; r < resamples; ++r) {
+    const std::vector<double> drawn =
+        ColumnMeans(rows, resampler.Draw(random, static_cast<uint32_t>(r)));
+    for (size_t i = 0; i < means.size(); ++i) {
+      if (!std::isnan(drawn[i])) resampled[i].push_back(drawn[i]);
+    }
+  }
+  std::vector<Interval> intervals;
+  for (size_t i = 0; i < means.size(); ++i) {
+    std::vector<double>& sorted = resampled[i];
+    std::sort(sorted.begin(), sorted.end());
+    intervals.push_back(sorted.empty() ? Interval{means[i], kNone, kNone}
+                                       : Interval{means[i], Quantile(sorted, kLowQuantile),
+                                                  Quantile(sorted, kHighQuantile)});
+  }
+  return intervals;
 }
 
 double Pearson(std::span<const double> x, std::span<const double> y) {

@@ -32,7 +32,7 @@ struct MethodResult {
   std::optional<Interval> det;
   std::optional<Interval> last_return;  // Shaped return of an episode of the last segment.
   Interval growth;                  // From the first segment to the last one, lifetime by lifetime.
-  std::vector<double> first_rates;  // Of segment 0, by lifetime.
+  std::vector<double> first_rates;  // By lifetime, in segment 0.
 };
 
 // Returns results by split (test goals first) and method. With several environments, results of
