@@ -1,26 +1,20 @@
-#include "cli/doctor_command.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <system_error>
-#include <thread>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 #include <unistd.h>
 
+#include "cli/commands.h"
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/measure.h"
 #include "cli/local/run_report.h"
+#include "cli/machine.h"
 #include "cli/report/report_program.h"
-#include "cli/run_memory.h"
 #include "cli/spec_request.h"
-#include "common/log.h"
 #include "common/process/flags.h"
-#include "kernels/flags/device_flags.h"
 
 namespace mentor {
 namespace {
@@ -28,8 +22,7 @@ namespace {
 struct DoctorFlags {
   SpecFlags source;
   uint64_t steps = 0;  // 0: as many as take a minute or two.
-  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  learner::DeviceFlags device;
+  MachineFlags machine;
   bool json = false;
   bool quiet = false;
 };
@@ -39,14 +32,9 @@ constexpr uint64_t kSteps = 2'000'000, kSimulatorSteps = 100'000;
 
 // The command that runs the same spec.
 std::string RunOf(const SpecFlags& flags) {
-  std::string command = "mentor run " + ShellWord(flags.spec);
-  for (const std::string& one : flags.overrides)
-    absl::StrAppend(&command, " --set ", ShellWord(one));
-  for (const std::string& one : flags.bundles)
-    absl::StrAppend(&command, " --bundle ", ShellWord(one));
-  for (const std::string& one : flags.simulators.hosts)
-    absl::StrAppend(&command, " --simulator ", ShellWord(one));
-  return command;
+  return absl::StrCat("mentor run ", ShellWord(flags.spec), ShellFlags("--set", flags.overrides),
+                      ShellFlags("--bundle", flags.bundles),
+                      ShellFlags("--simulator", flags.simulators.hosts));
 }
 
 int Print(const std::string& text, bool found) {
@@ -78,19 +66,14 @@ int AskRun(const DoctorFlags& flags) {
 }
 
 int RunDoctor(const DoctorFlags& flags) {
-  log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   if (FindRunState(flags.source.spec).ok()) return AskRun(flags);
   SpecRequest request;
   Violations violations;
   if (const absl::Status status = ReadRequest(flags.source, &request, &violations); !status.ok())
     return Fail(status, kExitUsage);
   if (!violations.empty()) return Refuse(flags.source, violations);
-  const auto device = learner::OpenDevice(flags.device);
-  if (!device.ok()) return Fail(device.status());
-  const meta_learner::SpecMemory& memory = request.checked.memory;
-  if (const absl::Status fits = CheckDeviceMemory(memory, *device); !fits.ok())
-    return Fail(fits, kExitUsage);
-  WarnOfMemory(memory, *device, flags.threads);
+  const auto device = OpenProved(flags.machine, &request.checked.memory);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
   const uint64_t usual = flags.source.simulators.hosts.empty() ? kSteps : kSimulatorSteps;
   const uint64_t steps = flags.steps > 0 ? flags.steps : usual;
   if (!flags.quiet) {
@@ -103,7 +86,7 @@ int RunDoctor(const DoctorFlags& flags) {
   }
   const auto measured = doctor::Measure({.checked = request.checked,
                                          .steps = steps,
-                                         .threads = flags.threads,
+                                         .threads = flags.machine.threads,
                                          .device = *device,
                                          .quiet = flags.quiet});
   if (!measured.ok()) return Fail(measured.status());
@@ -116,27 +99,26 @@ int RunDoctor(const DoctorFlags& flags) {
 
 }  // namespace
 
-void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
-  const auto shared = std::make_shared<DoctorFlags>();
-  DoctorFlags& flags = *shared;
-  CLI::App* command = app->add_subcommand(
-      "doctor",
+void AddDoctorCommand(CLI::App* app, Action* action) {
+  const auto [command, flags] = AddCommand<DoctorFlags>(
+      app, action, "doctor",
       "Find out why nothing is learned: try a spec's tasks with random agents and PPO, or read "
-      "what a run has learned");
-  AddSpecFlags(command, &flags.source);
+      "what a run has learned",
+      RunDoctor);
+  AddSpecFlags(command, &flags->source);
   command->get_option("SPEC")->required()->description(
       "A spec as 'mentor run' takes it, or the folder of a run");
   command
-      ->add_option("--steps", flags.steps,
+      ->add_option("--steps", flags->steps,
                    "Environment steps that all measurements together may take, about; default: two "
                    "million, or 100,000 in simulators of other processes")
       ->check(CLI::Range(uint64_t{1000}, uint64_t{1'000'000'000'000}));
-  command->add_option("--threads", flags.threads, "Threads that simulate and learn")
+  command->add_option("--threads", flags->machine.threads, "Threads that simulate and learn")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  learner::AddDeviceFlags(command, &flags.device);
-  command->add_flag("--json", flags.json, "Print numbers and findings as JSON");
-  command->add_flag("--quiet", flags.quiet, "Show no progress");
+  learner::AddDeviceFlags(command, &flags->machine.device);
+  command->add_flag("--json", flags->json, "Print numbers and findings as JSON");
+  command->add_flag("--quiet", flags->quiet, "Show no progress");
   command->footer(
       "Examples:\n"
       "  mentor doctor point_reach\n"
@@ -149,7 +131,6 @@ void AddDoctorCommand(CLI::App* app, std::function<int()>* action) {
       "evaluation says against PPO. Exit status: 0 if nothing keeps the spec from learning, or "
       "the\n"
       "run learned; 3 otherwise. docs/it_does_not_learn.md explains every finding.");
-  command->callback([action, shared] { *action = [shared] { return RunDoctor(*shared); }; });
 }
 
 }  // namespace mentor

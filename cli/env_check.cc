@@ -1,12 +1,8 @@
-#include "cli/env_check.h"
-
 #include <cstdio>
-#include <iterator>
-#include <memory>
+#include <filesystem>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -14,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/commands.h"
 #include "cli/env_subject.h"
-#include "cli/host_command.h"
 #include "common/check.h"
 #include "common/child_process.h"
 #include "common/lifecycle.h"
@@ -38,7 +34,15 @@ struct CheckFlags {
 
 // Returns the digest of an episode as computed by another process of this program.
 absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
-  std::vector<std::string> command = {"/proc/self/exe", "env", "check", "--digest"};
+  // It ends with this process.
+  std::vector<std::string> command = {"setpriv",
+                                      "--pdeathsig",
+                                      "KILL",
+                                      "--",
+                                      std::filesystem::read_symlink("/proc/self/exe").string(),
+                                      "env",
+                                      "check",
+                                      "--digest"};
   if (!flags.name.empty()) command.push_back(flags.name);
   for (const std::string& host : flags.hosts.hosts)
     command.insert(command.end(), {"--simulator", host});
@@ -47,12 +51,6 @@ absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
     command.insert(command.end(), {"--option", option});
   for (const std::string& wrapper : flags.wrappers)
     command.insert(command.end(), {"--wrapper", wrapper});
-  char self[4096];
-  const ssize_t length = readlink("/proc/self/exe", self, sizeof(self));
-  if (length <= 0) return absl::InternalError("this program does not know where it is");
-  command[0].assign(self, static_cast<size_t>(length));
-  const char* ends_with_this_one[] = {"setpriv", "--pdeathsig", "KILL", "--"};
-  command.insert(command.begin(), std::begin(ends_with_this_one), std::end(ends_with_this_one));
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::InternalError("no pipe to a process");
   auto child = ChildProcess::Start({.command = command, .output = ends[1], .group = true});
@@ -87,7 +85,7 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
   return json.dump(2) + "\n";
 }
 
-absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
+absl::StatusOr<int> Check(const CheckFlags& flags) {
   ExitOnStopSignal();  // Simulators and the other process end with this process.
   std::string name = flags.name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
@@ -118,13 +116,18 @@ absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
   return static_cast<int>(report.kept() ? kExitOk : kExitFailed);
 }
 
+int RunCheck(const CheckFlags& flags) {
+  const absl::StatusOr<int> code = Check(flags);
+  return code.ok() ? *code : Fail(code.status(), kExitUsage);
+}
+
 }  // namespace
 
-void AddEnvCheck(CLI::App* env, std::function<int()>* action) {
-  const auto flags = std::make_shared<CheckFlags>();
-  CLI::App* check = env->add_subcommand(
-      "check",
-      "Check what an environment promises: the same bits everywhere, save points, numbers");
+void AddEnvCheck(CLI::App* env, Action* action) {
+  const auto [check, flags] = AddCommand<CheckFlags>(
+      env, action, "check",
+      "Check what an environment promises: the same bits everywhere, save points, numbers",
+      RunCheck);
   check->footer(
       "Examples:\n"
       "  mentor env check my_robot/                 a task of your own: a folder with task.txtpb\n"
@@ -141,12 +144,6 @@ void AddEnvCheck(CLI::App* env, std::function<int()>* action) {
   AddSimulatorFlags(check, &flags->hosts);
   check->add_flag("--json", flags->json, "Print JSON");
   check->add_flag("--digest", flags->digest, "Print the digest of one episode alone");
-  check->callback([action, flags] {
-    *action = [flags] {
-      const absl::StatusOr<int> code = RunCheck(*flags);
-      return code.ok() ? *code : Fail(code.status(), kExitUsage);
-    };
-  });
 }
 
 }  // namespace mentor

@@ -1,21 +1,16 @@
-#include "cli/env_command.h"
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
-#include "cli/env_check.h"
+#include "cli/commands.h"
 #include "cli/env_subject.h"
-#include "cli/host_command.h"
 #include "cli/local/relive.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
@@ -35,8 +30,7 @@ namespace {
 
 struct RenderFlags {
   std::string name;
-  std::string policy = "scripted";
-  bool policy_given = false;
+  std::string policy;  // If empty: scripted, or random for a bundle.
   std::string task;
   bool goal_visible = false;
   std::string benchmark;
@@ -252,7 +246,8 @@ absl::Status Render(RenderFlags& flags, Watcher* watcher) {
   MENTOR_ASSIGN_OR_RETURN(flags.taken, TakeEnvironment(&flags.name, flags.options));
   MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &flags.name, &flags.taken));
   const envs::EnvironmentEntry* entry = envs::FindEnvironment(flags.name);
-  if (entry != nullptr && entry->brought && !flags.policy_given) flags.policy = "random";
+  if (flags.policy.empty())
+    flags.policy = entry != nullptr && entry->brought ? "random" : "scripted";
   std::vector<envs::Shot> shots;
   if (flags.policy == "scripted" || flags.policy == "random") {
     MENTOR_ASSIGN_OR_RETURN(envs::Shot shot, PlayShot(flags, watcher));
@@ -283,69 +278,41 @@ int RunRender(RenderFlags& flags) {
   return Fail(status);
 }
 
-void AddList(CLI::App* env, std::function<int()>* action) {
-  const auto json = std::make_shared<bool>(false);
-  CLI::App* list = env->add_subcommand("list", "List environments, benchmarks and wrappers");
-  list->add_flag("--json", *json, "Print JSON");
-  list->callback([action, json] {
-    *action = [json] {
-      std::printf("%s", envs::DescribeCatalogue(*json).c_str());
-      return static_cast<int>(kExitOk);
-    };
-  });
+int RunList(const bool& json) {
+  std::printf("%s", envs::DescribeCatalogue(json).c_str());
+  return kExitOk;
 }
 
-void AddShow(CLI::App* env, std::function<int()>* action) {
-  struct Flags {
-    std::string name;
-    std::vector<std::string> options;
-    bool json = false;
-  };
-  const auto flags = std::make_shared<Flags>();
-  CLI::App* show =
-      env->add_subcommand("show", "Show spaces, rewards, random draws, tasks, options and source");
-  show->add_option("NAME", flags->name, "Environment, benchmark or wrapper; the folder of a bundle")
-      ->required();
-  show->add_option("--option", flags->options, "NAME=VALUE: a setting of the environment")
-      ->allow_extra_args(false);
-  show->add_flag("--json", flags->json, "Print JSON");
-  show->callback([action, flags] {
-    *action = [flags] {
-      const auto options = TakeEnvironment(&flags->name, flags->options);
-      if (!options.ok()) return Fail(options.status(), kExitUsage);
-      const auto text = envs::Describe(flags->name, flags->json, *options);
-      if (!text.ok()) return Fail(text.status(), kExitUsage);
-      std::printf("%s", text->c_str());
-      return static_cast<int>(kExitOk);
-    };
-  });
+struct ShowFlags {
+  std::string name;
+  std::vector<std::string> options;
+  bool json = false;
+};
+
+int RunShow(ShowFlags& flags) {
+  const auto options = TakeEnvironment(&flags.name, flags.options);
+  if (!options.ok()) return Fail(options.status(), kExitUsage);
+  const auto text = envs::Describe(flags.name, flags.json, *options);
+  if (!text.ok()) return Fail(text.status(), kExitUsage);
+  std::printf("%s", text->c_str());
+  return kExitOk;
 }
 
-void AddVerify(CLI::App* env, std::function<int()>* action) {
-  struct Flags {
-    std::string folder;
-    std::vector<std::string> tasks;
-  };
-  const auto flags = std::make_shared<Flags>();
-  CLI::App* verify =
-      env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
-  verify->add_option("DIR", flags->folder, "Folder with manifest.json")->required();
-  verify->add_option("--task", flags->tasks, "Only these tasks");
-  verify->callback([action, flags] {
-    *action = [flags] {
-      const auto verified = envs::Verify(flags->folder, flags->tasks);
-      if (!verified.ok()) return Fail(verified.status());
-      std::printf("%s", verified->text.c_str());
-      return static_cast<int>(verified->passed ? kExitOk : kExitFailed);
-    };
-  });
+struct VerifyFlags {
+  std::string folder;
+  std::vector<std::string> tasks;
+};
+
+int RunVerify(const VerifyFlags& flags) {
+  const auto verified = envs::Verify(flags.folder, flags.tasks);
+  if (!verified.ok()) return Fail(verified.status());
+  std::printf("%s", verified->text.c_str());
+  return verified->passed ? kExitOk : kExitFailed;
 }
 
-void AddRender(CLI::App* env, std::function<int()>* action) {
-  const auto shared = std::make_shared<RenderFlags>();
-  RenderFlags& flags = *shared;
-  CLI::App* render =
-      env->add_subcommand("render", "Draw an episode: pictures (.png) or a film (.gif, .mp4)");
+void AddRender(CLI::App* env, Action* action) {
+  const auto [render, flags] = AddCommand<RenderFlags>(
+      env, action, "render", "Draw an episode: pictures (.png) or a film (.gif, .mp4)", RunRender);
   render->footer(
       "Examples:\n"
       "  mentor env render push-v3 --out push.png                    twelve moments on one sheet\n"
@@ -353,99 +320,81 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       "  mentor env render door-close-v3 --policy runs/door --out door.mp4\n"
       "                          an agent at the start and at the end of its lifetime, side by "
       "side");
-  render->add_option("NAME", flags.name, "Environment, or the folder of a bundle")->required();
-  render->add_option("--out", flags.film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
+  render->add_option("NAME", flags->name, "Environment, or the folder of a bundle")->required();
+  render->add_option("--out", flags->film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
   render
-      ->add_option("--policy", flags.policy,
+      ->add_option("--policy", flags->policy,
                    "scripted, random, or a run: its folder or one of its checkpoints; default for "
                    "a bundle: random")
-      ->capture_default_str();
+      ->default_str("scripted");
+  AddSimulatorFlags(render, &flags->hosts);
+  render->add_flag("--quiet", flags->quiet, "Show no progress");
 
-  render->add_option("--task", flags.task, "The task's parameters: numbers with commas between")
-      ->group("Task");
+  render->option_defaults()->group("Task");
+  render->add_option("--task", flags->task, "The task's parameters: numbers with commas between");
   render
-      ->add_option("--goal", flags.goal,
+      ->add_option("--goal", flags->goal,
                    "Number of the task, from 0, among those of --seed, --benchmark or the run")
       ->check(CLI::NonNegativeNumber)
-      ->group("Task")
       ->capture_default_str();
-  render
-      ->add_option("--benchmark", flags.benchmark,
-                   "Take the task from this benchmark, for instance ml1")
-      ->group("Task");
-  render->add_option("--split", flags.split, "Goals of a benchmark or run: test or train")
+  render->add_option("--benchmark", flags->benchmark,
+                     "Take the task from this benchmark, for instance ml1");
+  render->add_option("--split", flags->split, "Goals of a benchmark or run: test or train")
       ->check(OneOf({"test", "train"}))
-      ->group("Task")
       ->capture_default_str();
-  render->add_option("--seed", flags.seed, "Seed of tasks, resets and random actions")
-      ->group("Task")
+  render->add_option("--seed", flags->seed, "Seed of tasks, resets and random actions")
       ->capture_default_str();
-  render->add_flag("--goal_visible", flags.goal_visible, "Observations show the goal")
-      ->group("Task");
-  render->add_option("--option", flags.options, "NAME=VALUE: a setting of the environment")
-      ->allow_extra_args(false)
-      ->group("Task");
+  render->add_flag("--goal_visible", flags->goal_visible, "Observations show the goal");
+  render->add_option("--option", flags->options, "NAME=VALUE: a setting of the environment")
+      ->allow_extra_args(false);
   render
-      ->add_option("--wrapper", flags.wrappers,
+      ->add_option("--wrapper", flags->wrappers,
                    "NAME or NAME:OPTION=VALUE,...: a change to the environment, innermost first")
-      ->allow_extra_args(false)
-      ->group("Task");
+      ->allow_extra_args(false);
   render
-      ->add_option("--steps", flags.steps,
+      ->add_option("--steps", flags->steps,
                    "Stop after this many steps; 0: at the end of the episode")
       ->check(CLI::NonNegativeNumber)
-      ->group("Task")
       ->capture_default_str();
 
+  render->option_defaults()->group("Run");
   render
-      ->add_option("--episode", flags.episode,
+      ->add_option("--episode", flags->episode,
                    "Episode of a run's lifetime: first, last, both, deterministic or a number. "
                    "Without a run: the number of the reset")
-      ->group("Run")
       ->capture_default_str();
   std::vector<std::string> teachers;
   for (const EvaluationMethodInfo& info : EvaluationMethods()) teachers.emplace_back(info.option);
   render
       ->add_option(
-          "--teacher", flags.teacher,
+          "--teacher", flags->teacher,
           "What taught the agent: learned, best or random (signal network), sparse, shaped, "
           "sparse_and_shaped or potential (reward)")
       ->check(OneOf(teachers))
-      ->group("Run")
       ->capture_default_str();
 
+  render->option_defaults()->group("Film");
+  render->add_option("--size", flags->size,
+                     "WIDTHxHEIGHT of one picture, without the caption below it; default 480x360, "
+                     "320x240 in a GIF and on a sheet");
+  render->add_option("--camera", flags->film.camera, "Camera of the scene, or free");
   render
-      ->add_option("--size", flags.size,
-                   "WIDTHxHEIGHT of one picture, without the caption below it; default 480x360, "
-                   "320x240 in a GIF and on a sheet")
-      ->group("Film");
-  render->add_option("--camera", flags.film.camera, "Camera of the scene, or free")->group("Film");
-  render
-      ->add_option("--fps", flags.film.fps,
+      ->add_option("--fps", flags->film.fps,
                    "Greatest number of frames a second; default 30, GIF 20")
-      ->check(NumberIn(0.1, 240))
-      ->group("Film");
-  render->add_option("--speed", flags.film.speed, "Speed: 1 is real time, 0.5 slow motion")
+      ->check(NumberIn(0.1, 240));
+  render->add_option("--speed", flags->film.speed, "Speed: 1 is real time, 0.5 slow motion")
       ->check(NumberIn(0.01, 100))
-      ->group("Film")
       ->capture_default_str();
   render
-      ->add_option("--frames", flags.film.frames,
+      ->add_option("--frames", flags->film.frames,
                    "Moments in a .png; 1: the end of the episode alone")
       ->check(CLI::Range(1, 100))
-      ->group("Film")
       ->capture_default_str();
-  AddSimulatorFlags(render, &flags.hosts);
-  render->add_flag("--quiet", flags.quiet, "Show no progress");
-  render->callback([action, shared, render] {
-    shared->policy_given = render->count("--policy") > 0;
-    *action = [shared] { return RunRender(*shared); };
-  });
 }
 
 }  // namespace
 
-void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
+void AddEnvCommand(CLI::App* app, Action* action) {
   CLI::App* env = app->add_subcommand("env", "Environments: list, show, check, render, verify");
   env->require_subcommand(1);
   env->footer(
@@ -456,12 +405,25 @@ void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor env render door-close-v3 --out door.gif\n"
       "  mentor env facts --simulator gym='python3 -m mentor_env' --option id=CartPole-v1\n"
       "  mentor env verify tests/data/parity");
-  AddList(env, action);
-  AddShow(env, action);
+  const auto [list, json] =
+      AddCommand<bool>(env, action, "list", "List environments, benchmarks and wrappers", RunList);
+  list->add_flag("--json", *json, "Print JSON");
+  const auto [show, shown] = AddCommand<ShowFlags>(
+      env, action, "show", "Show spaces, rewards, random draws, tasks, options and source",
+      RunShow);
+  show->add_option("NAME", shown->name, "Environment, benchmark or wrapper; the folder of a bundle")
+      ->required();
+  show->add_option("--option", shown->options, "NAME=VALUE: a setting of the environment")
+      ->allow_extra_args(false);
+  show->add_flag("--json", shown->json, "Print JSON");
   AddEnvCheck(env, action);
   AddFacts(env, action);
   AddRender(env, action);
-  AddVerify(env, action);
+  const auto [verify, verified] = AddCommand<VerifyFlags>(
+      env, action, "verify", "Replay recorded episodes of the Python originals and compare",
+      RunVerify);
+  verify->add_option("DIR", verified->folder, "Folder with manifest.json")->required();
+  verify->add_option("--task", verified->tasks, "Only these tasks");
 }
 
 }  // namespace mentor

@@ -9,9 +9,12 @@
 
 #include "common/bundle_finder.h"
 #include "common/check.h"
+#include "common/hosts.h"
 #include "common/printable.h"
 #include "common/spec/named_bundles.h"
 #include "envs/environment.h"
+#include "envs/host/host_environment.h"
+#include "envs/host/host_list.h"
 
 namespace mentor {
 namespace {
@@ -76,6 +79,24 @@ absl::StatusOr<EnvironmentOptions> TakeEnvironment(std::string* name,
     option.set_value(BundleName(manifest.digest));
   }
   return taken;
+}
+
+absl::Status TakeSimulators(const SimulatorFlags& flags, std::string* name,
+                            EnvironmentOptions* options) {
+  MENTOR_RETURN_IF_ERROR(envs::AllowSimulators(flags.hosts, flags.timeout_s));
+  const std::vector<std::string> names = envs::SimulatorNames();
+  if (name->empty() && names.size() == 1) {
+    *name = std::string(kHostEnvironment);
+    v1::Option* host = options->Add();
+    host->set_name(std::string(kHostOption));
+    host->set_value(names.front());
+  }
+  v1::BenchmarkSpec benchmark;
+  benchmark.set_environment(*name);
+  *benchmark.mutable_option() = *options;
+  MENTOR_RETURN_IF_ERROR(envs::LearnFacts(&benchmark).status());
+  *options = benchmark.option();
+  return absl::OkStatus();
 }
 
 }  // namespace mentor

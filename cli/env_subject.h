@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/process/flags.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor {
@@ -26,5 +27,10 @@ absl::StatusOr<v1::WrapperSpec> ParseWrapper(const std::string& text);
 // these bundles from now on.
 absl::StatusOr<EnvironmentOptions> TakeEnvironment(std::string* name,
                                                    const std::vector<std::string>& options);
+// Allows the simulators of the flags. With an empty *name and a single simulator, *name and
+// *options become those of the simulator's environment. Adds a simulator's facts to the options of
+// its environment.
+absl::Status TakeSimulators(const SimulatorFlags& flags, std::string* name,
+                            EnvironmentOptions* options);
 
 }  // namespace mentor

@@ -1,23 +1,19 @@
-#include "cli/evaluate_command.h"
-
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/env_subject.h"
 #include "cli/local/evaluate.h"
 #include "cli/local/run_report.h"
+#include "cli/machine.h"
 #include "cli/report/records.h"
 #include "cli/report/report_program.h"
 #include "cli/signal_names.h"
@@ -27,9 +23,7 @@
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "envs/host/host_list.h"
-#include "kernels/flags/device_flags.h"
 #include "meta_learner/experiment/trained_episodes.h"
-#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -99,6 +93,12 @@ std::vector<std::string> RunsAmong(const std::vector<std::string>& folders) {
   return runs;
 }
 
+int RunReport(ReportFlags& flags) {
+  flags.runs = RunsAmong(flags.runs);
+  const auto code = WriteReports(flags);
+  return code.ok() ? *code : Fail(code.status());
+}
+
 CLI::Validator NotEmpty() {
   return {[](const std::string& text) {
             return std::string(text.empty() ? "is empty: give a name, or leave this out" : "");
@@ -114,7 +114,7 @@ struct EvaluateFlags {
   std::string results = "evaluations";
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
-  learner::DeviceFlags device;
+  MachineFlags machine;
   SimulatorFlags hosts;
   std::string out;
 };
@@ -168,10 +168,10 @@ int RunEvaluate(EvaluateFlags& flags) {
     if (const absl::Status status = OfferFolder(folder).status(); !status.ok())
       return Fail(BadFlag("--bundle", folder, std::string(status.message())), kExitUsage);
   }
-  auto device = learner::OpenDevice(flags.device);
-  if (!device.ok()) return Fail(device.status());
-  if (const absl::Status status = learner::ProveDevice(&*device); !status.ok())
-    return Fail(status, kExitUsage);
+  const auto device = OpenProved(flags.machine);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
+  flags.options.actors = flags.machine.actors;
+  flags.options.threads = flags.machine.threads;
   flags.options.device = *device;
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());
@@ -187,13 +187,11 @@ int RunEvaluate(EvaluateFlags& flags) {
 
 }  // namespace
 
-void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
-  const auto shared = std::make_shared<EvaluateFlags>();
-  EvaluateFlags& flags = *shared;
-  flags.options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App* evaluate = app->add_subcommand(
-      "evaluate",
-      "Teach new agents with what runs have learned; after Ctrl-C, the same command continues");
+void AddEvaluateCommand(CLI::App* app, Action* action) {
+  const auto [evaluate, flags] = AddCommand<EvaluateFlags>(
+      app, action, "evaluate",
+      "Teach new agents with what runs have learned; after Ctrl-C, the same command continues",
+      RunEvaluate);
   evaluate->footer(
       "Examples:\n"
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
@@ -207,55 +205,59 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
       "those of the newest weights that were evaluated. With the same seed, all runs teach the\n"
       "same newborn agents: the same weights, goals and random numbers.");
-  evaluate->add_option("RUN", flags.runs,
+  evaluate->add_option("RUN", flags->runs,
                        "Run folders, checkpoints of them, or exported signals: folders that "
                        "'mentor export' wrote, zoo:NAME or hf://OWNER/NAME");
   ctl::Repeatable(
-      evaluate->add_option("--signal", flags.signals, "An exported signal, as RUN takes it"))
+      evaluate->add_option("--signal", flags->signals, "An exported signal, as RUN takes it"))
       ->type_name("DIR");
   ctl::Repeatable(
-      evaluate->add_option("--bundle", flags.bundles,
+      evaluate->add_option("--bundle", flags->bundles,
                            "Folder of a bundle that a signal's tasks name; runs keep their own"))
       ->type_name("DIR");
-  evaluate->add_option("--results", flags.results, "Folder for results of signals, one folder each")
+  evaluate
+      ->add_option("--results", flags->results, "Folder for results of signals, one folder each")
       ->type_name("DIR")
       ->capture_default_str();
+  evaluate->add_option("--name", flags->options.name, "Name of its folder; default: TASKS-uUPDATES")
+      ->check(NotEmpty());
+  evaluate->add_option("--out", flags->out, "Also write the report to this folder");
+  AddMachineFlags(evaluate, &flags->machine);
+  evaluate->add_flag("--check", flags->options.check,
+                     "Check everything, and say what would be evaluated; evaluate nothing");
+  evaluate->add_flag("--quiet", flags->options.quiet, "Show no progress");
+  AddSimulatorFlags(evaluate, &flags->hosts);
+
+  evaluate->option_defaults()->group("Protocol");
+  evaluate->add_option("--tasks", flags->options.tasks,
+                       "test or train: the run's own goals; or another benchmark: NAME, "
+                       "NAME:ENVIRONMENT (with /train for its training goals), or a file with a "
+                       "benchmark in text format. Default: the run's test goals");
   evaluate
-      ->add_option("--tasks", flags.options.tasks,
-                   "test or train: the run's own goals; or another benchmark: NAME, "
-                   "NAME:ENVIRONMENT (with /train for its training goals), or a file with a "
-                   "benchmark in text format. Default: the run's test goals")
-      ->group("Protocol");
-  evaluate
-      ->add_option("--seeds", flags.seeds,
+      ->add_option("--seeds", flags->seeds,
                    "Seeds of the agents' randomness: 1,2,3, or 4-6, or how many")
-      ->group("Protocol")
       ->capture_default_str();
   evaluate
-      ->add_option("--lifetimes", flags.options.lifetimes,
+      ->add_option("--lifetimes", flags->options.lifetimes,
                    "Lifetimes on each goal; default: the spec's")
-      ->check(CLI::Range(1, 10000))
-      ->group("Protocol");
+      ->check(CLI::Range(1, 10000));
   evaluate
-      ->add_option("--goals", flags.options.goals,
+      ->add_option("--goals", flags->options.goals,
                    "Goals of each environment, the first ones; default: the spec's")
-      ->check(CLI::Range(1, 100000))
-      ->group("Protocol");
+      ->check(CLI::Range(1, 100000));
   evaluate
-      ->add_option("--iterations", flags.options.iterations,
+      ->add_option("--iterations", flags->options.iterations,
                    "Inner iterations of a life, one more than its updates, for instance 10: longer "
                    "lives than in training; default: the spec's lifetime.iterations")
-      ->check(CLI::Range(1, 1000))
-      ->group("Protocol");
+      ->check(CLI::Range(1, 1000));
   evaluate
       ->add_option(
-          "--baselines", flags.baselines,
+          "--baselines", flags->baselines,
           "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, random_signal, or "
           "none")
-      ->group("Protocol")
       ->capture_default_str();
   evaluate
-      ->add_option("--weights", flags.options.weights,
+      ->add_option("--weights", flags->options.weights,
                    "What teaches: last, the weights after the last outer update; best, those with "
                    "the best score in training; both; or average:N, the mean of the N last "
                    "checkpoints. Default: both, unless the spec sets evaluation.best_weights to "
@@ -266,30 +268,12 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
                        ? ""
                        : OneOf({"last", "best", "both", "average:N"})(text);
           },
-          "WEIGHTS"))
-      ->group("Protocol");
-  evaluate->add_option("--name", flags.options.name, "Name of its folder; default: TASKS-uUPDATES")
-      ->check(NotEmpty());
-  evaluate->add_option("--out", flags.out, "Also write the report to this folder");
-  evaluate->add_option("--actors", flags.options.actors, "Number of actors")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  evaluate
-      ->add_option("--threads", flags.options.threads, "Threads of each actor, and of the learner")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  learner::AddDeviceFlags(evaluate, &flags.device);
-  evaluate->add_flag("--check", flags.options.check,
-                     "Check everything, and say what would be evaluated; evaluate nothing");
-  evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
-  AddSimulatorFlags(evaluate, &flags.hosts);
-  evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
+          "WEIGHTS"));
 }
 
-void AddReportCommand(CLI::App* app, std::function<int()>* action) {
-  const auto flags = std::make_shared<ReportFlags>();
-  CLI::App* report =
-      app->add_subcommand("report", "Draw the report of a run again, or compare several runs");
+void AddReportCommand(CLI::App* app, Action* action) {
+  const auto [report, flags] = AddCommand<ReportFlags>(
+      app, action, "report", "Draw the report of a run again, or compare several runs", RunReport);
   report->footer(
       "Examples:\n"
       "  mentor report runs/a                           runs/a/report.html\n"
@@ -324,7 +308,7 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       ->check(CLI::Range(1, static_cast<int>(meta_learner::kEpisodesOfAgent)));
   report->add_flag("--svg", flags->svg, "Also write each figure as SVG");
   report->add_flag("--png", flags->png, "Also write each figure as PNG");
-  constexpr char kPublished[] = "Published curves";
+  report->option_defaults()->group("Published curves");
   CLI::Option* published =
       report
           ->add_option(
@@ -333,25 +317,15 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
               "CSV with columns method, episode (1, 2, ... or deterministic), success (0 to 1) "
               "and, if need be, split (test, train). A method with a name of the report, of its "
               "rule, or 'learned reward' has the same colour as ours")
-          ->type_name("FILE")
-          ->group(kPublished);
+          ->type_name("FILE");
   report
       ->add_option("--published_rows", flags->published_rows,
                    "Rows of the file that are drawn, by the values of their columns; default: all")
       ->type_name("COLUMN=VALUE,...")
-      ->needs(published)
-      ->group(kPublished);
+      ->needs(published);
   report->add_option("--published_name", flags->published_name, "What legends call them")
       ->needs(published)
-      ->capture_default_str()
-      ->group(kPublished);
-  report->callback([action, flags] {
-    *action = [flags] {
-      flags->runs = RunsAmong(flags->runs);
-      const auto code = WriteReports(*flags);
-      return code.ok() ? *code : Fail(code.status());
-    };
-  });
+      ->capture_default_str();
 }
 
 }  // namespace mentor

@@ -1,5 +1,3 @@
-#include "cli/export_command.h"
-
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -7,8 +5,7 @@
 #include <string>
 #include <system_error>
 
-#include <CLI/CLI.hpp>
-
+#include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
 #include "cli/ctl/values.h"
@@ -90,43 +87,42 @@ int RunExport(ExportFlags& flags) {
 
 }  // namespace
 
-void AddExportCommand(CLI::App* app, std::function<int()>* action) {
-  const auto shared = std::make_shared<ExportFlags>();
-  ExportFlags& flags = *shared;
-  CLI::App* command = app->add_subcommand(
-      "export", "Write the signal network that a run has learned as files for other programs");
+void AddExportCommand(CLI::App* app, Action* action) {
+  const auto [command, flags] = AddCommand<ExportFlags>(
+      app, action, "export",
+      "Write the signal network that a run has learned as files for other programs", RunExport);
   command
-      ->add_option("RUN", flags.run,
+      ->add_option("RUN", flags->run,
                    "Run folder, RUN/20 for the state after outer update 20, a checkpoint's file, "
                    "or the name of an experiment of a service")
       ->required();
   command
-      ->add_option("--out", flags.options.out,
+      ->add_option("--out", flags->options.out,
                    "Folder to write, which the Hugging Face Hub takes as it is: weights "
                    "(model.safetensors), config.json, a card (README.md), and a recorded lifetime "
                    "with which a reader can check its results")
       ->type_name("DIR");
   command
-      ->add_option("--discriminator", flags.discriminator,
+      ->add_option("--discriminator", flags->discriminator,
                    "Instead of --out: folder for the discriminator of a run of rule diayn, a "
                    "bundle that gives wrapper random_reward its tasks (mentor run --bundle DIR)")
       ->type_name("DIR")
       ->excludes("--out");
   command
       ->add_option(
-          "--weights", flags.weights,
+          "--weights", flags->weights,
           "The weights after the last outer update, or those with the best score in training")
       ->check(OneOf({"last", "best"}))
       ->capture_default_str();
-  command->add_option("--name", flags.options.name,
+  command->add_option("--name", flags->options.name,
                       "Title of the card; default: the folder's name");
-  command->add_option("--license", flags.options.license,
+  command->add_option("--license", flags->options.license,
                       "License of the weights on the card, as the Hugging Face Hub names it "
                       "(apache-2.0); default: the card names none");
-  command->add_flag("--force", flags.options.replace, "Write over an earlier export");
-  command->add_flag("--no_check", flags.no_check, "Leave the recorded lifetime out");
-  AddSimulatorFlags(command, &flags.hosts);
-  ctl::AddConnectionFlags(command, &flags.connection);
+  command->add_flag("--force", flags->options.replace, "Write over an earlier export");
+  command->add_flag("--no_check", flags->no_check, "Leave the recorded lifetime out");
+  AddSimulatorFlags(command, &flags->hosts);
+  ctl::AddConnectionFlags(command, &flags->connection);
   command->footer(
       "Examples:\n"
       "  mentor export runs/reach --out signals/reach\n"
@@ -137,7 +133,6 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor evaluate signals/reach\n"
       "The Python package mentor_signal of python loads such a folder. Server and\n"
       "credentials are found as in mentorctl.");
-  command->callback([action, shared] { *action = [shared] { return RunExport(*shared); }; });
 }
 
 }  // namespace mentor

@@ -14,6 +14,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/download.h"
 #include "cli/ctl/experiment_flags.h"
@@ -68,6 +69,10 @@ struct Contents {
   std::map<uint32_t, std::map<std::string, double>> points;  // By outer update and metric.
 };
 
+absl::Status CannotWrite(const std::filesystem::path& path, const std::error_code& error) {
+  return ctl::OfThisMachine(FileError("cannot write", path, error.value()));
+}
+
 class Fetching {
  public:
   Fetching(ctl::Client* client, const FetchFlags& flags) : client_(client), flags_(flags) {}
@@ -114,9 +119,7 @@ class Fetching {
     if (!BundlesOf(experiment.spec()).empty()) {
       std::filesystem::rename(parts / meta_learner::kBundlesFolder,
                               state / meta_learner::kBundlesFolder, error);
-      if (error)
-        return ctl::OfThisMachine(
-            FileError("cannot write", state / meta_learner::kBundlesFolder, error.value()));
+      if (error) return CannotWrite(state / meta_learner::kBundlesFolder, error);
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
       return absl::InternalError(*failed);
@@ -127,16 +130,15 @@ class Fetching {
                             EvaluationsFolder(fresh.experiment),
                             std::filesystem::copy_options::recursive, error);
       if (error && error != std::errc::no_such_file_or_directory)
-        return ctl::OfThisMachine(
-            FileError("cannot write", EvaluationsFolder(fresh.experiment), error.value()));
+        return CannotWrite(EvaluationsFolder(fresh.experiment), error);
       std::filesystem::remove_all(before, error);
       std::filesystem::rename(out, before, error);
-      if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
+      if (error) return CannotWrite(out, error);
     }
     if (const auto failed = MENTOR_FAILPOINT("fetch.between_renames"))
       return absl::InternalError(*failed);
     std::filesystem::rename(state, out, error);
-    if (error) return ctl::OfThisMachine(FileError("cannot write", out, error.value()));
+    if (error) return CannotWrite(out, error);
     if (flags_.says) Say(experiment, contents, out);
     return absl::OkStatus();
   }
@@ -378,7 +380,7 @@ class Fetching {
       MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
       std::error_code error;
       std::filesystem::copy_file(path, to, error);
-      if (error) return ctl::OfThisMachine(FileError("cannot write", to, error.value()));
+      if (error) return CannotWrite(to, error);
     }
     return absl::OkStatus();
   }
@@ -440,10 +442,10 @@ int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
       {.connection = connection, .name = experiment, .out = out.string(), .says = false});
 }
 
-void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
-  const auto flags = std::make_shared<FetchFlags>();
-  CLI::App* fetch = app->add_subcommand(
-      "fetch", "Fetch an experiment of a service as a run folder, for report, evaluate and hash");
+void AddFetchCommand(CLI::App* app, Action* action) {
+  const auto [fetch, flags] = AddCommand<FetchFlags>(
+      app, action, "fetch",
+      "Fetch an experiment of a service as a run folder, for report, evaluate and hash", RunFetch);
   fetch->add_option("EXPERIMENT", flags->name, "Name of the experiment")->required();
   fetch->add_option("--out", flags->out, "Run folder to write; default: runs/EXPERIMENT");
   fetch->add_flag("--all_checkpoints", flags->all_checkpoints,
@@ -460,7 +462,6 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor report runs/reach-1\n"
       "An experiment that is still running can be fetched too; the copy is PAUSED. Server and\n"
       "credentials are found as in mentorctl.");
-  fetch->callback([flags, action] { *action = [flags] { return RunFetch(*flags); }; });
 }
 
 }  // namespace mentor

@@ -8,10 +8,6 @@
 
 #include <absl/status/status.h>
 
-namespace CLI {
-class App;
-}
-
 namespace mentor {
 
 namespace ctl {
@@ -19,8 +15,6 @@ class Client;
 class Output;
 struct GlobalFlags;
 }  // namespace ctl
-
-void AddFetchCommand(CLI::App* app, std::function<int()>* action);
 
 // Fetches the newest state of the experiment into the new run folder `out`, for a command that
 // needs a run. Prints errors and returns the exit code.

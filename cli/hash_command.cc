@@ -1,13 +1,10 @@
-#include "cli/hash_command.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
+#include "cli/commands.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/state_experiments.h"
 #include "common/printable.h"
@@ -61,10 +58,10 @@ int Hash(const std::string& folder) {
 
 }  // namespace
 
-void AddHashCommand(CLI::App* app, std::function<int()>* action) {
-  const auto folder = std::make_shared<std::string>();
-  CLI::App* command = app->add_subcommand(
-      "hash", "Print one hash over signal network, optimizer and normalisers of a run");
+void AddHashCommand(CLI::App* app, Action* action) {
+  const auto [command, folder] = AddCommand<std::string>(
+      app, action, "hash", "Print one hash over signal network, optimizer and normalisers of a run",
+      Hash);
   command
       ->add_option("RUN", *folder,
                    "Run folder, or the state folder of a meta-learner: a line for each experiment "
@@ -76,7 +73,6 @@ void AddHashCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor hash runs/fast\n"
       "  mentor hash state                     # of a meta-learner: hash, name and folder of each\n"
       "  mentor hash state/experiments/UID     # of one; 'mentorctl get NAME' shows the UID");
-  command->callback([=] { *action = [=] { return Hash(*folder); }; });
 }
 
 }  // namespace mentor

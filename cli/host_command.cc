@@ -1,23 +1,18 @@
-#include "cli/host_command.h"
-
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/commands.h"
+#include "cli/env_subject.h"
 #include "common/check.h"
 #include "common/hosts.h"
 #include "common/lifecycle.h"
 #include "common/process/flags.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
-#include "envs/host/host_environment.h"
 #include "envs/host/host_facts.h"
-#include "envs/host/host_list.h"
 
 namespace mentor {
 namespace {
@@ -47,17 +42,9 @@ std::string PageOf(const v1::EnvironmentFacts& facts, const v1::BenchmarkSpec& b
   return page + PrintSpec(spec);
 }
 
-absl::StatusOr<EnvironmentOptions> ParseOptions(const std::vector<std::string>& texts) {
-  EnvironmentOptions options;
-  for (const std::string& text : texts) {
-    MENTOR_ASSIGN_OR_RETURN(*options.Add(), ParseOption("--option", text));
-  }
-  return options;
-}
-
 absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
   std::string name;
-  MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, ParseOptions(flags.options));
+  MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
   MENTOR_RETURN_IF_ERROR(TakeSimulators(flags.hosts, &name, &options));
   if (flags.hosts.hosts.size() > 1)
     return BadFlag("--simulator", flags.hosts.hosts[1], "is the second one; ask one at a time");
@@ -88,35 +75,16 @@ int RunFacts(const FactsFlags& flags) {
 
 }  // namespace
 
-absl::Status TakeSimulators(const SimulatorFlags& flags, std::string* name,
-                            EnvironmentOptions* options) {
-  MENTOR_RETURN_IF_ERROR(envs::AllowSimulators(flags.hosts, flags.timeout_s));
-  const std::vector<std::string> names = envs::SimulatorNames();
-  if (name->empty() && names.size() == 1) {
-    *name = std::string(kHostEnvironment);
-    v1::Option* host = options->Add();
-    host->set_name(std::string(kHostOption));
-    host->set_value(names.front());
-  }
-  v1::BenchmarkSpec benchmark;
-  benchmark.set_environment(*name);
-  *benchmark.mutable_option() = *options;
-  MENTOR_RETURN_IF_ERROR(envs::LearnFacts(&benchmark).status());
-  *options = benchmark.option();
-  return absl::OkStatus();
-}
-
-void AddFacts(CLI::App* env, std::function<int()>* action) {
-  const auto flags = std::make_shared<FactsFlags>();
-  CLI::App* facts = env->add_subcommand(
-      "facts", "Ask a simulator what its environment is like, and print what a spec needs");
+void AddFacts(CLI::App* env, Action* action) {
+  const auto [facts, flags] = AddCommand<FactsFlags>(
+      env, action, "facts",
+      "Ask a simulator what its environment is like, and print what a spec needs", RunFacts);
   facts->add_option("--option", flags->options, "NAME=VALUE: a setting, which goes to the host")
       ->allow_extra_args(false);
   AddSimulatorFlags(facts, &flags->hosts);
   facts->footer(
       "Example:\n"
       "  mentor env facts --simulator gym='python3 -m mentor_env' --option id=FetchReach-v4");
-  facts->callback([action, flags] { *action = [flags] { return RunFacts(*flags); }; });
 }
 
 }  // namespace mentor

@@ -5,20 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "agents/numerics.h"
-#include "cli/doctor_command.h"
-#include "cli/env_command.h"
-#include "cli/evaluate_command.h"
-#include "cli/export_command.h"
-#include "cli/fetch.h"
-#include "cli/hash_command.h"
-#include "cli/new_command.h"
-#include "cli/reproduce_command.h"
-#include "cli/rule_command.h"
-#include "cli/run_command.h"
-#include "cli/web_command.h"
+#include "cli/commands.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/process/command_line.h"
@@ -31,7 +19,7 @@ namespace mentor {
 namespace {
 
 // Adds the shell completion and the manual page.
-void AddShellCommands(CLI::App* app, std::function<int()>* action) {
+void AddShellCommands(CLI::App* app, Action* action) {
   const SetAction set = [action](CLI::App* command, const std::function<int()>& run) {
     command->callback([=] { *action = run; });
   };
@@ -59,7 +47,7 @@ int Main(int argc, char** argv) {
       "reinforcement-learning agents.");
   app.require_subcommand(1);
   AddVersionFlag(&app, std::string(learner::kKernels));
-  std::function<int()> action;
+  Action action;
 
   AddRunCommand(&app, &action);
   AddHashCommand(&app, &action);

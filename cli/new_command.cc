@@ -1,20 +1,16 @@
-#include "cli/new_command.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/commands.h"
 #include "cli/env_subject.h"
-#include "cli/host_command.h"
 #include "cli/templates/embedded.h"
 #include "cli/templates/fill.h"
 #include "cli/templates/own_model.h"
@@ -230,37 +226,35 @@ int RunNew(const NewFlags& flags, MakeFiles make) {
   return kExitOk;
 }
 
-CLI::App* AddKind(CLI::App* parent, const std::string& kind, const std::string& summary,
-                  const std::shared_ptr<NewFlags>& flags, MakeFiles make,
-                  std::function<int()>* action) {
-  CLI::App* command = parent->add_subcommand(kind, summary);
+std::pair<CLI::App*, NewFlags*> AddKind(CLI::App* parent, Action* action, const std::string& kind,
+                                        const std::string& summary, MakeFiles make) {
+  const auto added = AddCommand<NewFlags>(
+      parent, action, kind, summary, [make](const NewFlags& flags) { return RunNew(flags, make); });
+  const auto [command, flags] = added;
   command->add_option("DIR", flags->folder, "Folder to write; it must not exist, or be empty")
       ->type_name("DIR")
       ->required();
   command->add_option("--name", flags->name,
                       "Name of the new files: lower-case letters, digits and '_'; default: the "
                       "folder's name");
-  command->callback(
-      [action, flags, make] { *action = [flags, make] { return RunNew(*flags, make); }; });
-  return command;
+  return added;
 }
 
 }  // namespace
 
-void AddNewCommand(CLI::App* app, std::function<int()>* action) {
+void AddNewCommand(CLI::App* app, Action* action) {
   CLI::App* command = app->add_subcommand(
       "new", "Write a folder with a task, a spec and a README that work at once");
   command->require_subcommand(1);
-  const auto flags = std::make_shared<NewFlags>();
-  CLI::App* robot = AddKind(command, "robot", "A robot in MuJoCo with a task of your own", flags,
-                            RobotFiles, action);
+  const auto [robot, own] =
+      AddKind(command, action, "robot", "A robot in MuJoCo with a task of your own", RobotFiles);
   robot
-      ->add_option("--model", flags->model,
+      ->add_option("--model", own->model,
                    "A model of your own in MJCF; what its actuators, joints and sites suggest is "
                    "filled into the task")
       ->type_name("FILE");
   robot->add_option(
-      "--site", flags->site,
+      "--site", own->site,
       "Site, body, geom, hinge or slide of the model that is to reach a place; default: "
       "one that looks like the robot's end and moves");
   robot->footer(
@@ -268,8 +262,8 @@ void AddNewCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor new robot my_robot\n"
       "  mentor new robot my_arm --model arm.xml --site gripper\n"
       "docs/own_tasks.md explains the task's file.");
-  CLI::App* gym =
-      AddKind(command, "gym", "An environment of Gymnasium in Python", flags, GymFiles, action);
+  const auto [gym, flags] =
+      AddKind(command, action, "gym", "An environment of Gymnasium in Python", GymFiles);
   gym->add_option("--id", flags->id,
                   "An environment that exists, as gymnasium.make takes it: the spec is made from "
                   "its facts");
@@ -280,13 +274,12 @@ void AddNewCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor new gym reach --id FetchReach-v4\n"
       "  mentor new gym boat --id Boat-v0 --simulator 'gym=python3 -m mentor_env --import boat'\n"
       "docs/own_environments.md explains simulators.");
-  CLI::App* benchmark =
-      AddKind(command, "benchmark", "A benchmark with training and test tasks of your own", flags,
-              BenchmarkFiles, action);
-  benchmark->footer(
-      "Example:\n"
-      "  mentor new benchmark my_tasks\n"
-      "docs/benchmarks.md explains the fields.");
+  AddKind(command, action, "benchmark", "A benchmark with training and test tasks of your own",
+          BenchmarkFiles)
+      .first->footer(
+          "Example:\n"
+          "  mentor new benchmark my_tasks\n"
+          "docs/benchmarks.md explains the fields.");
   command->footer(
       "Examples:\n"
       "  mentor new robot my_robot; cd my_robot; mentor env check bundle\n"

@@ -1,35 +1,29 @@
-#include "cli/reproduce_command.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/settings.h"
 #include "cli/local/claim_results.h"
 #include "cli/local/claim_verdict.h"
 #include "cli/local/claims.h"
 #include "cli/local/local_run.h"
+#include "cli/machine.h"
 #include "cli/service_runs.h"
 #include "common/check.h"
 #include "common/file.h"
-#include "common/log.h"
 #include "common/printable.h"
 #include "common/process/flags.h"
-#include "kernels/flags/device_flags.h"
-#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -44,9 +38,7 @@ struct ReproduceFlags {
   bool list = false, quiet = false;
   bool on_service = false;
   ctl::GlobalFlags connection;
-  int actors = 1;
-  int threads = 1;
-  learner::DeviceFlags device;
+  MachineFlags machine;
 
   bool service() const { return on_service || connection.server || connection.context; }
 };
@@ -132,9 +124,8 @@ absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& 
   }
   return RunLocally({.checked = checked,
                      .out = FolderOf(flags, row),
-                     .actors = flags.actors,
-                     .threads_per_actor = flags.threads,
-                     .learner_threads = flags.threads,
+                     .actors = flags.machine.actors,
+                     .threads = flags.machine.threads,
                      .device = device,
                      .quiet = flags.quiet,
                      .summary = false});
@@ -232,10 +223,8 @@ int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score
           score->Add(chosen[run], absl::FailedPreconditionError(why));
         });
   }
-  auto device = learner::OpenDevice(flags.device);
-  if (!device.ok()) return Fail(device.status());
-  if (const absl::Status status = learner::ProveDevice(&*device); !status.ok())
-    return Fail(status, kExitUsage);
+  const auto device = OpenProved(flags.machine);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
   for (size_t k = 0; k < chosen.size(); ++k) {
     const size_t i = chosen[k];
     // A whole run is compared and not run again.
@@ -273,7 +262,6 @@ void Announce(const std::vector<ClaimRow>& rows, const std::set<size_t>& runs) {
 }
 
 int RunReproduce(const ReproduceFlags& flags) {
-  log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   const auto rows = ReadClaims(FileOf(flags));
   if (!rows.ok()) return Fail(rows.status(), kExitUsage);
   const auto chosen = Choose(flags, *rows);
@@ -309,33 +297,23 @@ void AddPathFlags(CLI::App* command, ReproduceFlags* flags) {
 
 }  // namespace
 
-void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
-  const auto shared = std::make_shared<ReproduceFlags>();
-  ReproduceFlags& flags = *shared;
-  flags.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App* command = app->add_subcommand(
-      "reproduce",
+void AddReproduceCommand(CLI::App* app, Action* action) {
+  const auto [command, flags] = AddCommand<ReproduceFlags>(
+      app, action, "reproduce",
       "Run published claims again and compare hashes and numbers; after Ctrl-C, the same command "
-      "continues");
-  command->add_option("CLAIM", flags.names,
+      "continues",
+      RunReproduce);
+  command->add_option("CLAIM", flags->names,
                       "Names of --list: a claim with all its runs, one run (CLAIM-2), or its runs "
                       "together (CLAIM-all)");
-  command->add_flag("--list", flags.list, "List the claims, their hashes, costs and commands");
-  AddPathFlags(command, &flags);
-  command->add_option("--actors", flags.actors, "Number of actors")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  command
-      ->add_option("--threads", flags.threads,
-                   "Threads of each actor, and of learner and meta-learner")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  learner::AddDeviceFlags(command, &flags.device);
-  command->add_flag("--service", flags.on_service,
+  command->add_flag("--list", flags->list, "List the claims, their hashes, costs and commands");
+  AddPathFlags(command, flags);
+  AddMachineFlags(command, &flags->machine);
+  command->add_flag("--service", flags->on_service,
                     "Run on a service, which --server, --context or mentorctl's settings name: "
                     "submit the missing runs, fetch and compare each as it ends");
-  ctl::AddConnectionFlags(command, &flags.connection);
-  command->add_flag("--quiet", flags.quiet, "Show no progress bar");
+  ctl::AddConnectionFlags(command, &flags->connection);
+  command->add_flag("--quiet", flags->quiet, "Show no progress bar");
   command->footer(
       "Examples:\n"
       "  mentor reproduce --list\n"
@@ -346,7 +324,6 @@ void AddReproduceCommand(CLI::App* app, std::function<int()>* action) {
       "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
       "record, and each number's interval meets the recorded one. Or both lie where one more\n"
       "meta-seed of the other runs may lie: few runs exclude little, so see CLAIM-all, too.");
-  command->callback([action, shared] { *action = [shared] { return RunReproduce(*shared); }; });
 }
 
 }  // namespace mentor

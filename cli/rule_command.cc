@@ -1,15 +1,12 @@
-#include "cli/rule_command.h"
-
 #include <cstdio>
-#include <memory>
 #include <optional>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/commands.h"
 #include "common/option_page.h"
 #include "common/options.h"
 #include "common/process/flags.h"
@@ -24,6 +21,11 @@ namespace mentor {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+struct PartFlags {
+  std::string name;
+  bool json = false;
+};
 
 // Returns the needs of the rule with this signal network on a small benchmark; nullopt when the two
 // do not fit together.
@@ -264,11 +266,7 @@ absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::str
   return Show("signal network", name, json, SignalJson, SignalText);
 }
 
-void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
-  struct Flags {
-    std::string name;
-    bool json = false;
-  };
+void AddRuleCommands(CLI::App* app, Action* action) {
   struct Kind {
     const char *name, *title, *example, *shown;
   };
@@ -280,27 +278,22 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
     command->require_subcommand(1);
     command->footer(
         absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ", of.example));
-    const auto flags = std::make_shared<Flags>();
-    CLI::App* list = command->add_subcommand("list", "List them, one a line");
-    list->add_flag("--json", flags->json, "Print JSON");
-    list->callback([action, flags, kind] {
-      *action = [flags, kind] {
-        std::printf("%s", DescribeParts(kind, flags->json).c_str());
-        return static_cast<int>(kExitOk);
-      };
-    });
-    CLI::App* show =
-        command->add_subcommand("show", absl::StrCat("Show ", of.shown, " and all settings"));
+    const auto [list, json] =
+        AddCommand<bool>(command, action, "list", "List them, one a line", [kind](bool json) {
+          std::printf("%s", DescribeParts(kind, json).c_str());
+          return kExitOk;
+        });
+    list->add_flag("--json", *json, "Print JSON");
+    const auto [show, flags] = AddCommand<PartFlags>(
+        command, action, "show", absl::StrCat("Show ", of.shown, " and all settings"),
+        [kind](const PartFlags& flags) -> int {
+          const auto text = DescribePart(kind, flags.name, flags.json);
+          if (!text.ok()) return Fail(text.status(), kExitUsage);
+          std::printf("%s", text->c_str());
+          return kExitOk;
+        });
     show->add_option("NAME", flags->name, "Name, as 'list' shows it")->required();
     show->add_flag("--json", flags->json, "Print JSON");
-    show->callback([action, flags, kind] {
-      *action = [flags, kind] {
-        const auto text = DescribePart(kind, flags->name, flags->json);
-        if (!text.ok()) return Fail(text.status(), kExitUsage);
-        std::printf("%s", text->c_str());
-        return static_cast<int>(kExitOk);
-      };
-    });
   }
 }
 

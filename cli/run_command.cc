@@ -1,24 +1,20 @@
-#include "cli/run_command.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
+#include "cli/commands.h"
 #include "cli/local/branch.h"
 #include "cli/local/local_run.h"
 #include "cli/local/run_report.h"
 #include "cli/local/web_page.h"
-#include "cli/run_memory.h"
+#include "cli/machine.h"
 #include "cli/spec_request.h"
 #include "common/check.h"
 #include "common/log.h"
@@ -26,24 +22,16 @@
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
-#include "kernels/flags/device_flags.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/fleet/shard_board.h"
-#include "shards/learner_fingerprint.h"
 
 namespace mentor {
 namespace {
 
-int Cores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 struct RunFlags {
   SpecFlags source;
   std::string tensorboard;
-  int actors = 1;
-  int threads = Cores();
-  learner::DeviceFlags device;
+  MachineFlags machine;
   std::string web;
   bool quiet = false;
   bool no_report = false;
@@ -124,7 +112,7 @@ int Run(const RunFlags& flags) {
   if (flags.check_only) {
     std::fprintf(stderr, "run folder: %s\nspec hash: %s\n", out.string().c_str(),
                  SpecHash(checked.spec).c_str());
-    std::fprintf(stderr, "%s\n", MemorySentence(checked.memory, flags.threads).c_str());
+    std::fprintf(stderr, "%s\n", MemorySentence(checked.memory, flags.machine.threads).c_str());
     if (const std::string success = meta_learner::SuccessInRandomSteps(checked); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());
     std::printf(
@@ -136,70 +124,56 @@ int Run(const RunFlags& flags) {
           flags.web.empty() ? absl::OkStatus() : CheckPage("--web", flags.web);
       !page.ok())
     return Fail(page);
-  auto device = learner::OpenDevice(flags.device);
-  if (!device.ok()) return Fail(device.status());
-  fits = CheckDeviceMemory(checked.memory, *device);
-  if (fits.ok()) fits = learner::ProveDevice(&*device);
-  if (!fits.ok()) return Fail(fits, kExitUsage);
-  WarnOfMemory(checked.memory, *device, flags.threads);
-  std::string next_flags;
-  for (const std::string& one : flags.source.simulators.hosts)
-    absl::StrAppend(&next_flags, " --simulator ", ShellWord(one));
-  const auto code = RunLocally({.checked = checked,
-                                .out = out,
-                                .actors = flags.actors,
-                                .threads_per_actor = flags.threads,
-                                .learner_threads = flags.threads,
-                                .device = *device,
-                                .metrics_address = flags.common.metrics_address,
-                                .tensorboard = flags.tensorboard,
-                                .branch = std::move(request.branch),
-                                .web = flags.web,
-                                .quiet = flags.quiet,
-                                .report = !flags.no_report,
-                                .next_flags = next_flags});
+  const auto device = OpenProved(flags.machine, &checked.memory);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
+  const auto code =
+      RunLocally({.checked = checked,
+                  .out = out,
+                  .actors = flags.machine.actors,
+                  .threads = flags.machine.threads,
+                  .device = *device,
+                  .metrics_address = flags.common.metrics_address,
+                  .tensorboard = flags.tensorboard,
+                  .branch = std::move(request.branch),
+                  .web = flags.web,
+                  .quiet = flags.quiet,
+                  .report = !flags.no_report,
+                  .next_flags = ShellFlags("--simulator", flags.source.simulators.hosts)});
   return code.ok() ? *code : Fail(code.status());
 }
 
 }  // namespace
 
-void AddRunCommand(CLI::App* app, std::function<int()>* action) {
-  const auto shared = std::make_shared<RunFlags>();
-  RunFlags& flags = *shared;
-  CLI::App* run = app->add_subcommand(
-      "run", "Run an experiment in this process; after Ctrl-C, the same command continues it");
-  AddSpecFlags(run, &flags.source);
-  run->add_option("--from", flags.source.from,
+void AddRunCommand(CLI::App* app, Action* action) {
+  const auto [run, flags] = AddCommand<RunFlags>(
+      app, action, "run",
+      "Run an experiment in this process; after Ctrl-C, the same command continues it", Run);
+  AddSpecFlags(run, &flags->source);
+  run->add_option("--from", flags->source.from,
                   "Instead of SPEC: continue from a run in a new folder, longer or with other "
                   "settings (--set): RUN, RUN/20 for its checkpoint after outer update 20, or a "
                   "checkpoint's file")
       ->type_name("RUN");
-  run->add_option("--out", flags.source.out, "Run folder; default: runs/SPEC-HASH")
+  run->add_option("--out", flags->source.out, "Run folder; default: runs/SPEC-HASH")
       ->type_name("DIR");
-  run->add_option("--tensorboard", flags.tensorboard,
+  run->add_option("--tensorboard", flags->tensorboard,
                   "Write TensorBoard event files to DIR/RUN-ID during the run, by mentor-sync of "
                   "mentor_client[tensorboard]")
       ->type_name("DIR");
-  run->add_option("--actors", flags.actors, "Number of actors")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  run->add_option("--threads", flags.threads,
-                  "Threads of each actor, and of learner and meta-learner")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  learner::AddDeviceFlags(run, &flags.device);
-  run->add_flag(absl::StrCat("--web{", kPageListen, "}"), flags.web,
+  AddMachineFlags(run, &flags->machine);
+  run->add_flag(absl::StrCat("--web{", kPageListen, "}"), flags->web,
                 "Show the run in a browser while it goes on, at this HOST:PORT of this machine; "
                 "default: a free port, which is printed. Afterwards: mentor web RUN")
       ->type_name("HOST:PORT");
-  run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
-  run->add_flag("--no_report", flags.no_report,
+  run->add_flag("--quiet", flags->quiet,
+                "Show no progress bar; write a line of log for each event");
+  run->add_flag("--no_report", flags->no_report,
                 "Draw no report at the end, which takes some seconds; 'mentor report RUN' draws it "
                 "at any time");
-  run->add_flag("--check", flags.check_only,
+  run->add_flag("--check", flags->check_only,
                 "Check the spec, print it with every default, and exit");
-  run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");
-  AddCommonFlags(run, &flags.common);
+  run->add_flag("--list", flags->list, "List the specs that come with Mentor, and exit");
+  AddCommonFlags(run, &flags->common);
   run->footer(
       "Examples:\n"
       "  mentor run point_reach                                one of the specs of --list\n"
@@ -212,7 +186,6 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor run --from runs/fast --set rule.outer_updates=80     twice as long\n"
       "The run folder gets metrics.csv, a line for each outer update as it is done, and a report\n"
       "at the end.");
-  run->callback([action, shared] { *action = [shared] { return Run(*shared); }; });
 }
 
 }  // namespace mentor

@@ -14,7 +14,6 @@
 #include "cli/local/signal_export.h"
 #include "cli/report/python.h"
 #include "common/check.h"
-#include "common/child_process.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/installed.h"
@@ -26,11 +25,7 @@ namespace {
 constexpr char kZoo[] = "zoo:", kHub[] = "hf://";
 constexpr uint64_t kSaidBytesMax = uint64_t{1} << 20;
 
-// Files of the working folder are nobody's modules.
-constexpr char kFetch[] = R"(import sys
-if sys.path[0] == "":
-    del sys.path[0]
-from mentor_signal.__main__ import main
+constexpr char kFetch[] = R"(from mentor_signal.__main__ import main
 sys.exit(main())
 )";
 
@@ -73,14 +68,9 @@ absl::StatusOr<std::filesystem::path> FromHub(const std::string& name) {
   const std::filesystem::path said = scratch.path() / "said", log = scratch.path() / "log";
   MENTOR_ASSIGN_OR_RETURN(const OpenedFile output, OpenNew(said));
   MENTOR_ASSIGN_OR_RETURN(const OpenedFile errors, OpenNew(log));
-  const auto child =
-      ChildProcess::Start({.command = report::PythonCommand(kFetch, {"--folder", "--", name}),
-                           .output = output.get(),
-                           .errors = errors.get()});
-  if (absl::IsNotFound(child.status())) return report::NoPython("mentor-client[hub]");
-  MENTOR_RETURN_IF_ERROR(child.status());
-  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
-  if (code == report::kNoPython) return report::NoPython("mentor-client[hub]");
+  MENTOR_ASSIGN_OR_RETURN(const int code,
+                          report::RunPython(kFetch, {"--folder", "--", name}, "mentor-client[hub]",
+                                            output.get(), errors.get()));
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(code == 0 ? said : log, kSaidBytesMax));
   if (code != 0) return absl::NotFoundError(LastLine(text));
   return std::filesystem::path(LastLine(text));

@@ -125,4 +125,10 @@ std::string ShellWord(const std::string& word) {
   return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
 }
 
+std::string ShellFlags(const std::string& flag, const std::vector<std::string>& values) {
+  std::string text;
+  for (const std::string& value : values) absl::StrAppend(&text, " ", flag, " ", ShellWord(value));
+  return text;
+}
+
 }  // namespace mentor

@@ -45,7 +45,9 @@ int Refuse(const SpecFlags& flags, const Violations& violations);
 std::filesystem::path FolderOf(const SpecFlags& flags, const SpecRequest& request,
                                const v1::ExperimentSpec& spec);
 
-// The word as a shell takes it: quoted where it must be.
+// Returns " FLAG VALUE" for each value, as a shell takes it: quoted where it must be.
+std::string ShellFlags(const std::string& flag, const std::vector<std::string>& values);
+// The word as a shell takes it.
 std::string ShellWord(const std::string& word);
 
 }  // namespace mentor

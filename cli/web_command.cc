@@ -1,5 +1,3 @@
-#include "cli/web_command.h"
-
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -7,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
+#include "cli/commands.h"
 #include "cli/local/run_viewer.h"
 #include "cli/local/web_page.h"
 #include "common/lifecycle.h"
@@ -47,10 +44,10 @@ int Web(const WebFlags& flags) {
 
 }  // namespace
 
-void AddWebCommand(CLI::App* app, std::function<int()>* action) {
-  const auto flags = std::make_shared<WebFlags>();
-  CLI::App* web = app->add_subcommand(
-      "web", "Show run folders in a browser, without a change: curves, files, specs, comparisons");
+void AddWebCommand(CLI::App* app, Action* action) {
+  const auto [web, flags] = AddCommand<WebFlags>(
+      app, action, "web",
+      "Show run folders in a browser, without a change: curves, files, specs, comparisons", Web);
   web->add_option("RUN", flags->runs, "Run folders, or folders that hold some")
       ->type_name("DIR")
       ->required();
@@ -64,7 +61,6 @@ void AddWebCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor web runs/fast runs/slow --listen 127.0.0.1:8080\n"
       "A run that 'mentor run' works on is followed. Needs the Python program mentor-web:\n"
       "pip install 'mentor_client[web]'");
-  web->callback([=] { *action = [=] { return Web(*flags); }; });
 }
 
 }  // namespace mentor

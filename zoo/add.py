@@ -44,7 +44,7 @@ def recorded(name):
     if row is None:
         raise SystemExit(f"CLAIM: there is no '{name}'; `mentor reproduce --list` shows the names")
     if not row["hash"]:
-        raise SystemExit(f"CLAIM: '{name}' has no recorded hash; `mentor reproduce --record` first")
+        raise SystemExit(f"CLAIM: '{name}' has no recorded hash; record it with results/record.py")
     return row
 
 

@@ -7,12 +7,8 @@
 #include <grpcpp/security/auth_context.h>
 
 #include "common/check.h"
-#include "common/hash.h"
-#include "common/rpc/channel.h"
-#include "common/rpc/channel_list.h"
 #include "common/rpc/health.h"
 #include "common/status.h"
-#include "common/uuid.h"
 
 namespace mentor::ctl {
 namespace {
@@ -34,9 +30,6 @@ std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, 
   if (!unavailable) return std::nullopt;
   return kBackoff.Delay(attempt, uniform);
 }
-
-Client::Client(Options options)
-    : options_(std::move(options)), random_(Crc32c(NewUuid()) | uint64_t{1} << 40) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Make(Options options) {
   MENTOR_ASSIGN_OR_RETURN(auto channels,
@@ -80,12 +73,6 @@ absl::Status Client::Explained(absl::Status status, const std::string& request) 
       absl::StrFormat("the program at %s does not know %s: it is not a mentor-meta-learner of this "
                       "version; name one with --server",
                       server(), call));
-}
-
-// Only spreads the attempts; no result depends on these numbers.
-double Client::Uniform() {
-  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-  return (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
 }
 
 bool Client::interrupted() {

@@ -18,6 +18,7 @@
 #include <grpcpp/client_context.h>
 
 #include "common/mutex.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/grpc_status.h"
@@ -75,7 +76,7 @@ class Client {
       if (interrupted()) return absl::CancelledError("interrupted");
       if (gone_is_done && lost && absl::IsNotFound(status)) return Response();
       if (absl::IsDeadlineExceeded(status) && !before.ok()) status = before;
-      const auto pause = RetryAfter(status, attempt, Uniform());
+      const auto pause = RetryAfter(status, attempt, jitter_.Next());
       if (!pause || std::chrono::system_clock::now() + *pause >= deadline)
         return Explained(status, Request::descriptor()->name());
       if (options_.on_retry && attempt == 2) options_.on_retry(status);
@@ -141,9 +142,8 @@ class Client {
   const std::string& server_certificate() const { return server_certificate_; }
 
  private:
-  explicit Client(Options options);
+  explicit Client(Options options) : options_(std::move(options)) {}
 
-  double Uniform();
   std::shared_ptr<grpc::Channel> Channel();
   template <typename ServiceStub>
   std::unique_ptr<ServiceStub> NewStub() {
@@ -170,7 +170,7 @@ class Client {
   const Options options_;
   std::unique_ptr<rpc::ChannelList> channels_;
   // Used by the calling thread only.
-  uint64_t random_;
+  rpc::Jitter jitter_;
   std::string server_certificate_;
   // Guarded by mutex_.
   Mutex mutex_;

@@ -7,7 +7,6 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/ctl/screen.h"
@@ -33,12 +32,6 @@ sigset_t StopSignals() {
   sigemptyset(&set);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&set, signal);
   return set;
-}
-
-int TerminalColumns() {
-  winsize size;
-  if (isatty(STDOUT_FILENO) != 1) return 0;
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -180,7 +173,7 @@ int Main(int argc, char** argv) {
   const Output output({.format = settings->format(),
                        .quiet = commands->flags().quiet,
                        .color = settings->color() && isatty(STDOUT_FILENO) == 1,
-                       .columns = TerminalColumns(),
+                       .columns = isatty(STDOUT_FILENO) == 1 ? Screen::columns() : 0,
                        .server = settings->server()});
   for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
   Session session = {.settings = *settings, .output = output, .client = nullptr};

@@ -18,7 +18,6 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "google/rpc/error_details.pb.h"
 
 namespace mentor::ctl {
 namespace {
@@ -47,19 +46,11 @@ void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
                            Violations* violations) {
   request.set_validate_only(true);
   request.clear_request_id();
-  const auto answer = Send(client, request);
-  google::rpc::BadRequest bad;
-  const auto payload = answer.status().GetPayload("type.googleapis.com/google.rpc.BadRequest");
-  if (!payload || !bad.ParseFromString(std::string(*payload))) return;
   std::set<std::string> known;
   for (const Violation& violation : violations->list()) known.insert(violation.field);
-  for (const auto& found : bad.field_violations()) {
-    std::string field = found.field();
-    if (field.starts_with("experiment.spec.")) {
-      field = field.substr(std::string_view("experiment.spec.").size());
-    }
-    if (!known.contains(field)) violations->Add(field, found.description());
-  }
+  const Violations found = ViolationsOf(Send(client, request).status());
+  for (const auto& [field, description] : found.list())
+    if (!known.contains(field)) violations->Add(field, description);
 }
 
 // Returns text like "; a learner needs at most 0.4 GB for a shard of it, ..."; empty when an older

@@ -56,6 +56,121 @@ std::string Some(const std::vector<std::string>& names) {
   return text;
 }
 
+constexpr std::pair<const char*, Style> kGrades[] = {
+    {"good", Style::kGood}, {"look", Style::kWarning}, {"bad", Style::kBad}};
+
+// Checks that need no server.
+void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
+  findings->push_back(
+      {Grade::kGood, "config",
+       settings.config_exists() ? settings.config_path().string() + " is valid" : "no config file",
+       ""});
+  for (const std::string& warning : settings.warnings()) {
+    findings->push_back({Grade::kBad, "config", warning, "chmod go-w it"});
+  }
+  const auto servers = rpc::ParseAddresses(settings.server(), rpc::kServersMax);
+  for (const std::string& server : servers.value_or(std::vector<std::string>())) {
+    if (const auto proxy = rpc::ProxyFor(server)) {
+      findings->push_back(
+          {Grade::kNotice, "proxy",
+           absl::StrCat(server, " is called through ", rpc::Describe(*proxy, server)), ""});
+    }
+  }
+  const rpc::TlsFiles tls = settings.tls();
+  const absl::Time now = absl::Now();
+  const auto certificate = [&](const char* subject, const std::string& path) {
+    if (path.empty()) return;
+    const auto pem = ReadFile(path, 1 << 20);
+    findings->push_back(pem.ok()
+                            ? CheckCertificate(subject, *pem, now)
+                            : Finding{Grade::kBad, subject, std::string(pem.status().message()),
+                                      "name a file that is there"});
+  };
+  certificate("authority", tls.authority);
+  certificate("own certificate", tls.certificate);
+  if (!tls.key.empty()) findings->push_back(CheckSecretFile("own key", tls.key));
+  for (const Setting& setting : settings.all()) {
+    if (setting.name == "token_file" && !setting.value.empty()) {
+      findings->push_back(CheckSecretFile("token", setting.value));
+    }
+  }
+}
+
+// Checks the server, the fleet and the experiments. Returns the exit code of the error that
+// prevented the checks.
+int CheckServer(Session& session, std::vector<Finding>* findings) {
+  Client* client = session.client;
+  const auto began = absl::Now();
+  const auto experiments = OpenExperiments(client);
+  if (!experiments.ok()) {
+    const int code = ExitCodeOf(experiments.status());
+    std::string advice = "read the meta-learner's log";
+    if (code == kUnavailable) {
+      const rpc::TlsFiles tls = session.settings.tls();
+      advice = "start mentor-meta-learner there, or name another server; ";
+      advice += tls.empty() ? "a server with TLS needs --tls_ca"
+                            : "its certificate must come from --tls_ca and name its host";
+      if (tls.certificate.empty())
+        advice += "; one that asks for client certificates needs --tls_cert and --tls_key";
+    } else if (code == kCredentials) {
+      advice = "give a token of role viewer or more with --token_file or MENTOR_TOKEN";
+    }
+    findings->push_back({Grade::kBad, "server",
+                         absl::StrCat(client->server(), ": ", experiments.status().message()),
+                         advice});
+    return code;
+  }
+  findings->push_back({Grade::kGood, "server",
+                       absl::StrFormat("%s answers in %.1f ms", client->server(),
+                                       absl::ToDoubleMilliseconds(absl::Now() - began)),
+                       ""});
+  if (!client->server_certificate().empty()) {
+    findings->push_back(
+        CheckCertificate("server certificate", client->server_certificate(), absl::Now()));
+  }
+  const auto answer = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
+  if (!answer.ok()) {
+    findings->push_back({Grade::kBad, "peers", std::string(answer.status().message()), ""});
+    return ExitCodeOf(answer.status());
+  }
+  const std::vector<v1::Peer> peers(answer->peers().begin(), answer->peers().end());
+  for (auto& found :
+       {CheckFleet(peers, std::string(kBuildVersion)), CheckExperiments(*experiments, peers)})
+    findings->insert(findings->end(), found.begin(), found.end());
+  return kOk;
+}
+
+absl::StatusOr<int> Doctor(Session& session) {
+  const Output& output = session.output;
+  std::vector<Finding> findings;
+  CheckOwnSide(session.settings, &findings);
+  int code = kFailed;
+  if (session.client != nullptr) {
+    code = CheckServer(session, &findings);
+  } else {
+    findings.push_back({Grade::kBad, "server",
+                        "not asked: " + std::string(session.no_client.message()),
+                        "fix this, then try again"});
+  }
+  bool bad = false;
+  for (const Finding& finding : findings) {
+    bad |= finding.grade == Grade::kBad;
+    const auto [grade, style] = kGrades[static_cast<int>(finding.grade)];
+    if (!output.table()) {
+      output.Document(nlohmann::ordered_json{{"grade", grade},
+                                             {"subject", finding.subject},
+                                             {"what", finding.what},
+                                             {"advice", finding.advice}},
+                      finding.subject);
+      continue;
+    }
+    std::printf("%s  %s: %s\n", Styled(grade, style, output.options().color).c_str(),
+                Printable(finding.subject).c_str(), Printable(finding.what).c_str());
+    if (!finding.advice.empty()) std::printf("      -> %s\n", Printable(finding.advice).c_str());
+  }
+  return code == kOk && bad ? kFailed : code;
+}
+
 }  // namespace
 
 Finding CheckCertificate(const std::string& subject, const std::string& pem, absl::Time now) {
@@ -215,125 +330,6 @@ std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experim
   }
   return findings;
 }
-
-namespace {
-
-constexpr std::pair<const char*, Style> kGrades[] = {
-    {"good", Style::kGood}, {"look", Style::kWarning}, {"bad", Style::kBad}};
-
-// Checks that need no server.
-void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
-  findings->push_back(
-      {Grade::kGood, "config",
-       settings.config_exists() ? settings.config_path().string() + " is valid" : "no config file",
-       ""});
-  for (const std::string& warning : settings.warnings()) {
-    findings->push_back({Grade::kBad, "config", warning, "chmod go-w it"});
-  }
-  const auto servers = rpc::ParseAddresses(settings.server(), rpc::kServersMax);
-  for (const std::string& server : servers.value_or(std::vector<std::string>())) {
-    if (const auto proxy = rpc::ProxyFor(server)) {
-      findings->push_back(
-          {Grade::kNotice, "proxy",
-           absl::StrCat(server, " is called through ", rpc::Describe(*proxy, server)), ""});
-    }
-  }
-  const rpc::TlsFiles tls = settings.tls();
-  const absl::Time now = absl::Now();
-  const auto certificate = [&](const char* subject, const std::string& path) {
-    if (path.empty()) return;
-    const auto pem = ReadFile(path, 1 << 20);
-    findings->push_back(pem.ok()
-                            ? CheckCertificate(subject, *pem, now)
-                            : Finding{Grade::kBad, subject, std::string(pem.status().message()),
-                                      "name a file that is there"});
-  };
-  certificate("authority", tls.authority);
-  certificate("own certificate", tls.certificate);
-  if (!tls.key.empty()) findings->push_back(CheckSecretFile("own key", tls.key));
-  for (const Setting& setting : settings.all()) {
-    if (setting.name == "token_file" && !setting.value.empty()) {
-      findings->push_back(CheckSecretFile("token", setting.value));
-    }
-  }
-}
-
-// Checks the server, the fleet and the experiments. Returns the exit code of the error that
-// prevented the checks.
-int CheckServer(Session& session, std::vector<Finding>* findings) {
-  Client* client = session.client;
-  const auto began = absl::Now();
-  const auto experiments = OpenExperiments(client);
-  if (!experiments.ok()) {
-    const int code = ExitCodeOf(experiments.status());
-    std::string advice = "read the meta-learner's log";
-    if (code == kUnavailable) {
-      const rpc::TlsFiles tls = session.settings.tls();
-      advice = "start mentor-meta-learner there, or name another server; ";
-      advice += tls.empty() ? "a server with TLS needs --tls_ca"
-                            : "its certificate must come from --tls_ca and name its host";
-      if (tls.certificate.empty())
-        advice += "; one that asks for client certificates needs --tls_cert and --tls_key";
-    } else if (code == kCredentials) {
-      advice = "give a token of role viewer or more with --token_file or MENTOR_TOKEN";
-    }
-    findings->push_back({Grade::kBad, "server",
-                         absl::StrCat(client->server(), ": ", experiments.status().message()),
-                         advice});
-    return code;
-  }
-  findings->push_back({Grade::kGood, "server",
-                       absl::StrFormat("%s answers in %.1f ms", client->server(),
-                                       absl::ToDoubleMilliseconds(absl::Now() - began)),
-                       ""});
-  if (!client->server_certificate().empty()) {
-    findings->push_back(
-        CheckCertificate("server certificate", client->server_certificate(), absl::Now()));
-  }
-  const auto answer = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
-  if (!answer.ok()) {
-    findings->push_back({Grade::kBad, "peers", std::string(answer.status().message()), ""});
-    return ExitCodeOf(answer.status());
-  }
-  const std::vector<v1::Peer> peers(answer->peers().begin(), answer->peers().end());
-  for (auto& found :
-       {CheckFleet(peers, std::string(kBuildVersion)), CheckExperiments(*experiments, peers)})
-    findings->insert(findings->end(), found.begin(), found.end());
-  return kOk;
-}
-
-absl::StatusOr<int> Doctor(Session& session) {
-  const Output& output = session.output;
-  std::vector<Finding> findings;
-  CheckOwnSide(session.settings, &findings);
-  int code = kFailed;
-  if (session.client != nullptr) {
-    code = CheckServer(session, &findings);
-  } else {
-    findings.push_back({Grade::kBad, "server",
-                        "not asked: " + std::string(session.no_client.message()),
-                        "fix this, then try again"});
-  }
-  bool bad = false;
-  for (const Finding& finding : findings) {
-    bad |= finding.grade == Grade::kBad;
-    const auto [grade, style] = kGrades[static_cast<int>(finding.grade)];
-    if (!output.table()) {
-      output.Document(nlohmann::ordered_json{{"grade", grade},
-                                             {"subject", finding.subject},
-                                             {"what", finding.what},
-                                             {"advice", finding.advice}},
-                      finding.subject);
-      continue;
-    }
-    std::printf("%s  %s: %s\n", Styled(grade, style, output.options().color).c_str(),
-                Printable(finding.subject).c_str(), Printable(finding.what).c_str());
-    if (!finding.advice.empty()) std::printf("      -> %s\n", Printable(finding.advice).c_str());
-  }
-  return code == kOk && bad ? kFailed : code;
-}
-
-}  // namespace
 
 void AddDoctorVerb(Commands* commands) {
   commands->Add(kClientGroup, "doctor", "Check connection, credentials and fleet for problems",

@@ -1,17 +1,15 @@
 #include "cli/ctl/output.h"
 
 #include <algorithm>
-#include <optional>
 
 #include <absl/strings/cord.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
-#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
+#include <absl/strings/strip.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "cli/report/csv.h"
 #include "common/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -25,24 +23,6 @@ constexpr char kHintPayload[] = "mentor/hint";  // Payload of a status.
 
 bool Continues(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
-}
-
-// Returns a field path as the author of the spec wrote it, without the prefix of the request.
-std::string FieldForPeople(std::string field) {
-  for (const std::string_view prefix : {"experiment.spec.", "experiment."}) {
-    if (field.starts_with(prefix)) return field.substr(prefix.size());
-  }
-  return field;
-}
-
-std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) {
-  google::rpc::BadRequest details;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
-  if (!payload || !details.ParseFromString(std::string(*payload)) ||
-      details.field_violations().empty()) {
-    return std::nullopt;
-  }
-  return details;
 }
 
 // Quotes text that YAML would misread. JSON's quotes are valid in YAML.
@@ -93,6 +73,20 @@ void WriteYaml(const Json& value, int indent, bool in_list, std::string* text) {
   }
 }
 
+// Returns a hint that names the verb that lists the missing kind of resource.
+std::string WhereToLook(absl::string_view message) {
+  if (absl::StrContains(message, "no peer "))
+    return "run 'mentorctl peers' to see who is connected";
+  const size_t begin = message.find("experiments/");
+  if (begin == message.npos) return "";
+  absl::string_view name = message.substr(begin + 12);
+  name = name.substr(0, name.find_first_of("' ;,:"));
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
+  return below ? "run 'mentorctl " + parts[1] + " " + parts[0] + "' to see them"
+               : "run 'mentorctl list' to see all experiments";
+}
+
 }  // namespace
 
 int ExitCodeOf(const absl::Status& status) {
@@ -120,6 +114,20 @@ int ExitCodeOf(const absl::Status& status) {
     default:
       return kFailed;
   }
+}
+
+Violations ViolationsOf(const absl::Status& status) {
+  Violations violations;
+  google::rpc::BadRequest details;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
+  if (payload) details.ParseFromString(std::string(*payload));
+  for (const auto& found : details.field_violations()) {
+    absl::string_view field = found.field();
+    if (!absl::ConsumePrefix(&field, "experiment.spec."))
+      absl::ConsumePrefix(&field, "experiment.");
+    violations.Add(std::string(field), found.description());
+  }
+  return violations;
 }
 
 absl::Status WithHint(absl::Status status, const std::string& hint) {
@@ -268,14 +276,9 @@ void Output::Done(const google::protobuf::Message& message, const std::string& n
 void Output::Table(const std::vector<Row>& rows) const {
   if (format() == Format::kCsv) {
     for (const Row& row : rows) {
-      // RFC 4180.
-      const auto quoted = [](std::string* out, const Cell& cell) {
-        const std::string text = Printable(cell.text);
-        const bool plain = text.find_first_of(",\"\r\n") == text.npos;
-        absl::StrAppend(out,
-                        plain ? text : "\"" + absl::StrReplaceAll(text, {{"\"", "\"\""}}) + "\"");
-      };
-      std::printf("%s\n", absl::StrJoin(row, ",", quoted).c_str());
+      std::vector<std::string> cells;
+      for (const Cell& cell : row) cells.push_back(Printable(cell.text));
+      std::printf("%s", report::CsvLine(cells).c_str());
     }
     return;
   }
@@ -287,24 +290,6 @@ void Output::Table(const std::vector<Row>& rows) const {
 void Output::Note(const std::string& sentence) const {
   if (!options_.quiet) std::fprintf(stderr, "%s\n", Printable(sentence).c_str());
 }
-
-namespace {
-
-// Returns a hint that names the verb that lists the missing kind of resource.
-std::string WhereToLook(absl::string_view message) {
-  if (absl::StrContains(message, "no peer "))
-    return "run 'mentorctl peers' to see who is connected";
-  const size_t begin = message.find("experiments/");
-  if (begin == message.npos) return "";
-  absl::string_view name = message.substr(begin + 12);
-  name = name.substr(0, name.find_first_of("' ;,:"));
-  const std::vector<std::string> parts = absl::StrSplit(name, '/');
-  const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
-  return below ? "run 'mentorctl " + parts[1] + " " + parts[0] + "' to see them"
-               : "run 'mentorctl list' to see all experiments";
-}
-
-}  // namespace
 
 std::string Output::HintOf(const absl::Status& status) const {
   const std::string reason = ReasonOf(status);
@@ -358,14 +343,12 @@ int Output::Fail(const absl::Status& status) const {
   }
   const std::string reason =
       ReasonOf(status).empty() ? absl::StatusCodeToString(status.code()) : ReasonOf(status);
-  if (const auto bad = BadRequestOf(status)) {
-    const int count = bad->field_violations_size();
-    std::fprintf(stderr, "error: %s: the request has %d wrong field%s\n", reason.c_str(), count,
+  if (const Violations bad = ViolationsOf(status); !bad.empty()) {
+    const size_t count = bad.list().size();
+    std::fprintf(stderr, "error: %s: the request has %zu wrong field%s\n", reason.c_str(), count,
                  count == 1 ? "" : "s");
-    for (const auto& violation : bad->field_violations()) {
-      std::fprintf(stderr, "  %s: %s\n", Printable(FieldForPeople(violation.field())).c_str(),
-                   Printable(violation.description()).c_str());
-    }
+    for (const auto& [field, description] : bad.list())
+      std::fprintf(stderr, "  %s: %s\n", Printable(field).c_str(), Printable(description).c_str());
   } else {
     std::fprintf(stderr, "error: %s: %s\n", reason.c_str(),
                  Printable({status.message().data(), status.message().size()}).c_str());

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/printable.h"
+#include "common/violations.h"
 
 namespace mentor::ctl {
 
@@ -29,6 +30,9 @@ enum Exit : int {
   kInterrupted = 130,
 };
 int ExitCodeOf(const absl::Status& status);
+// Returns the wrong fields of a request, as the author of a spec wrote them: without the prefix of
+// the request.
+Violations ViolationsOf(const absl::Status& status);
 // Adds a sentence for people, which says what to do and is printed below the error. OK and an empty
 // sentence change nothing.
 absl::Status WithHint(absl::Status status, const std::string& hint);

@@ -67,10 +67,10 @@ void Screen::Show(const std::vector<std::string>& lines) {
   Write(text + "\x1b[J");
 }
 
-int Screen::columns() const {
+int Screen::columns() {
   return Size().ws_col;
 }
-int Screen::rows() const {
+int Screen::rows() {
   return Size().ws_row;
 }
 

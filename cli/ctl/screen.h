@@ -18,8 +18,8 @@ class Screen {
 
   // Replaces the shown lines; lines that do not fit are left out.
   void Show(const std::vector<std::string>& lines);
-  int columns() const;
-  int rows() const;
+  static int columns();
+  static int rows();
   // True if 'q' was typed since the last call. Does not block.
   bool QuitTyped();
 };

@@ -78,6 +78,70 @@ std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
   return peer.work() == 0 ? "waits for work" : "";
 }
 
+// True if the rates of an experiment, with what it waits for, are those of now.
+bool IsBusy(const v1::Experiment& experiment, const std::string& waits) {
+  return experiment.state() == S::STATE_RUNNING &&
+         (waits.empty() || absl::StartsWith(waits, "a slot"));
+}
+
+// Queries everything once. On an error, `picture` stays unchanged.
+absl::Status Look(Client* client, FleetPicture* picture) {
+  MENTOR_ASSIGN_OR_RETURN(auto experiments, OpenExperiments(client));
+  MENTOR_ASSIGN_OR_RETURN(const auto peers,
+                          client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest()));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards,
+                          client->CallForAll(&Stub::ListShards, v1::ListShardsRequest()));
+  picture->experiments = std::move(experiments);
+  picture->peers.assign(peers.peers().begin(), peers.peers().end());
+  picture->shards.assign(shards.shards().begin(), shards.shards().end());
+  return absl::OkStatus();
+}
+
+int Once(const Output& output, const FleetPicture& picture) {
+  if (output.table()) {
+    for (const std::string& line :
+         DrawFleet(picture, output.options().columns, 0, output.options().color)) {
+      std::printf("%s\n", line.c_str());
+    }
+    return kOk;
+  }
+  Listing listing(&output, {});
+  for (const auto& experiment : picture.experiments) listing.Add(experiment, experiment.name(), {});
+  for (const auto& peer : picture.peers) listing.Add(peer, peer.name(), {});
+  for (const auto& shard : picture.shards) listing.Add(shard, shard.name(), {});
+  return listing.End();
+}
+
+struct TopFlags {
+  bool once = false;
+  double seconds = 1;
+};
+
+absl::StatusOr<int> Top(Session& session, const TopFlags& flags) {
+  FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
+  // An error at the first query ends the command.
+  MENTOR_RETURN_IF_ERROR(Look(session.client, &picture));
+  if (flags.once || !session.output.table() || !Screen::Possible())
+    return Once(session.output, picture);
+  Screen screen;
+  for (;;) {
+    picture.now = absl::Now();
+    screen.Show(
+        DrawFleet(picture, screen.columns(), screen.rows(), session.output.options().color));
+    // Wait in small steps, so that `q` takes effect quickly.
+    const absl::Time next = picture.now + absl::Seconds(flags.seconds);
+    while (absl::Now() < next) {
+      if (screen.QuitTyped()) return kOk;
+      if (!session.client->Wait(std::chrono::milliseconds(100))) return kInterrupted;
+    }
+    const absl::Status status = Look(session.client, &picture);
+    if (session.client->interrupted()) return kInterrupted;
+    if (!status.ok() && ExitCodeOf(status) != kUnavailable) return status;
+    picture.trouble =
+        status.ok() ? "" : absl::StrCat("lost the server (", status.message(), "); trying again");
+  }
+}
+
 }  // namespace
 
 std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& picture) {
@@ -112,16 +176,6 @@ std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& pictu
       return "";
   }
 }
-
-namespace {
-
-// True if the rates of an experiment, with what it waits for, are those of now.
-bool IsBusy(const v1::Experiment& experiment, const std::string& waits) {
-  return experiment.state() == S::STATE_RUNNING &&
-         (waits.empty() || absl::StartsWith(waits, "a slot"));
-}
-
-}  // namespace
 
 std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int rows, bool color) {
   std::vector<v1::Experiment> experiments = picture.experiments;
@@ -205,68 +259,6 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   if (rows > 0 && lines.size() > static_cast<size_t>(rows)) lines.resize(rows);
   return lines;
 }
-
-namespace {
-
-// Queries everything once. On an error, `picture` stays unchanged.
-absl::Status Look(Client* client, FleetPicture* picture) {
-  MENTOR_ASSIGN_OR_RETURN(auto experiments, OpenExperiments(client));
-  MENTOR_ASSIGN_OR_RETURN(const auto peers,
-                          client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest()));
-  MENTOR_ASSIGN_OR_RETURN(const auto shards,
-                          client->CallForAll(&Stub::ListShards, v1::ListShardsRequest()));
-  picture->experiments = std::move(experiments);
-  picture->peers.assign(peers.peers().begin(), peers.peers().end());
-  picture->shards.assign(shards.shards().begin(), shards.shards().end());
-  return absl::OkStatus();
-}
-
-int Once(const Output& output, const FleetPicture& picture) {
-  if (output.table()) {
-    for (const std::string& line :
-         DrawFleet(picture, output.options().columns, 0, output.options().color)) {
-      std::printf("%s\n", line.c_str());
-    }
-    return kOk;
-  }
-  Listing listing(&output, {});
-  for (const auto& experiment : picture.experiments) listing.Add(experiment, experiment.name(), {});
-  for (const auto& peer : picture.peers) listing.Add(peer, peer.name(), {});
-  for (const auto& shard : picture.shards) listing.Add(shard, shard.name(), {});
-  return listing.End();
-}
-
-struct TopFlags {
-  bool once = false;
-  double seconds = 1;
-};
-
-absl::StatusOr<int> Top(Session& session, const TopFlags& flags) {
-  FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
-  // An error at the first query ends the command.
-  MENTOR_RETURN_IF_ERROR(Look(session.client, &picture));
-  if (flags.once || !session.output.table() || !Screen::Possible())
-    return Once(session.output, picture);
-  Screen screen;
-  for (;;) {
-    picture.now = absl::Now();
-    screen.Show(
-        DrawFleet(picture, screen.columns(), screen.rows(), session.output.options().color));
-    // Wait in small steps, so that `q` takes effect quickly.
-    const absl::Time next = picture.now + absl::Seconds(flags.seconds);
-    while (absl::Now() < next) {
-      if (screen.QuitTyped()) return kOk;
-      if (!session.client->Wait(std::chrono::milliseconds(100))) return kInterrupted;
-    }
-    const absl::Status status = Look(session.client, &picture);
-    if (session.client->interrupted()) return kInterrupted;
-    if (!status.ok() && ExitCodeOf(status) != kUnavailable) return status;
-    picture.trouble =
-        status.ok() ? "" : absl::StrCat("lost the server (", status.message(), "); trying again");
-  }
-}
-
-}  // namespace
 
 void AddTopVerb(Commands* commands) {
   const auto [command, flags] = commands->Add<TopFlags>(

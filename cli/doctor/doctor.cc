@@ -50,7 +50,7 @@ void AddChange(const std::string& name, const Change& change, Json* json) {
   (*json)[name + "_first"] = change.first;
   (*json)[name + "_last"] = change.last;
   (*json)[name + "_change"] = JsonOf(change.change);
-  (*json)[name] = WordOf(change.movement());
+  (*json)[name] = change.word();
 }
 
 Json JsonOfLearning(const Learning& learning) {

@@ -30,7 +30,7 @@ std::string ChangeText(const Change& change) {
 
 // "success does not move in this lifetime: 15 % to 15.2 %, change 0.2 [-1.1, 1.5] points"
 std::string SuccessWords(const Change& success) {
-  return absl::StrFormat("success %s in this lifetime: %s, change %s", WordOf(success.movement()),
+  return absl::StrFormat("success %s in this lifetime: %s, change %s", success.word(),
                          ChangeText(success), PointsText(success.change));
 }
 std::string ReturnWords(const Change& returns) {
@@ -187,7 +187,7 @@ bool JudgeReward(const Measured& measured, Findings* findings) {
   if (!measured.shaped || !measured.reports_success) return false;
   const Learning& shaped = *measured.shaped;
   std::string text;
-  if (shaped.returns.rises() && shaped.success.movement() == report::Movement::kFalls) {
+  if (shaped.returns.rises() && shaped.success.falls()) {
     text = absl::StrFormat(
         "PPO on the shaped reward raises the return from %.3g to %.3g while "
         "success falls from %s",
@@ -195,7 +195,7 @@ bool JudgeReward(const Measured& measured, Findings* findings) {
   } else if (shaped.returns_by_success) {
     const Learning::Returns& returns = *shaped.returns_by_success;
     if (returns.succeeded < returns.failed - 3 * returns.error &&
-        returns.succeeded < returns.failed - report::kLeastOfDeviation * returns.deviation) {
+        returns.succeeded < returns.failed - kLeastOfDeviation * returns.deviation) {
       text = absl::StrFormat("episodes that succeed have a return of %.3g, those that fail %.3g",
                              returns.succeeded, returns.failed);
     }
@@ -268,7 +268,7 @@ void JudgeLearning(const Measured& measured, Findings* findings) {
           : absl::StrFormat(
                 "PPO on the shaped reward: the return %s in this lifetime of %d "
                 "iterations (%s)",
-                WordOf(shaped.returns.movement()), shaped.iterations, ReturnWords(shaped.returns));
+                shaped.returns.word(), shaped.iterations, ReturnWords(shaped.returns));
   for (const Learning& longer : measured.longer) {
     if (!Learns(longer, measured.reports_success) ||
         (measured.reports_success && longer.success.change.low < kLongGrowth))

@@ -59,13 +59,13 @@ absl::StatusOr<Change> ChangeOf(const std::vector<report::EvaluationRow>& rows, 
   if (results.empty()) return Change{};
   const report::MethodResult& all = results[0];  // Over all environments.
   Mean newborn;
-  for (const std::vector<double>& rates : all.segment_rates) newborn.Add(rates.front());
+  for (const double rate : all.first_rates) newborn.Add(rate);
   return Change{.first = all.segments.front().mean,
                 .last = all.segments.back().mean,
-                .change = report::GrowthWithinLifetime(all),
+                .change = all.growth,
                 .least = quantity == report::Quantity::kSuccess
-                             ? report::kLeastOfSuccess
-                             : report::kLeastOfDeviation * newborn.deviation()};
+                             ? kLeastOfSuccess
+                             : kLeastOfDeviation * newborn.deviation()};
 }
 
 absl::StatusOr<Learning> LearningOf(const std::vector<v1::EvaluationShard>& shards,
@@ -178,38 +178,12 @@ int Lifetimes(uint64_t steps, uint64_t lifetime_steps, int most) {
       std::clamp<uint64_t>(steps / std::max<uint64_t>(1, lifetime_steps), kLifetimesMin, most));
 }
 
-}  // namespace
-
-uint64_t Plan::steps() const {
-  uint64_t sum = 3 * lifetimes * lifetime_steps;
-  for (const Longer& one : longer) sum += one.lifetimes * one.iterations * iteration_steps;
-  return sum;
-}
-
-Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
-  const uint32_t iterations = spec.lifetime().iterations();
-  const uint64_t iteration = spec.lifetime().steps_per_iteration();
-  Plan plan{.iteration_steps = iteration, .lifetime_steps = iterations * iteration};
-  plan.lifetimes = Lifetimes(steps / 5, plan.lifetime_steps, kLifetimesMax);
-  for (const uint32_t times : kLongerTimes) {
-    const uint64_t longer = std::min<uint64_t>(uint64_t{times} * iterations, kIterationsMax);
-    if (longer <= iterations || longer * iteration * kLifetimesMin > steps) continue;
-    plan.longer.push_back({static_cast<uint32_t>(longer),
-                           Lifetimes(steps / 5, longer * iteration, kLongLifetimesMax)});
-  }
-  return plan;
-}
-
-namespace {
-
 // What needs agents. Stops where a later measurement would say nothing new.
 absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark& benchmark,
                            Measured* measured) {
   const Plan plan = PlanOf(options.checked.spec, options.steps);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  Cluster cluster({.threads_per_actor = options.threads,
-                   .learner_threads = options.threads,
-                   .device = options.device},
+  Cluster cluster({.threads = options.threads, .device = options.device},
                   /*store=*/nullptr, metrics.get());
   MENTOR_RETURN_IF_ERROR(cluster.Start());
   Agents agents(options, benchmark, &cluster);
@@ -235,6 +209,26 @@ absl::Status MeasureAgents(const MeasureOptions& options, const envs::Benchmark&
 }
 
 }  // namespace
+
+uint64_t Plan::steps() const {
+  uint64_t sum = 3 * lifetimes * lifetime_steps;
+  for (const Longer& one : longer) sum += one.lifetimes * one.iterations * iteration_steps;
+  return sum;
+}
+
+Plan PlanOf(const v1::ExperimentSpec& spec, uint64_t steps) {
+  const uint32_t iterations = spec.lifetime().iterations();
+  const uint64_t iteration = spec.lifetime().steps_per_iteration();
+  Plan plan{.iteration_steps = iteration, .lifetime_steps = iterations * iteration};
+  plan.lifetimes = Lifetimes(steps / 5, plan.lifetime_steps, kLifetimesMax);
+  for (const uint32_t times : kLongerTimes) {
+    const uint64_t longer = std::min<uint64_t>(uint64_t{times} * iterations, kIterationsMax);
+    if (longer <= iterations || longer * iteration * kLifetimesMin > steps) continue;
+    plan.longer.push_back({static_cast<uint32_t>(longer),
+                           Lifetimes(steps / 5, longer * iteration, kLongLifetimesMax)});
+  }
+  return plan;
+}
 
 absl::StatusOr<Measured> Measure(const MeasureOptions& options) {
   Violations violations;

@@ -6,17 +6,24 @@
 #include <string>
 #include <vector>
 
-#include "cli/report/verdict.h"
+#include "cli/report/statistics.h"
 
 namespace mentor::doctor {
 
-// A mean over agents in the first and in the last part of their lifetimes.
+inline constexpr double kLeastOfSuccess = 0.01;
+// A return's least is this share of its deviation, a small effect (Cohen, 1988). A bound of 0 would
+// be passed by any drift, given enough samples.
+inline constexpr double kLeastOfDeviation = 0.2;
+
+// A mean over agents in the first and in the last part of their lifetimes. It moves where the whole
+// interval of its change is `least` or more away from 0. Reports judge so, too.
 struct Change {
   double first = 0, last = 0;
   report::Interval change = {};  // 95 %, by goal and lifetime.
-  double least = 0;              // A smaller change does not count.
-  report::Movement movement() const { return report::MovementOf(change, least); }
-  bool rises() const { return movement() == report::Movement::kRises; }
+  double least = 0;              // A smaller change does not count, however certain.
+  bool rises() const { return change.low > 0 && change.low >= least; }
+  bool falls() const { return change.high < 0 && change.high <= -least; }
+  const char* word() const { return rises() ? "rises" : falls() ? "falls" : "does not move"; }
 };
 
 // Agents of PPO on one reward.

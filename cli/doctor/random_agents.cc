@@ -10,6 +10,7 @@
 
 #include "common/check.h"
 #include "common/rng.h"
+#include "envs/render/episode.h"
 
 namespace mentor::doctor {
 namespace {
@@ -48,34 +49,33 @@ class RandomWalk {
         initial_std_(initial_std),
         observations_(info.observation_size),
         rewards_(1),
-        observation_(info.observation_size),
         action_(info.action_size),
-        clipped_(info.action_size),
         noise_(info.action_size) {}
 
   // One episode, number `index` of this environment.
   absl::Status Episode(envs::Environment& environment, const v1::EnvironmentTask& task,
                        uint32_t index, const std::function<bool()>& goes_on) {
     MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
-    MENTOR_RETURN_IF_ERROR(
-        environment.Reset({.seed = kSeed, .purpose = Purpose::kEnvironmentReset, .lifetime = index},
-                          0, observation_));
-    const RandomStream stream{.seed = kSeed, .purpose = Purpose::kActionNoise, .lifetime = index};
-    bool success = false;
-    for (uint32_t t = 0;; ++t) {
-      observations_.Add(observation_);
-      Draw(stream, t);
-      MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
-                              environment.Step(clipped_, observation_));
-      rewards_.Add(std::span(&outcome.reward, 1));
-      zeros_ += outcome.reward == 0;
+    const RandomStream noise{.seed = kSeed, .purpose = Purpose::kActionNoise, .lifetime = index};
+    uint32_t step = 0;
+    const envs::Act act = [&](std::span<const double> observation, std::span<float> action) {
+      observations_.Add(observation);
+      Draw(noise, step++, action);
+      return absl::OkStatus();
+    };
+    MENTOR_ASSIGN_OR_RETURN(
+        const envs::Episode episode,
+        PlayEpisode(environment,
+                    {.seed = kSeed, .purpose = Purpose::kEnvironmentReset, .lifetime = index},
+                    /*number=*/0, act, /*steps=*/0, [&](int, int) { return goes_on(); }));
+    for (size_t t = 1; t < episode.moments.size(); ++t) {
+      const double reward = episode.moments[t].reward;
+      rewards_.Add(std::span(&reward, 1));
+      zeros_ += reward == 0;
       ++random_.steps;
-      success |= outcome.success;
-      if (outcome.terminated || outcome.truncated) break;
-      if (!goes_on()) return absl::OkStatus();
     }
     ++random_.episodes;
-    random_.successes += success;
+    random_.successes += episode.success;
     return absl::OkStatus();
   }
 
@@ -90,23 +90,22 @@ class RandomWalk {
   }
 
  private:
-  void Draw(const RandomStream& stream, uint32_t step) {
+  void Draw(const RandomStream& stream, uint32_t step, std::span<float> clipped) {
     if (info_.discrete_actions) {
-      std::ranges::fill(clipped_, 0.0F);
-      clipped_[stream.Below(clipped_.size(), step, 0)] = 1;
+      std::ranges::fill(clipped, 0.0F);
+      clipped[stream.Below(clipped.size(), step, 0)] = 1;
       return;
     }
     stream.Normals(step, noise_);
     std::ranges::transform(noise_, action_.begin(),
                            [&](double z) { return static_cast<float>(initial_std_ * z); });
-    envs::ClipAction(info_, action_, clipped_);
+    envs::ClipAction(info_, action_, clipped);
   }
 
   const envs::EnvironmentInfo info_;
   const double initial_std_;
   Moments observations_, rewards_;
-  std::vector<double> observation_;
-  std::vector<float> action_, clipped_;
+  std::vector<float> action_;
   std::vector<double> noise_;
   int zeros_ = 0;
   RandomAgents random_;

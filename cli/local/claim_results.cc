@@ -11,13 +11,11 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 
 #include "cli/local/processor.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_report.h"
-#include "cli/report/measures.h"
 #include "cli/report/records.h"
 #include "cli/report/success_rates.h"
 #include "common/check.h"
@@ -57,11 +55,7 @@ absl::StatusOr<ClaimNumbers> EvaluationNumbers(const std::vector<report::Evaluat
                           report::SummariseEvaluation(rows, iterations, quantity));
   ClaimNumbers numbers;
   for (const report::MethodResult& result : results) {
-    const std::string prefix =
-        absl::StrCat(result.split, ".",
-                     absl::StrReplaceAll(NameOf(result.method),
-                                         {{" ", "_"}, {"(", ""}, {")", ""}, {"PPO", "ppo"}}),
-                     ".");
+    const std::string prefix = absl::StrCat(result.split, ".", TagOf(result.method), ".");
     const std::string suffix =
         absl::StrCat(result.quantity == report::Quantity::kReturn ? "_return" : "",
                      result.environment.empty() ? "" : "/" + result.environment);
@@ -251,6 +245,37 @@ absl::StatusOr<WholeRun> ReadWholeRun(const ClaimRow& row, const std::filesystem
 
 }  // namespace
 
+double CpuSeconds(const std::vector<report::TrainingPoint>& training) {
+  double sum = 0;
+  bool known = false;
+  for (const report::TrainingPoint& point : training) {
+    for (const char* phase :
+         {"rollout_seconds", "signal_seconds", "update_seconds", "outer_seconds"}) {
+      const auto found = point.metrics.find(phase);
+      if (found == point.metrics.end() || !std::isfinite(found->second)) continue;
+      sum += found->second;
+      known = true;
+    }
+  }
+  return known ? sum : kNone;
+}
+
+Correlation Correlate(const std::vector<report::SignalSample>& samples) {
+  std::vector<double> signal, shaped, signal_of_change, change;
+  for (const report::SignalSample& sample : samples) {
+    signal.insert(signal.end(), sample.signal.begin(), sample.signal.end());
+    shaped.insert(shaped.end(), sample.shaped.begin(), sample.shaped.end());
+    // The first step of an episode has no change.
+    for (size_t t = 1; sample.episode_steps > 0 && t < sample.signal.size(); ++t) {
+      if (t % static_cast<size_t>(sample.episode_steps) == 0) continue;
+      signal_of_change.push_back(sample.signal[t]);
+      change.push_back(sample.shaped[t] - sample.shaped[t - 1]);
+    }
+  }
+  return {report::Pearson(signal, shaped), report::Spearman(signal, shaped),
+          report::Pearson(signal_of_change, change), report::Spearman(signal_of_change, change)};
+}
+
 ClaimRow MadeHere(const ClaimRow& row) {
   ClaimRow made = row;
   made.version = kBuildVersion;
@@ -310,7 +335,7 @@ absl::StatusOr<ClaimRow> MeasureRun(const ClaimRow& row, const std::filesystem::
                           MeasureTraining(row.measures, data.training));
   made.numbers.insert(measured.begin(), measured.end());
   if (!data.signals.empty()) {
-    const report::Correlation pooled = report::Correlate(data.signals);
+    const Correlation pooled = Correlate(data.signals);
     const std::pair<const char*, double> correlations[] = {
         {"signal.shaped_pearson", pooled.pearson},
         {"signal.shaped_spearman", pooled.spearman},
@@ -319,7 +344,7 @@ absl::StatusOr<ClaimRow> MeasureRun(const ClaimRow& row, const std::filesystem::
     for (const auto& [name, value] : correlations)
       if (std::isfinite(value)) made.numbers[name] = {value, kNone, kNone};
   }
-  const double cpu = data.training.empty() ? 0 : report::CpuSeconds(data.training);
+  const double cpu = data.training.empty() ? 0 : CpuSeconds(data.training);
   made.cpu_seconds = std::isfinite(cpu) ? absl::StrFormat("%.0f", cpu) : "";
   made.env_steps =
       absl::StrCat(data.training.empty() ? uint64_t{0} : data.training.back().env_steps);

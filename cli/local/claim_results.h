@@ -17,6 +17,17 @@ namespace mentor {
 absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
                                              const std::vector<report::TrainingPoint>& training);
 
+// Returns the CPU seconds of all updates; NaN when none is known.
+double CpuSeconds(const std::vector<report::TrainingPoint>& training);
+
+// How a signal follows the shaped reward, and its change in a step, over the steps of all samples
+// together. NaN where a series is constant, or episodes are unknown.
+struct Correlation {
+  double pearson = 0, spearman = 0;
+  double change_pearson = 0, change_spearman = 0;
+};
+Correlation Correlate(const std::vector<report::SignalSample>& samples);
+
 // Returns the results of a finished run: hashes, numbers, costs. The row keeps its name, command
 // and measures. Writes the run's records where the folder has none. Returns FAILED_PRECONDITION
 // when the folder is not a complete run of that command.

@@ -43,15 +43,6 @@ std::vector<std::string> WhatDiffers(const ClaimRow& recorded, const ClaimRow& n
   return differs;
 }
 
-}  // namespace
-
-std::vector<std::string> WhatDiffersHere(const ClaimRow& recorded) {
-  return recorded.recorded() ? WhatDiffers(recorded, MadeHere(recorded))
-                             : std::vector<std::string>();
-}
-
-namespace {
-
 // The recorded numbers of all runs but `judged`.
 std::vector<double> ValuesOfOthers(const std::vector<ClaimRow>& runs, const ClaimRow& judged,
                                    const std::string& name) {
@@ -155,6 +146,11 @@ bool CompareNumber(const std::string& name, const Interval& recorded, const Inte
 }
 
 }  // namespace
+
+std::vector<std::string> WhatDiffersHere(const ClaimRow& recorded) {
+  return recorded.recorded() ? WhatDiffers(recorded, MadeHere(recorded))
+                             : std::vector<std::string>();
+}
 
 ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,
                            const std::vector<ClaimRow>& runs) {

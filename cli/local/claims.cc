@@ -15,8 +15,7 @@
 #include <absl/strings/str_split.h>
 
 #include "cli/local/run_bundles.h"
-#include "cli/report/csv_reader.h"
-#include "cli/report/csv_table.h"
+#include "cli/report/csv.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/file.h"
@@ -89,6 +88,53 @@ bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
   return ToNumber(mean, &number.mean) && numbers->emplace(text.substr(0, equals), number).second;
 }
 
+// Checks the cells of a row but its numbers. The message names the column and the remedy.
+absl::Status CheckCells(const ClaimRow& row) {
+  const auto refuse = [](const char* column, const std::string& text, const auto&... expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("column ", column, " is '", Printable(text), "', expected ", expected...));
+  };
+  uint32_t run = 0;
+  if (!row.is_pooled() &&
+      (!absl::SimpleAtoi(row.run, &run) || run == 0 || row.run != absl::StrCat(run)))
+    return refuse("run", row.run, "a number from 1 on, or 'all'");
+  // Folders and experiments of services use these names.
+  if (!IsExperimentId(row.name())) {
+    return refuse("claim", row.claim,
+                  "small letters, digits and '-', a letter first, 61 at most; rename the claim");
+  }
+  for (const std::string& word : MeasuresOf(row.measures)) {
+    // A run of days comes before what it measures.
+    MENTOR_RETURN_IF_ERROR(ParseMeasure(word).status());
+  }
+  for (const auto& [column, number] :
+       {std::pair("cpu_seconds", &row.cpu_seconds), std::pair("env_steps", &row.env_steps)}) {
+    double value = 0;
+    if (!number->empty() && (!ToNumber(*number, &value) || value < 0))
+      return refuse(column, *number, "a number from 0 on, or nothing");
+  }
+  for (const auto& [column, hash] :
+       {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation),
+        std::pair("metrics", &row.metrics)}) {
+    if (hash->empty() || (hash->size() == kStateHashDigits && IsHex(*hash))) continue;
+    return refuse(column, *hash, "all ", kStateHashDigits,
+                  " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
+                  "the run again, or copy it whole");
+  }
+  // Without these any other hash would have an excuse.
+  const std::vector<std::string> parts = absl::StrSplit(row.fingerprint, '/');
+  if (row.recorded() && row.version.empty())
+    return refuse("version", "", "that of Mentor which made the record");
+  if (row.recorded() && (parts.size() != kArithmeticParts ||
+                         !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
+                           return part.size() == kClaimFingerprintDigits && IsHex(part);
+                         }))) {
+    return refuse("fingerprint", row.fingerprint, "three times ", kClaimFingerprintDigits,
+                  " hexadecimal digits, parted by '/'; copy it whole, or record the run again");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status WrongMeasure(const std::string& word, const std::string& what) {
@@ -140,57 +186,6 @@ absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& fi
   return ParseClaims(*text, file.string());
 }
 
-namespace {
-
-// Checks the cells of a row but its numbers. The message names the column and the remedy.
-absl::Status CheckCells(const ClaimRow& row) {
-  const auto refuse = [](const char* column, const std::string& text, const auto&... expected) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("column ", column, " is '", Printable(text), "', expected ", expected...));
-  };
-  uint32_t run = 0;
-  if (!row.is_pooled() &&
-      (!absl::SimpleAtoi(row.run, &run) || run == 0 || row.run != absl::StrCat(run)))
-    return refuse("run", row.run, "a number from 1 on, or 'all'");
-  // Folders and experiments of services use these names.
-  if (!IsExperimentId(row.name())) {
-    return refuse("claim", row.claim,
-                  "small letters, digits and '-', a letter first, 61 at most; rename the claim");
-  }
-  for (const std::string& word : MeasuresOf(row.measures)) {
-    // A run of days comes before what it measures.
-    MENTOR_RETURN_IF_ERROR(ParseMeasure(word).status());
-  }
-  for (const auto& [column, number] :
-       {std::pair("cpu_seconds", &row.cpu_seconds), std::pair("env_steps", &row.env_steps)}) {
-    double value = 0;
-    if (!number->empty() && (!ToNumber(*number, &value) || value < 0))
-      return refuse(column, *number, "a number from 0 on, or nothing");
-  }
-  for (const auto& [column, hash] :
-       {std::pair("hash", &row.hash), std::pair("evaluation", &row.evaluation),
-        std::pair("metrics", &row.metrics)}) {
-    if (hash->empty() || (hash->size() == kStateHashDigits && IsHex(*hash))) continue;
-    return refuse(column, *hash, "all ", kStateHashDigits,
-                  " hexadecimal digits of a hash in small letters, or nothing; empty it and record "
-                  "the run again, or copy it whole");
-  }
-  // Without these any other hash would have an excuse.
-  const std::vector<std::string> parts = absl::StrSplit(row.fingerprint, '/');
-  if (row.recorded() && row.version.empty())
-    return refuse("version", "", "that of Mentor which made the record");
-  if (row.recorded() && (parts.size() != kArithmeticParts ||
-                         !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
-                           return part.size() == kClaimFingerprintDigits && IsHex(part);
-                         }))) {
-    return refuse("fingerprint", row.fingerprint, "three times ", kClaimFingerprintDigits,
-                  " hexadecimal digits, parted by '/'; copy it whole, or record the run again");
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const std::string& file) {
   MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text, file));
   std::vector<size_t> places;
@@ -241,13 +236,15 @@ absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text, const s
 }
 
 std::string PrintClaims(const std::vector<ClaimRow>& rows) {
-  std::string text;
-  for (const Column& column : kColumns) absl::StrAppend(&text, column.name, ",");
-  absl::StrAppend(&text, kNumbers, "\n");
+  std::vector<std::string> cells;
+  for (const Column& column : kColumns) cells.push_back(column.name);
+  cells.push_back(kNumbers);
+  std::string text = report::CsvLine(cells);
   for (const ClaimRow& row : rows) {
-    for (const Column& column : kColumns)
-      absl::StrAppend(&text, report::CsvField(row.*column.member), ",");
-    absl::StrAppend(&text, report::CsvField(ShortNumbers(row.numbers)), "\n");
+    cells.clear();
+    for (const Column& column : kColumns) cells.push_back(row.*column.member);
+    cells.push_back(ShortNumbers(row.numbers));
+    text += report::CsvLine(cells);
   }
   return text;
 }

@@ -2,9 +2,13 @@
 
 #include <chrono>
 
+#include <absl/strings/str_format.h>
+
 #include "common/check.h"
+#include "common/hosts.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "envs/host/host_list.h"
 #include "kernels/device_monitor.h"
 
 namespace mentor {
@@ -15,6 +19,21 @@ constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 constexpr TriedAt::Options kTryAtOnce = {.wait_min = {}, .span = {}};
 
 }  // namespace
+
+absl::Status CheckSimulators(const envs::Benchmark& benchmark) {
+  for (const envs::Split split : {envs::Split::kTrain, envs::Split::kTest}) {
+    for (const envs::TaskSet& set : benchmark.Tasks(split)) {
+      const std::string name =
+          HostOf(set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0) : set.tasks[0]);
+      if (name.empty() || envs::FindSimulator(name)) continue;
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "--simulator %s=COMMAND: is missing; environment %s is simulated by another program, and "
+          "nobody else can offer it here",
+          name, set.name));
+    }
+  }
+  return absl::OkStatus();
+}
 
 Cluster::Cluster(const Options& options, meta_learner::Store* store, Metrics* metrics)
     : options_(options),
@@ -31,7 +50,7 @@ absl::Status Cluster::Start() {
   meta_learner_ = std::make_unique<meta_learner::MetaLearner>(
       meta_learner::MetaLearner::Options{.store = store_,
                                          .bundles = options_.bundles,
-                                         .num_threads = options_.learner_threads,
+                                         .num_threads = options_.threads,
                                          .device = options_.device,
                                          .retries = kTryAtOnce,
                                          .scheduling = {.running_max = 1},
@@ -46,7 +65,7 @@ absl::Status Cluster::Start() {
   MENTOR_ASSIGN_OR_RETURN(learner_server_,
                           rpc::Server::Start({.address = ""}, {rollout_.service()}));
   learner_ = std::make_unique<learner::Learner>(
-      learner::Learner::Options{.num_threads = options_.learner_threads,
+      learner::Learner::Options{.num_threads = options_.threads,
                                 // No limit: no other learner could take the shard, so `mentor run`
                                 // only warns.
                                 .memory_bytes = 0,
@@ -56,7 +75,7 @@ absl::Status Cluster::Start() {
       metrics_);
   for (int i = 0; i < options_.actors; ++i) {
     actors_.push_back(std::make_unique<actor::Actor>(
-        actor::Actor::Options{.threads = options_.threads_per_actor,
+        actor::Actor::Options{.threads = options_.threads,
                               .channel = [this] { return learner_server_->InProcessChannel(); }},
         metrics_));
   }

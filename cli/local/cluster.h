@@ -12,6 +12,7 @@
 #include "actor/actor.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
+#include "envs/benchmark.h"
 #include "kernels/device.h"
 #include "learner/learner.h"
 #include "learner/rollout/rollout_server.h"
@@ -20,12 +21,15 @@
 
 namespace mentor {
 
+// Checks the simulators that the benchmark's tasks need: here nobody else can bring them.
+// FAILED_PRECONDITION with the flag to add where --simulator does not offer one.
+absl::Status CheckSimulators(const envs::Benchmark& benchmark);
+
 class Cluster {
  public:
   struct Options {
     int actors = 1;
-    int threads_per_actor = 1;
-    int learner_threads = 1;      // Threads of the learner and of the meta-learner.
+    int threads = 1;              // Each actor, the learner and the meta-learner have as many.
     learner::Device device = {};  // Device of the learner and of the meta-learner.
     // See MetaLearner::Options. Users come to HOST:PORT of `listen`; learners only from this
     // process.

@@ -1,6 +1,5 @@
 #include "cli/local/evaluate.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -12,13 +11,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
 #include <google/protobuf/text_format.h>
 
 #include "cli/local/cluster.h"
 #include "cli/local/evaluation_jobs.h"
-#include "cli/local/evaluation_name.h"
 #include "cli/local/look_inside.h"
 #include "cli/local/run_report.h"
 #include "cli/local/signal_export.h"
@@ -30,6 +29,7 @@
 #include "common/file.h"
 #include "common/machine_memory.h"
 #include "common/metrics.h"
+#include "common/printable.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/arithmetic.h"
@@ -363,10 +363,6 @@ absl::Status PrintTable(const Subject& subject) {
     std::printf("%s%s\n", line.c_str(),
                 result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
   }
-  for (const report::Comparison& comparison : report::CompareWithBaselines(results)) {
-    if (comparison.segment + 1 == static_cast<int>(results[0].segments.size()))
-      std::printf("  %s: %s\n", NameOf(comparison.method).c_str(), WordsOf(comparison).c_str());
-  }
   std::printf("Results      %s\n", subject.folder.c_str());
   return absl::OkStatus();
 }
@@ -392,10 +388,17 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text) {
     if (last < first || last - first >= kSeedsMax) return bad();
     for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
   }
-  std::vector<uint64_t> sorted = seeds;
-  std::sort(sorted.begin(), sorted.end());
-  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return bad();
+  if (std::set(seeds.begin(), seeds.end()).size() != seeds.size()) return bad();
   return seeds;
+}
+
+absl::StatusOr<std::string> EvaluationFolderName(const std::string& name) {
+  const std::string folder = absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
+  if (!folder.empty() && folder != "." && folder != ".." && Printable(folder) == folder)
+    return folder;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--name: '", Printable(name),
+                   "' names no folder: give printable characters, and not '.' or '..'"));
 }
 
 absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text) {
@@ -475,11 +478,9 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   bool stopped = false;
   {
-    Cluster cluster({.actors = options.actors,
-                     .threads_per_actor = options.threads,
-                     .learner_threads = options.threads,
-                     .device = options.device},
-                    /*store=*/nullptr, metrics.get());
+    Cluster cluster(
+        {.actors = options.actors, .threads = options.threads, .device = options.device},
+        /*store=*/nullptr, metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     MENTOR_ASSIGN_OR_RETURN(stopped,
                             RunEvaluationJobs(jobs, "evaluating", options.quiet, &cluster));

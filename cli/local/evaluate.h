@@ -48,6 +48,10 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text);
 // Parses "none", or names like "ppo_sparse,random_signal".
 absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text);
 
+// Returns the name of an evaluation as one folder's. Returns INVALID_ARGUMENT when it would be
+// another place or unreadable: it is empty, "." or "..", or has control characters.
+absl::StatusOr<std::string> EvaluationFolderName(const std::string& name);
+
 // The benchmark that `tasks` names. `train` is true for its training goals.
 struct NamedTasks {
   v1::BenchmarkSpec benchmark;

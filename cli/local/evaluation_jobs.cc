@@ -7,7 +7,6 @@
 
 #include <absl/status/status.h>
 
-#include "cli/local/needed_simulators.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/lifecycle.h"

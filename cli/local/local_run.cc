@@ -8,7 +8,6 @@
 #include <absl/strings/str_format.h>
 
 #include "cli/local/cluster.h"
-#include "cli/local/needed_simulators.h"
 #include "cli/local/run_bundles.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_metrics.h"
@@ -85,10 +84,8 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::Store* store,
 }
 
 Cluster::Options RolesOf(const LocalRunOptions& options, meta_learner::BundleShelf* bundles) {
-  Cluster::Options roles{.actors = options.actors,
-                         .threads_per_actor = options.threads_per_actor,
-                         .learner_threads = options.learner_threads,
-                         .device = options.device};
+  Cluster::Options roles{
+      .actors = options.actors, .threads = options.threads, .device = options.device};
   if (options.web.empty()) return roles;
   roles.listen = "127.0.0.1:0";
   roles.control = {.read_only = kOnlyShown};

@@ -19,8 +19,7 @@ struct LocalRunOptions {
   meta_learner::CheckedSpec checked;
   std::filesystem::path out;  // State folder; one experiment.
   int actors = 1;
-  int threads_per_actor = 1;
-  int learner_threads = 1;
+  int threads = 1;  // Each actor, the learner and the meta-learner have as many.
   learner::Device device = {};
   std::string metrics_address = {};  // HOST:PORT; empty: none
   // Folder in which TensorBoard finds this run's folder (tensorboard.h); empty: none.

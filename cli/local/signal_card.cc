@@ -33,6 +33,10 @@ std::string YamlText(const std::string& text) {
   return CardJson(text).dump(-1, ' ', /*ensure_ascii=*/false, CardJson::error_handler_t::replace);
 }
 
+std::string QuantityWords(report::Quantity quantity) {
+  return quantity == report::Quantity::kSuccess ? "success rate" : "shaped return of an episode";
+}
+
 // Returns how agents did that these weights taught, in the form of the Hub's "model-index". Empty
 // without an evaluation.
 std::string HeadResults(const std::string& name, const CardJson& facts,
@@ -53,7 +57,7 @@ std::string HeadResults(const std::string& name, const CardJson& facts,
         YamlText(absl::StrCat(benchmark, ", ", report::GoalsOf(result.split, result.has_goals))),
         "\n    metrics:\n    - type: ", metric,
         "\n      value: ", absl::StrFormat("%.4f", result.segments[last].mean), "\n      name: ",
-        YamlText(absl::StrCat(report::QuantityWords(result.quantity), " ",
+        YamlText(absl::StrCat(QuantityWords(result.quantity), " ",
                               report::PartName(last, result.segments.size()), ", ",
                               report::FormatInterval(result.segments[last]))),
         "\n");
@@ -113,7 +117,8 @@ std::string ResultsTable(const std::vector<report::MethodResult>& results) {
   const size_t parts = results[0].segments.size();
   const int last = static_cast<int>(parts) - 1;
   std::string table = absl::StrCat(
-      report::Capitalised(report::QuantityWords(results[0].quantity)),
+      results[0].quantity == report::Quantity::kSuccess ? "Success rate"
+                                                        : "Shaped return of an episode",
       ", mean and 95 % interval over goals and lifetimes:\n\n| taught by | goals | lifetimes | ",
       parts > 1 ? absl::StrCat(report::PartName(0, parts), " | ") : "",
       report::PartName(last, parts), " |\n|---|---|---|---|", parts > 1 ? "---|" : "", "\n");

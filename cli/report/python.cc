@@ -9,10 +9,18 @@
 #include <absl/strings/str_split.h>
 #include <unistd.h>
 
+#include "common/child_process.h"
 #include "common/installed.h"
 
 namespace mentor::report {
 namespace {
+
+constexpr int kNoInterpreter = 127;  // The exit status of env.
+// Files of the working folder are nobody's modules.
+constexpr char kOwnModules[] = R"(import sys
+if sys.path[0] == "":
+    del sys.path[0]
+)";
 
 // The value of PYTHONPATH: the folders of the packages and of their libraries, then the user's own.
 std::string PythonPath() {
@@ -66,15 +74,19 @@ std::vector<std::string> SideCommand(const std::string& program,
   return command;
 }
 
-std::vector<std::string> PythonCommand(const std::string& text,
-                                       const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunPython(const std::string& text, const std::vector<std::string>& arguments,
+                              const std::string& package, int output, int errors) {
   std::vector<std::string> command = {"env", absl::StrCat("PYTHONPATH=", PythonPath()),
-                                      Interpreter(), "-c", text};
+                                      Interpreter(), "-c", absl::StrCat(kOwnModules, text)};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  return command;
-}
-
-absl::Status NoPython(const std::string& package) {
+  const auto child = ChildProcess::Start({.command = command, .output = output, .errors = errors});
+  absl::StatusOr<int> code = kNoInterpreter;
+  if (child.ok()) {
+    code = (*child)->Wait();
+  } else if (!absl::IsNotFound(child.status())) {
+    return child.status();
+  }
+  if (!code.ok() || *code != kNoInterpreter) return code;
   return absl::NotFoundError(absl::StrCat("there is no program ", Interpreter(),
                                           ": install Python, and in it ", package,
                                           "; MENTOR_PYTHON names another interpreter"));

@@ -1,4 +1,4 @@
-// Commands that run our packages in Python. The variable MENTOR_PYTHON names the interpreter;
+// Runs our packages in Python. The variable MENTOR_PYTHON names the interpreter;
 // default: python3. The packages and their libraries are looked for beside this program, too: in a
 // build folder, in a clone, and where a wheel was installed. Functions without state.
 #pragma once
@@ -6,12 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 namespace mentor::report {
-
-// The exit status of PythonCommand where there is no interpreter.
-inline constexpr int kNoPython = 127;
 
 // Returns the path of a program that pip installs, such as mentor-sync: beside this program, beside
 // the interpreter that MENTOR_PYTHON names, or in PATH. Empty if there is none.
@@ -22,10 +19,10 @@ std::vector<std::string> ProgramFolders();
 std::vector<std::string> SideCommand(const std::string& program,
                                      const std::vector<std::string>& arguments);
 
-// Returns the command that runs a text of Python with these arguments.
-std::vector<std::string> PythonCommand(const std::string& text,
-                                       const std::vector<std::string>& arguments);
-// NOT_FOUND: there is no interpreter. `package` is to be installed in it.
-absl::Status NoPython(const std::string& package);
+// Runs a text of Python with these arguments, and its stdout and stderr on these descriptors.
+// Returns its exit status. NOT_FOUND: there is no interpreter, in which `package` is to be
+// installed.
+absl::StatusOr<int> RunPython(const std::string& text, const std::vector<std::string>& arguments,
+                              const std::string& package, int output, int errors);
 
 }  // namespace mentor::report

@@ -6,9 +6,10 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
-#include "cli/report/csv_table.h"
+#include "cli/report/csv.h"
 #include "cli/report/training_table.h"
 #include "common/check.h"
 #include "common/evaluation_method.h"
@@ -23,19 +24,12 @@ using Json = nlohmann::ordered_json;
 constexpr int kFormat = 1;
 constexpr int kFolderMode = 0755, kFileMode = 0644;  // People share reports.
 
-// The shortest text that reads back as the same number.
-template <typename T>
-std::string NumberText(T value) {
-  std::array<char, 32> text{};
-  const std::to_chars_result end = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end.ptr};
-}
-
-template <typename T>
-std::string NumbersText(const std::vector<T>& values) {
-  std::string text;
-  for (const T value : values) absl::StrAppend(&text, text.empty() ? "" : " ", NumberText(value));
-  return text;
+// The shortest texts that read back as the same numbers.
+std::string NumbersText(const std::vector<double>& values) {
+  return absl::StrJoin(values, " ", [](std::string* text, double value) {
+    std::array<char, 32> number{};
+    text->append(number.data(), std::to_chars(number.begin(), number.end(), value).ptr);
+  });
 }
 
 Json JsonOf(const Identity& identity) {
@@ -125,46 +119,34 @@ struct File {
 };
 
 File SignalsOf(const std::vector<SignalSample>& samples) {
-  CsvTable table({"lifetime", "step", "signal", "shaped_reward"});
-  size_t rows = 0;
+  File file{.text = CsvLine({"lifetime", "step", "signal", "shaped_reward"})};
   for (size_t i = 0; i < samples.size(); ++i) {
-    for (size_t t = 0; t < samples[i].signal.size(); ++t, ++rows) {
-      table.Add(CsvTable::Row()
-                    .Number(static_cast<double>(i + 1))
-                    .Number(static_cast<double>(t))
-                    .Number(samples[i].signal[t])
-                    .Number(samples[i].shaped[t]));
+    for (size_t t = 0; t < samples[i].signal.size(); ++t, ++file.rows) {
+      file.text += CsvLine({absl::StrCat(i + 1), absl::StrCat(t), CsvNumber(samples[i].signal[t]),
+                            CsvNumber(samples[i].shaped[t])});
     }
   }
-  return {rows, table.text()};
+  return file;
 }
 
 // A line for each evaluated lifetime. Teachers are named as in the options of programs, the rest is
 // as in EvaluationRow.
 std::string LifetimesCsv(const std::vector<EvaluationRow>& rows) {
-  CsvTable table({"teacher", "split", "environment", "lifetime", "goal", "goal_seed", "has_goals",
-                  "seed", "lifetime_episodes", "segment_episodes", "episode_success",
-                  "episode_return"});
+  std::string text = CsvLine({"teacher", "split", "environment", "lifetime", "goal", "goal_seed",
+                              "has_goals", "seed", "lifetime_episodes", "segment_episodes",
+                              "episode_success", "episode_return"});
   for (const EvaluationRow& row : rows) {
     // Agents beside their signal are taught by what is learned.
     const auto method = row.method == v1::EVALUATION_METHOD_UNSPECIFIED
                             ? v1::EVALUATION_METHOD_LEARNED
                             : row.method;
-    table.Add(CsvTable::Row()
-                  .Text(InfoOf(method).option)
-                  .Text(row.split)
-                  .Text(row.environment)
-                  .Text(NumberText(row.lifetime))
-                  .Text(NumberText(row.goal))
-                  .Text(NumberText(row.goal_seed))
-                  .Text(row.has_goals ? "1" : "0")
-                  .Text(NumberText(row.seed))
-                  .Text(NumberText(row.lifetime_episodes))
-                  .Text(NumbersText(row.segment_episodes))
-                  .Text(NumbersText(row.episode_success))
-                  .Text(NumbersText(row.episode_return)));
+    text += CsvLine({InfoOf(method).option, row.split, row.environment, absl::StrCat(row.lifetime),
+                     absl::StrCat(row.goal), absl::StrCat(row.goal_seed), row.has_goals ? "1" : "0",
+                     absl::StrCat(row.seed), absl::StrCat(row.lifetime_episodes),
+                     absl::StrJoin(row.segment_episodes, " "), NumbersText(row.episode_success),
+                     NumbersText(row.episode_return)});
   }
-  return table.text();
+  return text;
 }
 
 }  // namespace

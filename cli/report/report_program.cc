@@ -13,7 +13,6 @@
 #include "cli/report/python.h"
 #include "cli/report/records.h"
 #include "common/check.h"
-#include "common/child_process.h"
 #include "common/file.h"
 
 namespace mentor::report {
@@ -21,13 +20,11 @@ namespace {
 
 // What the program ends with where a library is missing (python/mentor/report/__main__.py).
 constexpr int kNoLibrary = 4;
+constexpr char kPackage[] = "mentor-client[report]";
 constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
 
 // A Python without the package says so as one without its libraries does.
-constexpr char kStart[] = R"(import sys
-if sys.path[0] == "":
-    del sys.path[0]  # Files of the working folder are nobody's modules.
-try:
+constexpr char kStart[] = R"(try:
     from mentor.report.__main__ import start
 except ModuleNotFoundError as missing:
     print(f"error: a report needs the Python package mentor.report, and {sys.executable} has no "
@@ -36,10 +33,6 @@ except ModuleNotFoundError as missing:
     sys.exit(4)
 sys.exit(start())
 )";
-
-absl::Status NoInterpreter() {
-  return NoPython("mentor-client[report]");
-}
 
 absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kOutcomeBytesMax));
@@ -65,27 +58,16 @@ absl::StatusOr<Said> ReadSaid(const std::filesystem::path& file) {
 
 absl::StatusOr<int> RunReportProgram(const std::vector<std::string>& arguments) {
   std::fflush(nullptr);
-  const auto child = ChildProcess::Start({.command = PythonCommand(kStart, arguments),
-                                          .output = STDOUT_FILENO,
-                                          .errors = STDERR_FILENO});
-  if (absl::IsNotFound(child.status())) return NoInterpreter();
-  MENTOR_RETURN_IF_ERROR(child.status());
-  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
-  if (code == kNoPython) return NoInterpreter();
-  return code;
+  return RunPython(kStart, arguments, kPackage, STDOUT_FILENO, STDERR_FILENO);
 }
 
 absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   const std::filesystem::path log = run / kRecordsFolder / "report.log";
   const OpenedFile output = OpenFile(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (output.get() < 0) return FileError("writing", log, errno);
-  const auto child = ChildProcess::Start(
-      {.command = PythonCommand(kStart, {run.string()}), .output = output.get()});
-  if (absl::IsNotFound(child.status())) return NoInterpreter();
-  MENTOR_RETURN_IF_ERROR(child.status());
-  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  MENTOR_ASSIGN_OR_RETURN(
+      const int code, RunPython(kStart, {run.string()}, kPackage, output.get(), output.get()));
   if (code == 0) return ReadSaid(run / "report" / "outcome.json");
-  if (code == kNoPython) return NoInterpreter();
   const auto said = ReadFile(log, kOutcomeBytesMax);
   std::string words = said.ok() ? *said : std::string(said.status().message());
   absl::StripAsciiWhitespace(&words);

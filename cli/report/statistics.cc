@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <optional>
 
@@ -73,126 +72,6 @@ class Resampler {
   std::vector<size_t> strata_, seeds_, goals_;
 };
 
-// Draws resamples of two samples whose meta-seeds lived on the same goals.
-class PairedResampler {
- public:
-  // nullopt where the goals differ.
-  static std::optional<PairedResampler> Of(std::span<const Levels> a, std::span<const Levels> b) {
-    const Sorted of_a = SortedOf(a), of_b = SortedOf(b);
-    PairedResampler pairs;
-    std::map<std::pair<std::string, std::vector<Goal>>, Block> blocks;
-    for (const Sorted* sorted : {&of_a, &of_b}) {
-      for (const auto& [member, goals] : *sorted) {
-        Block& block = blocks[{member.first, GoalsOf(goals)}];
-        (sorted == &of_a ? block.a : block.b).push_back(RowsOf(goals));
-      }
-    }
-    for (auto& [key, block] : blocks) {
-      if (block.a.empty() || block.b.empty()) return std::nullopt;
-      if (pairs.strata_.empty() || pairs.strata_.back().first != key.first)
-        pairs.strata_.push_back({key.first, {}});
-      pairs.strata_.back().second.push_back(std::move(block));
-    }
-    return pairs;
-  }
-
-  std::pair<std::vector<size_t>, std::vector<size_t>> Draw(const RandomStream& random,
-                                                           std::optional<uint32_t> resample) const {
-    std::pair<std::vector<size_t>, std::vector<size_t>> samples;
-    uint32_t draws = 0;
-    for (const auto& [environment, blocks] : strata_) {
-      for (size_t i = 0; i < blocks.size(); ++i) {
-        const Block& block = blocks[Choose(random, resample, blocks.size(), i, draws++)];
-        const size_t goals = block.a[0].size();
-        std::vector<size_t> drawn(goals);
-        for (size_t g = 0; g < goals; ++g) drawn[g] = Choose(random, resample, goals, g, draws++);
-        const auto choose_seeds = [&](const std::vector<Rows>& seeds) {
-          std::vector<const Rows*> chosen;
-          for (size_t s = 0; s < seeds.size(); ++s)
-            chosen.push_back(&seeds[Choose(random, resample, seeds.size(), s, draws++)]);
-          return chosen;
-        };
-        const std::vector<const Rows*> a = choose_seeds(block.a), b = choose_seeds(block.b);
-        const uint32_t first = draws;  // Lifetimes of all seeds use the same draws.
-        const auto add = [&](const std::vector<const Rows*>& seeds, std::vector<size_t>* sample) {
-          for (const Rows* rows : seeds) {
-            uint32_t draw = first;
-            for (const size_t goal : drawn) {
-              const std::vector<size_t>& lives = (*rows)[goal];
-              for (size_t i = 0; i < lives.size(); ++i)
-                sample->push_back(lives[Choose(random, resample, lives.size(), i, draw++)]);
-            }
-            draws = std::max(draws, draw);
-          }
-        };
-        add(a, &samples.first);
-        add(b, &samples.second);
-      }
-    }
-    return samples;
-  }
-
- private:
-  using Goal = std::pair<uint64_t, uint32_t>;
-  using Goals = std::map<Goal, std::vector<size_t>>;               // Rows by goal.
-  using Sorted = std::map<std::pair<std::string, size_t>, Goals>;  // By stratum and meta-seed.
-  using Rows = std::vector<std::vector<size_t>>;                   // [goals][lifetimes]
-  // Meta-seeds that lived on the same goals.
-  struct Block {
-    std::vector<Rows> a = {}, b = {};
-  };
-
-  static Sorted SortedOf(std::span<const Levels> levels) {
-    Sorted sorted;
-    for (size_t i = 0; i < levels.size(); ++i) {
-      const Levels& own = levels[i];
-      sorted[{own.environment, own.meta_seed}][{own.goal_seed, own.goal}].push_back(i);
-    }
-    return sorted;
-  }
-  static std::vector<Goal> GoalsOf(const Goals& goals) {
-    std::vector<Goal> keys;
-    for (const auto& [goal, rows] : goals) keys.push_back(goal);
-    return keys;
-  }
-  static Rows RowsOf(const Goals& goals) {
-    Rows all;
-    for (const auto& [goal, rows] : goals) all.push_back(rows);
-    return all;
-  }
-  // Returns a random one of `count` members in place of member i; a single one needs no draw.
-  static size_t Choose(const RandomStream& random, std::optional<uint32_t> resample, size_t count,
-                       size_t i, uint32_t draw) {
-    return !resample || count == 1 ? i : random.Below(count, *resample, draw);
-  }
-
-  std::vector<std::pair<std::string, std::vector<Block>>> strata_;  // By environment.
-};
-
-// Returns percentile intervals of the values that `of` computes from resamples; nullopt stands for
-// the sample itself.
-std::vector<Interval> PercentileIntervals(
-    const std::function<std::vector<double>(std::optional<uint32_t> resample)>& of, int resamples) {
-  MENTOR_CHECK(resamples > 0);
-  const std::vector<double> values = of(std::nullopt);
-  std::vector<std::vector<double>> resampled(values.size());
-  for (int r = 0; r < resamples; ++r) {
-    const std::vector<double> drawn = of(static_cast<uint32_t>(r));
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (!std::isnan(drawn[i])) resampled[i].push_back(drawn[i]);
-    }
-  }
-  std::vector<Interval> intervals;
-  for (size_t i = 0; i < values.size(); ++i) {
-    std::vector<double>& sorted = resampled[i];
-    std::sort(sorted.begin(), sorted.end());
-    intervals.push_back(sorted.empty() ? Interval{values[i], kNone, kNone}
-                                       : Interval{values[i], Quantile(sorted, kLowQuantile),
-                                                  Quantile(sorted, kHighQuantile)});
-  }
-  return intervals;
-}
-
 std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows,
                                 std::span<const size_t> places) {
   const size_t columns = rows[0].size();
@@ -207,25 +86,6 @@ std::vector<double> ColumnMeans(const std::vector<std::vector<double>>& rows,
   }
   for (size_t c = 0; c < columns; ++c) means[c] = counts[c] > 0 ? means[c] / counts[c] : kNone;
   return means;
-}
-
-double MeanOf(const Scores& scores, const std::vector<size_t>& rows) {
-  double sum = 0;
-  for (const size_t row : rows) sum += scores.values[row];
-  return sum / static_cast<double>(rows.size());
-}
-
-Interval DifferenceOfIndependent(const Scores& a, const Scores& b, const RandomStream& random,
-                                 int resamples) {
-  RandomStream random_b = random;
-  ++random_b.iteration;
-  const Resampler from_a(a.levels), from_b(b.levels);
-  return PercentileIntervals(
-      [&](std::optional<uint32_t> resample) {
-        return std::vector<double>{MeanOf(a, from_a.Draw(random, resample)) -
-                                   MeanOf(b, from_b.Draw(random_b, resample))};
-      },
-      resamples)[0];
 }
 
 }  // namespace
@@ -244,30 +104,26 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
   MENTOR_CHECK(!rows.empty() && rows.size() == levels.size() &&
                random.purpose == Purpose::kBootstrap);
   for (const auto& row : rows) MENTOR_CHECK(row.size() == rows[0].size());
+  MENTOR_CHECK(resamples > 0);
   const Resampler resampler(levels);
-  return PercentileIntervals(
-      [&](std::optional<uint32_t> resample) {
-        return ColumnMeans(rows, resampler.Draw(random, resample));
-      },
-      resamples);
-}
-
-double Median(std::span<const double> x) {
-  std::vector<double> sorted(x.begin(), x.end());
-  std::sort(sorted.begin(), sorted.end());
-  return Quantile(sorted, 0.5);
-}
-
-Difference DifferenceOfMeans(const Scores& a, const Scores& b, const RandomStream& random,
-                             int resamples) {
-  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
-  const auto pairs = PairedResampler::Of(a.levels, b.levels);
-  if (!pairs) return {DifferenceOfIndependent(a, b, random, resamples), false};
-  const auto difference = [&](std::optional<uint32_t> resample) {
-    const auto [of_a, of_b] = pairs->Draw(random, resample);
-    return std::vector<double>{MeanOf(a, of_a) - MeanOf(b, of_b)};
-  };
-  return {PercentileIntervals(difference, resamples)[0], true};
+  const std::vector<double> means = ColumnMeans(rows, resampler.Draw(random, std::nullopt));
+  std::vector<std::vector<double>> resampled(means.size());
+  for (int r = 0; r < resamples; ++r) {
+    const std::vector<double> drawn =
+        ColumnMeans(rows, resampler.Draw(random, static_cast<uint32_t>(r)));
+    for (size_t i = 0; i < means.size(); ++i) {
+      if (!std::isnan(drawn[i])) resampled[i].push_back(drawn[i]);
+    }
+  }
+  std::vector<Interval> intervals;
+  for (size_t i = 0; i < means.size(); ++i) {
+    std::vector<double>& sorted = resampled[i];
+    std::sort(sorted.begin(), sorted.end());
+    intervals.push_back(sorted.empty() ? Interval{means[i], kNone, kNone}
+                                       : Interval{means[i], Quantile(sorted, kLowQuantile),
+                                                  Quantile(sorted, kHighQuantile)});
+  }
+  return intervals;
 }
 
 double Pearson(std::span<const double> x, std::span<const double> y) {

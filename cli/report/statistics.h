@@ -1,6 +1,6 @@
-// Means with bootstrap intervals, differences of means, correlations and running means, for what
-// programs print. Reports compute theirs in Python, with the same definitions and the same random
-// numbers (python/mentor/report/statistics.py). Pure functions.
+// Means with bootstrap intervals, correlations and running means, for what programs print. Reports
+// compute theirs in Python, with the same definitions and the same random numbers, and compare
+// samples (python/mentor/report/statistics.py). Pure functions.
 #pragma once
 
 #include <compare>
@@ -64,27 +64,6 @@ std::vector<Interval> BootstrapMeans(std::span<const Levels> levels,
                                      const std::vector<std::vector<double>>& rows,
                                      const RandomStream& random,
                                      int resamples = kBootstrapResamples);
-
-double Median(std::span<const double> x);  // `x` must not be empty.
-
-// The scores of one method.
-struct Scores {
-  std::vector<Levels> levels = {};  // Per lifetime.
-  std::vector<double> values = {};  // Per lifetime.
-};
-
-// mean(a) - mean(b), paired by goal where every meta-seed of one lived on the goals of some
-// meta-seed of the other. A resample then draws goals, and lifetimes within each goal, once for
-// both, and the meta-seeds of each by itself. So what makes a goal easy cancels out. Meta-seeds
-// cross goals, as rows cross columns in Owen (2007, "The pigeonhole bootstrap"); meta-seeds with
-// goals of their own are first drawn together with these goals. Otherwise the samples are
-// independent, and b uses iteration + 1 of `random`.
-struct Difference {
-  Interval interval = {};
-  bool paired = false;
-};
-Difference DifferenceOfMeans(const Scores& a, const Scores& b, const RandomStream& random,
-                             int resamples = kBootstrapResamples);
 
 // Return correlations of series of equal length. NaN when a series is constant or shorter than two.
 double Pearson(std::span<const double> x, std::span<const double> y);

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
+#include <map>
 #include <numeric>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 
@@ -77,20 +78,22 @@ std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_i
   return bounds;
 }
 
-MethodResult::Key KeyOf(const EvaluationRow& row) {
-  return {LevelsOf(row, row.meta_seed), row.lifetime, row.seed};
+Levels LevelsOf(const EvaluationRow& row) {
+  return {row.environment, row.meta_seed, row.goal_seed, row.goal};
 }
 
-std::vector<Levels> LevelsOf(const MethodResult& result) {
-  std::vector<Levels> levels;
-  for (const MethodResult::Key& key : result.keys) levels.push_back(key.levels);
-  return levels;
+// Sort order of splits: unseen goals, then goals of meta-training, then other tasks by name.
+int SplitPlace(const std::string& split) {
+  return split == "test" ? 0 : split == "train" ? 1 : 2;
 }
 
 absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows, int iterations,
                                             Quantity quantity) {
-  std::stable_sort(rows.begin(), rows.end(), [](const EvaluationRow* a, const EvaluationRow* b) {
-    return KeyOf(*a) < KeyOf(*b);
+  const auto key = [](const EvaluationRow& row) {
+    return std::make_tuple(LevelsOf(row), row.lifetime, row.seed);
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const EvaluationRow* a, const EvaluationRow* b) {
+    return key(*a) < key(*b);
   });
   const EvaluationRow& first = *rows[0];
   const auto det_of = [](const EvaluationRow& row) {
@@ -98,7 +101,7 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   };
   int alive = first.lifetime_episodes;
   const int det_episodes = det_of(first);
-  bool equally_many = true, has_returns = true, by_iteration = true;
+  bool has_returns = true, by_iteration = true;
   for (const EvaluationRow* row : rows) {
     if (det_of(*row) != det_episodes) {
       return absl::InvalidArgumentError(absl::StrFormat(
@@ -106,7 +109,6 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
           "%d",
           NameOf(row->method), row->lifetime, det_of(*row), det_episodes, first.lifetime));
     }
-    equally_many = equally_many && row->lifetime_episodes == first.lifetime_episodes;
     alive = std::min(alive, row->lifetime_episodes);
     has_returns = has_returns && !row->episode_return.empty();
     by_iteration = by_iteration && static_cast<int>(row->segment_episodes.size()) == iterations &&
@@ -120,12 +122,11 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   result.split = first.split;
   result.quantity = quantity;
   result.lifetimes = static_cast<int>(rows.size());
-  result.lifetime_episodes = equally_many ? alive : 0;
-  // [rows][columns] of the bootstrap: segments, det, return of the last segment, last, every
-  // episode.
+  std::vector<Levels> levels;
+  // [rows][columns] of the bootstrap: segments, det, return of the last segment, last, growth.
   std::vector<std::vector<double>> columns;
   for (const EvaluationRow* row : rows) {
-    result.keys.push_back(KeyOf(*row));
+    levels.push_back(LevelsOf(*row));
     const std::vector<int> bounds = SegmentBounds(*row, segments, by_iteration);
     std::vector<double> rates(segments, 0.0);
     for (int s = 0; s < segments; ++s) {
@@ -138,41 +139,24 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
     last_return /= bounds[segments] - bounds[segments - 1];
     for (int e = 0; e < det_episodes; ++e)
       det += ValueOf(*row, row->lifetime_episodes + e, quantity) / det_episodes;
-    columns.push_back(rates);
-    result.segment_rates.push_back(std::move(rates));
-    columns.back().insert(columns.back().end(),
-                          {det, last_return, ValueOf(*row, row->lifetime_episodes - 1, quantity)});
-    for (size_t e = 0; equally_many && e < row->episode_success.size(); ++e)
-      columns.back().push_back(ValueOf(*row, e, quantity));
+    result.first_rates.push_back(rates.front());
+    const double growth = rates.back() - rates.front();
+    rates.insert(rates.end(),
+                 {det, last_return, ValueOf(*row, row->lifetime_episodes - 1, quantity), growth});
+    columns.push_back(std::move(rates));
   }
-  const std::vector<Levels> levels = LevelsOf(result);
   result.has_goals = std::any_of(rows.begin(), rows.end(),
                                  [](const EvaluationRow* row) { return row->has_goals; });
-  result.goals = static_cast<int>(std::set<Levels>(levels.begin(), levels.end()).size());
   const std::vector<Interval> intervals = BootstrapMeans(levels, columns, BootstrapStream());
   result.segments.assign(intervals.begin(), intervals.begin() + segments);
   if (det_episodes > 0) result.det = intervals[segments];
   if (has_returns) result.last_return = intervals[segments + 1];
   result.last = intervals[segments + 2];
-  result.episodes.assign(intervals.begin() + segments + 3, intervals.end());
+  result.growth = intervals[segments + 3];
   return result;
 }
 
-Scores SegmentScores(const MethodResult& result, int segment) {
-  Scores scores{.levels = LevelsOf(result)};
-  for (const auto& rates : result.segment_rates) scores.values.push_back(rates[segment]);
-  return scores;
-}
-
 }  // namespace
-
-Levels LevelsOf(const EvaluationRow& row, size_t meta_seed) {
-  return {row.environment, meta_seed, row.goal_seed, row.goal};
-}
-
-int SplitPlace(const std::string& split) {
-  return split == "test" ? 0 : split == "train" ? 1 : 2;
-}
 
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     const std::vector<EvaluationRow>& rows, int iterations, std::optional<Quantity> quantity) {
@@ -180,82 +164,29 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     return absl::InvalidArgumentError(
         absl::StrFormat("iterations is %d, expected at least 1", iterations));
   }
-  struct Group {
-    std::string split;
-    v1::EvaluationMethod method;
-    std::string environment;
-    std::vector<const EvaluationRow*> rows;
-  };
-  std::vector<Group> groups;
   std::set<std::string> environments;
   for (size_t i = 0; i < rows.size(); ++i) {
     MENTOR_RETURN_IF_ERROR(CheckRow(rows[i], i));
     environments.insert(rows[i].environment);
   }
-  const auto add = [&](const EvaluationRow& row, const std::string& environment) {
-    const auto same = [&](const Group& group) {
-      return group.split == row.split && group.method == row.method &&
-             group.environment == environment;
-    };
-    auto found = std::find_if(groups.begin(), groups.end(), same);
-    if (found == groups.end()) {
-      found = groups.insert(groups.end(), Group{row.split, row.method, environment, {}});
-    }
-    found->rows.push_back(&row);
-  };
+  // By environment (first all together), split and method.
+  std::map<std::tuple<std::string, int, std::string, int>, std::vector<const EvaluationRow*>>
+      groups;
   for (const EvaluationRow& row : rows) {
-    if (row.lifetime_episodes > 0) add(row, "");
+    if (row.lifetime_episodes == 0) continue;
+    const std::string own = environments.size() > 1 ? row.environment : "";
+    for (const std::string& environment : std::set<std::string>{"", own})
+      groups[{environment, SplitPlace(row.split), row.split, PlaceOf(row.method)}].push_back(&row);
   }
-  if (environments.size() > 1) {
-    for (const std::string& environment : environments) {
-      for (const EvaluationRow& row : rows) {
-        if (row.environment == environment && row.lifetime_episodes > 0) add(row, environment);
-      }
-    }
-  }
-  std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
-    const auto key = [](const Group& group) {
-      return std::make_tuple(group.environment, SplitPlace(group.split), group.split,
-                             PlaceOf(group.method));
-    };
-    return key(a) < key(b);
-  });
   if (!quantity) quantity = QuantityOf(rows);
   std::vector<MethodResult> results;
-  for (Group& group : groups) {
+  for (auto& [key, group] : groups) {
     MENTOR_ASSIGN_OR_RETURN(MethodResult result,
-                            SummariseGroup(std::move(group.rows), iterations, *quantity));
-    result.environment = group.environment;
+                            SummariseGroup(std::move(group), iterations, *quantity));
+    result.environment = std::get<0>(key);
     results.push_back(std::move(result));
   }
   return results;
-}
-
-std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results) {
-  std::vector<Comparison> comparisons;
-  for (const MethodResult& learned : results) {
-    for (const MethodResult& baseline : results) {
-      if (!IsLearned(learned.method) || IsLearned(baseline.method) ||
-          learned.split != baseline.split)
-        continue;
-      if (!learned.environment.empty() || !baseline.environment.empty()) continue;
-      if (learned.segments.size() != baseline.segments.size()) continue;
-      const int last = static_cast<int>(learned.segments.size()) - 1;
-      for (const int segment : std::set<int>{last, 0}) {
-        const auto [difference, paired] = DifferenceOfMeans(
-            SegmentScores(learned, segment), SegmentScores(baseline, segment), BootstrapStream());
-        comparisons.push_back({learned.method, baseline.method, learned.split, learned.has_goals,
-                               segment, paired, difference});
-      }
-    }
-  }
-  return comparisons;
-}
-
-Interval GrowthWithinLifetime(const MethodResult& result) {
-  const int last = static_cast<int>(result.segments.size()) - 1;
-  return DifferenceOfMeans(SegmentScores(result, last), SegmentScores(result, 0), BootstrapStream())
-      .interval;
 }
 
 }  // namespace mentor::report

@@ -1,10 +1,8 @@
 #include "cli/report/training_table.h"
 
-#include <utility>
-
 #include <absl/strings/str_cat.h>
 
-#include "cli/report/csv_table.h"
+#include "cli/report/csv.h"
 
 namespace mentor::report {
 
@@ -17,20 +15,21 @@ MetricSet MetricNames(const std::vector<TrainingPoint>& points) {
 }
 
 std::string TrainingHeader(const MetricSet& names) {
-  std::string line = "outer_update,env_steps";
-  for (const std::string& name : names) absl::StrAppend(&line, ",", CsvField(name));
-  return line + "\n";
+  std::vector<std::string> cells = {"outer_update", "env_steps"};
+  cells.insert(cells.end(), names.begin(), names.end());
+  return CsvLine(cells);
 }
 
 std::string TrainingRows(const std::vector<TrainingPoint>& points, const MetricSet& names) {
   std::string text;
   for (const TrainingPoint& point : points) {
-    absl::StrAppend(&text, point.outer_update, ",", point.env_steps);
+    std::vector<std::string> cells = {absl::StrCat(point.outer_update),
+                                      absl::StrCat(point.env_steps)};
     for (const std::string& name : names) {
       const auto found = point.metrics.find(name);
-      absl::StrAppend(&text, ",", found == point.metrics.end() ? "" : CsvNumber(found->second));
+      cells.push_back(found == point.metrics.end() ? "" : CsvNumber(found->second));
     }
-    text += '\n';
+    text += CsvLine(cells);
   }
   return text;
 }

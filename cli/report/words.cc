@@ -1,11 +1,7 @@
 #include "cli/report/words.h"
 
-#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-
-#include "cli/report/verdict.h"
-#include "common/evaluation_method.h"
 
 namespace mentor::report {
 
@@ -18,15 +14,6 @@ std::string GoalsOf(const std::string& split, bool has_goals) {
   if (!has_goals && (split == "test" || split == "train"))
     return "new agents in the same environment";
   return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
-}
-
-std::string QuantityWords(Quantity quantity) {
-  return quantity == Quantity::kSuccess ? "success rate" : "shaped return of an episode";
-}
-
-std::string Capitalised(std::string text) {
-  if (!text.empty()) text[0] = absl::ascii_toupper(static_cast<unsigned char>(text[0]));
-  return text;
 }
 
 std::string Several(uint64_t count, const std::string& noun) {
@@ -50,11 +37,6 @@ std::string FormatInterval(const Interval& interval) {
   };
   return absl::StrFormat("%s [%s, %s]", rounded(interval.mean), rounded(interval.low),
                          rounded(interval.high));
-}
-
-std::string WordsOf(const Comparison& comparison) {
-  return absl::StrCat(WordsOf(VerdictOf(comparison.difference), NameOf(comparison.baseline)),
-                      " (difference ", FormatInterval(comparison.difference), ")");
 }
 
 }  // namespace mentor::report

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "cli/report/statistics.h"
-#include "cli/report/success_rates.h"
 
 namespace mentor::report {
 
@@ -18,16 +17,10 @@ std::string PartName(int segment, size_t segments);
 // agents are new.
 std::string GoalsOf(const std::string& split, bool has_goals = true);
 
-// Returns "success rate" or "shaped return of an episode".
-std::string QuantityWords(Quantity quantity);
-std::string Capitalised(std::string text);
-
 // Returns "1 run" or "3 runs".
 std::string Several(uint64_t count, const std::string& noun);
 // Returns "0.45 [0.41, 0.49]".
 std::string FormatInterval(const Interval& interval);
-// Returns "better than PPO shaped (difference 0.06 [0.01, 0.11])".
-std::string WordsOf(const Comparison& comparison);
 // Returns 1536000 as "1,536,000".
 std::string Grouped(uint64_t number);
 

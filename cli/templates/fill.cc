@@ -24,6 +24,14 @@ std::string Fill(std::string_view text, const Places& places) {
   return filled;
 }
 
+absl::Status WriteFiles(const std::filesystem::path& folder, const Files& files) {
+  for (const auto& [name, text] : files) {
+    MENTOR_RETURN_IF_ERROR(MakeFolders((folder / name).parent_path(), 0755));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, text, 0644));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckNewFolder(const std::filesystem::path& folder) {
   std::error_code error;
   const auto status = std::filesystem::symlink_status(folder, error);
@@ -52,11 +60,7 @@ absl::Status WriteNewFolder(const std::filesystem::path& folder, const Files& fi
     std::error_code ignored;
     std::filesystem::remove_all(draft, ignored);
   };
-  for (const auto& [name, text] : files) {
-    const std::filesystem::path path = draft / name;
-    MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path(), 0755));
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(path, text, 0644));
-  }
+  MENTOR_RETURN_IF_ERROR(WriteFiles(draft, files));
   if (rename(draft.c_str(), target.c_str()) != 0) {
     if (errno == ENOTEMPTY || errno == EEXIST)
       return absl::InvalidArgumentError(absl::StrCat(

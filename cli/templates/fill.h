@@ -20,6 +20,7 @@ std::string Fill(std::string_view text, const Places& places);
 // Texts by their relative paths.
 using Files = std::map<std::string, std::string>;
 
+absl::Status WriteFiles(const std::filesystem::path& folder, const Files& files);
 // INVALID_ARGUMENT unless `folder` is missing or empty.
 absl::Status CheckNewFolder(const std::filesystem::path& folder);
 // Writes the folder as a whole: after an error there is none, or the empty one of before.

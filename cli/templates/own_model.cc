@@ -57,14 +57,6 @@ bool IsPlain(const std::string& name) {
          });
 }
 
-absl::Status WriteFiles(const std::filesystem::path& folder, const Files& files) {
-  for (const auto& [name, text] : files) {
-    MENTOR_RETURN_IF_ERROR(MakeFolders((folder / name).parent_path()));
-    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, text));
-  }
-  return absl::OkStatus();
-}
-
 // What may reach a place.
 struct Part {
   std::string kind, name;  // "site", "body", "geom" or "joint"

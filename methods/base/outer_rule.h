@@ -19,7 +19,7 @@
 
 #include "agents/agent_shape.h"
 #include "agents/segment.h"
-#include "common/experiment_metrics.h"
+#include "common/metric_info.h"
 #include "common/options.h"
 #include "common/registry.h"
 #include "mentor/v1/shard_service.pb.h"

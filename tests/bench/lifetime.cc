@@ -66,11 +66,8 @@ absl::StatusOr<Figures> MeasureLifetime(const Settings& settings) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();
   {
-    Cluster cluster({.actors = 1,
-                     .threads_per_actor = cores,
-                     .learner_threads = cores,
-                     .device = settings.device},
-                    store.get(), metrics.get());
+    Cluster cluster({.actors = 1, .threads = cores, .device = settings.device}, store.get(),
+                    metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     while (!IsFinal(experiment.state())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));

@@ -1,7 +1,5 @@
 // The memory that `mentor run` takes, against the bound that it works out before the run: for every
 // registered rule with its inner loop.
-#include "cli/run_command.h"
-
 #include <string>
 #include <vector>
 
@@ -11,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/commands.h"
 #include "common/file.h"
 #include "common/spec/spec.h"
 #include "methods/base/outer_rule.h"

@@ -180,8 +180,7 @@ TEST_CASE("adding: six new parts make an experiment with the same hash every tim
     const auto code = RunLocally({.checked = testing::CheckedSpecOf(Spec()),
                                   .out = folder.path(),
                                   .actors = 1 + i,
-                                  .threads_per_actor = 1,
-                                  .learner_threads = 2 - i,
+                                  .threads = 2 - i,
                                   .metrics_address = "",
                                   .quiet = true});
     INFO(code.status().ToString());

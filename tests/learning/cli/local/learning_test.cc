@@ -115,8 +115,7 @@ Learned Run(const v1::ExperimentSpec& spec, int workers) {
   REQUIRE(RunLocally({.checked = CheckedSpecOf(spec),
                       .out = folder.path(),
                       .actors = workers,
-                      .threads_per_actor = 1,
-                      .learner_threads = workers,
+                      .threads = workers,
                       .metrics_address = {},
                       .quiet = true,
                       .report = false})

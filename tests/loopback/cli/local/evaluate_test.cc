@@ -13,11 +13,10 @@
 #include <google/protobuf/text_format.h>
 
 #include "agents/numerics.h"
-#include "cli/evaluate_command.h"
+#include "cli/commands.h"
 #include "cli/local/run_hash.h"
 #include "cli/local/run_report.h"
 #include "cli/local/trained_run.h"
-#include "cli/rule_command.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/uuid.h"

@@ -12,7 +12,7 @@
 #include <absl/strings/str_replace.h>
 
 #include "agents/numerics.h"
-#include "cli/env_command.h"
+#include "cli/commands.h"
 #include "cli/local/run_report.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"

@@ -16,7 +16,7 @@ Change ChangeOf(double first, double last, double error, double least) {
 Learning Agents(uint32_t iterations, double first, double last, int successes = 100) {
   return {.iterations = iterations,
           .lifetimes = 50,
-          .success = ChangeOf(first, last, 0.01, report::kLeastOfSuccess),
+          .success = ChangeOf(first, last, 0.01, kLeastOfSuccess),
           .returns = ChangeOf(1, 2, 0.1, 0.1),
           .episodes = 1000,
           .successes = successes};
@@ -47,6 +47,20 @@ std::vector<std::string> Names(const Measured& measured, bool problems) {
   return names;
 }
 using List = std::vector<std::string>;
+
+TEST_CASE("doctor: the interval of a change decides, and what is too small does not count",
+          "[unit]") {
+  const auto word = [](const report::Interval& change, double least) {
+    return std::string(Change{.change = change, .least = least}.word());
+  };
+  CHECK(word({0.02, 0.01, 0.03}, 0.01) == "rises");
+  CHECK(word({0.005, 0.004, 0.006}, 0.01) == "does not move");
+  CHECK(word({0.5, -0.01, 1}, 0.01) == "does not move");
+  CHECK(word({0.5, 0.009, 1}, 0.01) == "does not move");
+  CHECK(word({0, 0, 0}, 0) == "does not move");
+  CHECK(word({0.02, report::kNone, report::kNone}, 0) == "does not move");
+  CHECK(word({-0.02, -0.03, -0.01}, 0.01) == "falls");
+}
 
 TEST_CASE("doctor: where agents learn nothing is found", "[unit]") {
   CHECK(Judge(Healthy()).empty());
@@ -153,7 +167,7 @@ TEST_CASE("doctor: success that does not move is a problem, whatever the return 
   for (const double error : {0.04, 0.01, 0.001}) {
     Measured measured = Healthy();
     measured.shaped = Agents(3, 0.15, 0.15);
-    measured.shaped->success = ChangeOf(0.15, 0.15, error, report::kLeastOfSuccess);
+    measured.shaped->success = ChangeOf(0.15, 0.15, error, kLeastOfSuccess);
     measured.shaped->returns = ChangeOf(1, 1.2, error, 0.1);
     CHECK(Names(measured, true) == List{"success-does-not-move"});
     const std::string own = Judge(measured)[0].text;
@@ -166,12 +180,12 @@ TEST_CASE("doctor: success that does not move is a problem, whatever the return 
   // A change that is certain and worth nothing is none; one that is worth something is.
   Measured measured = Healthy();
   measured.shaped = Agents(3, 0.15, 0.155);
-  measured.shaped->success = ChangeOf(0.15, 0.155, 0.0001, report::kLeastOfSuccess);
+  measured.shaped->success = ChangeOf(0.15, 0.155, 0.0001, kLeastOfSuccess);
   CHECK(Names(measured, true) == List{"success-does-not-move"});
-  measured.shaped->success = ChangeOf(0.15, 0.17, 0.0001, report::kLeastOfSuccess);
+  measured.shaped->success = ChangeOf(0.15, 0.17, 0.0001, kLeastOfSuccess);
   CHECK(Judge(measured).empty());
   // Its interval has the last word: a large mean that may be chance does not count.
-  measured.shaped->success = ChangeOf(0.15, 0.25, 0.06, report::kLeastOfSuccess);
+  measured.shaped->success = ChangeOf(0.15, 0.25, 0.06, kLeastOfSuccess);
   CHECK(Names(measured, true) == List{"success-does-not-move"});
 }
 
@@ -200,7 +214,7 @@ TEST_CASE("doctor: rules whose agents do not learn by PPO are not blamed for it"
 TEST_CASE("doctor: few lifetimes say little", "[unit]") {
   Measured measured = Healthy();
   measured.shaped = Agents(3, 0, 0.15);
-  measured.shaped->success = ChangeOf(0, 0.15, 0.1, report::kLeastOfSuccess);
+  measured.shaped->success = ChangeOf(0, 0.15, 0.1, kLeastOfSuccess);
   measured.shaped->lifetimes = 4;
   CHECK(Names(measured, true).empty());
   CHECK(Names(measured, false) == List{"lifetimes-too-few"});

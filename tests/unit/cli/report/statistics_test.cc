@@ -27,6 +27,10 @@ std::vector<Levels> OnOwnGoals(size_t lifetimes) {
 struct Effects {
   double seed = 0, goal = 0, lifetime = 0;
 };
+struct Scores {
+  std::vector<Levels> levels = {};
+  std::vector<double> values = {};
+};
 Scores Simulated(uint32_t sample, uint32_t seeds, uint32_t n, uint32_t m, const Effects& sd) {
   const RandomStream random{.seed = 5, .purpose = Purpose::kTest, .lifetime = sample};
   const auto normal = [&](uint32_t step, uint32_t draw) {
@@ -112,85 +116,6 @@ TEST_CASE("statistics: the bootstrap depends on its key alone", "[unit]") {
     CHECK(first[c].mean == other[c].mean);
     CHECK(first[c].low != other[c].low);
   }
-}
-
-TEST_CASE("statistics: a difference of independent samples adds both variances", "[unit]") {
-  // a: 0 and 2 in turn, variance 1, n = 100; b: -1 and 1, variance 1, n = 100. Difference 1,
-  // standard error sqrt(0.02).
-  Scores a{.levels = OnOwnGoals(100)}, b{.levels = OnOwnGoals(100)};
-  for (int i = 0; i < 100; ++i) {
-    a.values.push_back(i % 2 == 0 ? 0 : 2);
-    b.values.push_back(i % 2 == 0 ? -1 : 1);
-  }
-  for (Levels& level : b.levels) level.goal += 1000;  // Other goals.
-  const Interval difference = DifferenceOfMeans(a, b, kRandom).interval;
-  CHECK(difference.mean == 1);
-  CHECK(Near(difference.low, 1 - 1.96 * std::sqrt(0.02), {.abs = 0.03}));
-  CHECK(Near(difference.high, 1 + 1.96 * std::sqrt(0.02), {.abs = 0.03}));
-}
-
-// Scores of meta-seeds on goals, one lifetime each: value(seed, goal). Goals of draw
-// `draw_of(seed)`.
-template <typename Value, typename DrawOf>
-Scores Crossed(size_t seeds, uint32_t goals, Value&& value, DrawOf&& draw_of) {
-  Scores scores;
-  for (size_t seed = 0; seed < seeds; ++seed) {
-    for (uint32_t goal = 0; goal < goals; ++goal) {
-      scores.levels.push_back({.meta_seed = seed, .goal_seed = draw_of(seed), .goal = goal});
-      scores.values.push_back(value(seed, goal));
-    }
-  }
-  return scores;
-}
-
-TEST_CASE("statistics: what makes a goal easy cancels out of a difference", "[unit]") {
-  // Goals differ by up to 9, the two methods on each of 100 goals by 0 and 2 in turn: 1, standard
-  // error 0.1.
-  const auto same = [](size_t) { return uint64_t{0}; };
-  const auto ease = [](uint32_t goal) { return static_cast<double>(goal % 10); };
-  const Scores a = Crossed(
-                   1, 100, [&](size_t, uint32_t g) { return ease(g) + (g / 10 % 2 == 0 ? 0 : 2); },
-                   same),
-               b = Crossed(
-                   1, 100, [&](size_t, uint32_t g) { return ease(g); }, same);
-  const Difference paired = DifferenceOfMeans(a, b, kRandom);
-  CHECK(paired.paired);
-  CHECK(paired.interval.mean == 1);
-  CHECK(Near(paired.interval.low, 1 - 1.96 * 0.1, {.abs = 0.02}));
-  CHECK(Near(paired.interval.high, 1 + 1.96 * 0.1, {.abs = 0.02}));
-
-  // Other goals: independent samples.
-  Scores other = b;
-  other.levels[5].goal = 1000;
-  const Difference apart = DifferenceOfMeans(a, other, kRandom);
-  CHECK_FALSE(apart.paired);
-  CHECK(apart.interval.low < 0.3);  // sqrt(2 * 8.25 / 100) = 0.41
-}
-
-TEST_CASE("statistics: pairs of goals leave the chance of meta-seeds in", "[unit]") {
-  // 20 meta-seeds of each method, one above and one below its mean in turn, on the same two goals:
-  // standard error sqrt(2 / 20). Pairs of seeds would have none.
-  const auto same = [](size_t) { return uint64_t{0}; };
-  const auto seeds = [&](double mean) {
-    return Crossed(
-        20, 2, [=](size_t seed, uint32_t) { return mean + (seed % 2 == 0 ? 1 : -1); }, same);
-  };
-  const Difference crossed = DifferenceOfMeans(seeds(3), seeds(1), kRandom);
-  CHECK(crossed.paired);
-  CHECK(crossed.interval.mean == 2);
-  CHECK(Near(crossed.interval.low, 2 - 1.96 * std::sqrt(0.1), {.abs = 0.06}));
-  CHECK(Near(crossed.interval.high, 2 + 1.96 * std::sqrt(0.1), {.abs = 0.06}));
-
-  // Each meta-seed on a draw of goals of its own, which decides all: the draws cancel out.
-  const auto own = [](size_t seed) { return uint64_t{seed}; };
-  const auto draws = [&](double mean) {
-    return Crossed(
-        20, 2, [=](size_t seed, uint32_t) { return mean + (seed % 2 == 0 ? 1 : -1); }, own);
-  };
-  const Difference nested = DifferenceOfMeans(draws(3), draws(1), kRandom);
-  CHECK(nested.paired);
-  CHECK(Near(nested.interval.low, 2, {.abs = 1e-12}));
-  CHECK(Near(nested.interval.high, 2, {.abs = 1e-12}));
 }
 
 TEST_CASE("statistics: correlations of series that are known by hand", "[unit]") {

@@ -1,7 +1,7 @@
-#include "cli/local/evaluation_name.h"
+#include "cli/local/evaluate.h"
 
-#include "tests/testing.h"
 #include "tests/text.h"
+#include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {

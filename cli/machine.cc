@@ -1,12 +1,15 @@
-#include "cli/run_memory.h"
+#include "cli/machine.h"
 
 #include <cstdio>
 
+#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
+#include "common/check.h"
 #include "common/machine_memory.h"
 #include "kernels/device_monitor.h"
 #include "meta_learner/fleet/shard_verdict.h"
+#include "shards/learner_fingerprint.h"
 #include "shards/shard_memory.h"
 
 namespace mentor {
@@ -28,16 +31,6 @@ uint64_t NeededHere(const meta_learner::SpecMemory& memory, const learner::Devic
          (device.kind == learner::DeviceKind::kEmulated ? DeviceBytes(memory) : 0);
 }
 
-}  // namespace
-
-std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
-  using meta_learner::Gigabytes;
-  return absl::StrCat("memory: a learner needs at most ", Gigabytes(LearnerBytes(memory, threads)),
-                      " for a shard, the meta-learner ", Gigabytes(memory.meta_learner_bytes),
-                      "; on a GPU, ", Gigabytes(memory.largest.device_bytes), " and ",
-                      Gigabytes(memory.meta_learner_device_bytes), " of its memory");
-}
-
 absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
                                const learner::Device& device) {
   const uint64_t most = device.monitor->memory_bytes();
@@ -52,14 +45,42 @@ absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
       "--device_memory_gb, or take another device"));
 }
 
-void WarnOfMemory(const meta_learner::SpecMemory& memory, const learner::Device& device,
-                  int threads) {
+}  // namespace
+
+void AddMachineFlags(CLI::App* command, MachineFlags* flags) {
+  command->add_option("--actors", flags->actors, "Number of actors")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      ->add_option("--threads", flags->threads,
+                   "Threads of each actor, and of learner and meta-learner")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  learner::AddDeviceFlags(command, &flags->device);
+}
+
+std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
+  using meta_learner::Gigabytes;
+  return absl::StrCat("memory: a learner needs at most ", Gigabytes(LearnerBytes(memory, threads)),
+                      " for a shard, the meta-learner ", Gigabytes(memory.meta_learner_bytes),
+                      "; on a GPU, ", Gigabytes(memory.largest.device_bytes), " and ",
+                      Gigabytes(memory.meta_learner_device_bytes), " of its memory");
+}
+
+absl::StatusOr<learner::Device> OpenProved(const MachineFlags& flags,
+                                           const meta_learner::SpecMemory* memory) {
+  MENTOR_ASSIGN_OR_RETURN(learner::Device device, learner::OpenDevice(flags.device));
+  if (memory != nullptr) MENTOR_RETURN_IF_ERROR(CheckDeviceMemory(*memory, device));
+  MENTOR_RETURN_IF_ERROR(learner::ProveDevice(&device));
   const uint64_t machine = MachineMemoryBytes();
-  if (machine == 0 || NeededHere(memory, device, threads) <= machine) return;
+  if (memory == nullptr || machine == 0 || NeededHere(*memory, device, flags.threads) <= machine)
+    return device;
   std::fprintf(stderr,
                "warning: %s, and this machine has %s free: if the kernel ends the run, make "
                "rule.shard_lifetimes or agent.hidden_units smaller\n",
-               MemorySentence(memory, threads).c_str(), meta_learner::Gigabytes(machine).c_str());
+               MemorySentence(*memory, flags.threads).c_str(),
+               meta_learner::Gigabytes(machine).c_str());
+  return device;
 }
 
 }  // namespace mentor

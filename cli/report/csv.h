@@ -1,5 +1,4 @@
-// Reads a CSV file with a header (RFC 4180). Cells are text without surrounding spaces; callers
-// convert numbers. Functions without state.
+// CSV with a header (RFC 4180): writes lines, and reads a file. Functions without state.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +14,14 @@ namespace mentor::report {
 
 inline constexpr uint64_t kCsvBytesMax = uint64_t{16} << 20;
 
+// Returns a line with its end; cells have quotes where they need them.
+std::string CsvLine(const std::vector<std::string>& cells);
+// Formats ten significant digits; empty when not finite.
+std::string CsvNumber(double value);
+
 struct CsvRow {
-  int line = 1;  // Number of its first line, from 1.
-  std::vector<std::string> cells = {};
+  int line = 1;                         // Number of its first line, from 1.
+  std::vector<std::string> cells = {};  // Text without surrounding spaces.
 };
 
 struct CsvContent {
@@ -31,8 +35,5 @@ struct CsvContent {
 // Skips empty lines, lines that begin with #, and a byte order mark. INVALID_ARGUMENT has the form
 // "FILE:LINE: " followed by the error.
 absl::StatusOr<CsvContent> ParseCsv(std::string_view text, const std::string& file);
-
-// Returns the cells of one line; nullopt when a quote is not closed.
-std::optional<std::vector<std::string>> ParseCsvLine(std::string_view line);
 
 }  // namespace mentor::report
