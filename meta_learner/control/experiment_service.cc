@@ -207,6 +207,8 @@ void ExperimentService::Impl::RegisterMethods() {
   MENTOR_UNARY(kSlow, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
                Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
                        creation_.Clone(request, caller.name, cancel)))
+  MENTOR_UNARY(kHeavy, ParseSpec, v1::ParseSpecRequest, v1::ParseSpecResponse,
+               meta_learner::ParseSpec(request))
 
   MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
                records_->Get(request.name()))
