@@ -31,7 +31,7 @@ from typing import (
 import grpc
 from google.protobuf.message import Message
 
-from . import bundles as _bundles, download as _download
+from . import bundles as _bundles, download as _download, specs as _specs
 from .bundles import Bundle
 from .connection import Connection, Token, from_environment, open_servers, seconds
 from .errors import MentorError, usage
@@ -39,10 +39,10 @@ from .evaluation import EvaluationResult, summarise
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
 from .names import enum_name, experiment_name, parse_file_name
-from .specs import Overrides, SpecLike, load_experiment, override_texts
+from .specs import Overrides, SpecLike, override_texts
 from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
 from .v1.evaluation_pb2 import EvaluationShard
-from .v1.spec_pb2 import BenchmarkSpec
+from .v1.spec_pb2 import BenchmarkSpec, ExperimentSpec
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -53,6 +53,7 @@ Name = Union[str, Experiment]
 Span = Union[float, datetime.timedelta]
 _UNSET: Any = object()
 _UPDATES_MAX = 5
+_SPEC_FILES_MAX = 20  # A spec has at most four bases, each in one of two places.
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -175,7 +176,8 @@ class Client:
 
         spec         file, text, ExperimentSpec, or an experiment around a spec (docs/mentorctl.md)
         id           last part of its name; default: made by the server
-        overrides    changes to the spec, each "path.to.field=value", or a dict of values by path
+        overrides    changes to the spec, each "path.to.field=value" as in `mentorctl create --set`,
+                     or a dict of values by path: {"rule.learning_rate": 3e-4}
         priority     LOW, NORMAL or HIGH; weight (1 to 100) is its share among the owner's of that
                      class
         keep_last, keep_every, ttl   which checkpoints are kept; seconds after its end until it is
@@ -212,6 +214,43 @@ class Client:
         request = self._create_request(spec, "", overrides, {})
         request.validate_only = True
         return self._experiment(self._connection.call("CreateExperiment", request))
+
+    def parse_spec(
+        self, spec: SpecLike, overrides: Overrides = (), *, files: bool = True
+    ) -> experiment_pb2.Experiment:
+        """Returns an experiment as the service reads it, for `create`: its spec with the base and the
+        overrides, without defaults, and what else the text says (docs/mentorctl.md).
+
+        spec       as in create
+        overrides  Enumerations go by name, and lists take "A,B". Entries of other lists go by
+                   number ("benchmark.wrapper[0].name=..."), options of registered parts by their
+                   own name ("rule.learning_rate=3e-4"). A dict has values by path.
+        files      False for the text of somebody else: its base is a spec that comes with Mentor,
+                   never a file of this machine
+        """
+        texts = _list(override_texts(overrides), "overrides")
+        made = experiment_pb2.Experiment()
+        if isinstance(spec, experiment_pb2.Experiment):
+            made.CopyFrom(spec)
+            spec = spec.spec
+        is_message = isinstance(spec, ExperimentSpec)
+        if is_message and not texts:
+            made.spec.CopyFrom(spec)
+            return made
+        known = [_specs.first_file(spec, files)]
+        for _ in range(_SPEC_FILES_MAX):
+            answer = self._call("ParseSpec", files=known, overrides=texts)
+            wanted = answer.wanted_file
+            if not wanted:
+                break
+            absent = wire.SpecFile(path=wanted)
+            known.append(_specs.wanted_file(wanted, known) if files else absent)
+        else:
+            raise usage("base", "leads through too many files; name a spec that comes with Mentor")
+        if not is_message:
+            return answer.experiment
+        made.spec.CopyFrom(answer.experiment.spec)
+        return made
 
     def clone(
         self,
@@ -704,7 +743,7 @@ class Client:
     def _create_request(
         self, spec: SpecLike, id: str, overrides: Overrides, changes: Mapping[str, Any]
     ) -> wire.CreateExperimentRequest:
-        experiment = load_experiment(spec, overrides)
+        experiment = self.parse_spec(spec, overrides)
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
         _fill(experiment, changes)
