@@ -201,6 +201,7 @@ class Client:
                 deadline=deadline,
                 retries_max=retries_max,
             ),
+            timeout,
         )
         request.MergeFrom(
             _message(wire.CreateExperimentRequest, request_id=request_id or str(uuid.uuid4()))
@@ -216,7 +217,12 @@ class Client:
         return self._experiment(self._connection.call("CreateExperiment", request))
 
     def parse_spec(
-        self, spec: SpecLike, overrides: Overrides = (), *, files: bool = True
+        self,
+        spec: SpecLike,
+        overrides: Overrides = (),
+        *,
+        files: bool = True,
+        timeout: Optional[float] = None,
     ) -> experiment_pb2.Experiment:
         """Returns an experiment as the service reads it, for `create`: its spec with the base and the
         overrides, without defaults, and what else the text says (docs/mentorctl.md).
@@ -232,14 +238,15 @@ class Client:
         made = experiment_pb2.Experiment()
         if isinstance(spec, experiment_pb2.Experiment):
             made.CopyFrom(spec)
-            spec = spec.spec
-        is_message = isinstance(spec, ExperimentSpec)
-        if is_message and not texts:
+        elif isinstance(spec, ExperimentSpec):
             made.spec.CopyFrom(spec)
+        is_message = isinstance(spec, (ExperimentSpec, experiment_pb2.Experiment))
+        if is_message and not texts:
             return made
-        known = [_specs.first_file(spec, files)]
+        known = [_specs.first_file(made.spec if is_message else spec, files)]
         for _ in range(_SPEC_FILES_MAX):
-            answer = self._call("ParseSpec", files=known, overrides=texts)
+            request = _request("ParseSpec", files=known, overrides=texts)
+            answer = self._connection.call("ParseSpec", request, timeout)
             wanted = answer.wanted_file
             if not wanted:
                 break
@@ -247,9 +254,10 @@ class Client:
             known.append(_specs.wanted_file(wanted, known) if files else absent)
         else:
             raise usage("base", "leads through too many files; name a spec that comes with Mentor")
-        if not is_message:
-            return answer.experiment
-        made.spec.CopyFrom(answer.experiment.spec)
+        if is_message:
+            made.spec.CopyFrom(answer.experiment.spec)
+        else:
+            made.CopyFrom(answer.experiment)
         return made
 
     def clone(
@@ -741,9 +749,14 @@ class Client:
         return Experiment(self, proto)
 
     def _create_request(
-        self, spec: SpecLike, id: str, overrides: Overrides, changes: Mapping[str, Any]
+        self,
+        spec: SpecLike,
+        id: str,
+        overrides: Overrides,
+        changes: Mapping[str, Any],
+        timeout: Optional[float] = None,
     ) -> wire.CreateExperimentRequest:
-        experiment = self.parse_spec(spec, overrides)
+        experiment = self.parse_spec(spec, overrides, timeout=timeout)
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
         _fill(experiment, changes)

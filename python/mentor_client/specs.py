@@ -23,7 +23,7 @@ _CHARACTERS_MAX = 1 << 20
 _ENDING = ".txtpb"
 
 
-def first_file(spec: "Union[ExperimentSpec, str, os.PathLike[str]]", files: bool) -> SpecFile:
+def first_file(spec: SpecLike, files: bool) -> SpecFile:
     """Returns what a call names: a file, text (a string with a line break or a brace), or a message.
     Without a text it is the name of a spec that comes with Mentor. `files`: False: always text.
     """

@@ -653,6 +653,7 @@ class ClientTest(ClusterTest):
 
         connection._ATTEMPT_S, before = 0.5, connection._ATTEMPT_S
         self.addCleanup(setattr, connection, "_ATTEMPT_S", before)
+        spec = client.parse_spec(SMOKE)
         meta.signal(signal.SIGSTOP)
         impatient = self.client(address, timeout=1.2)
         began = time.monotonic()
@@ -674,7 +675,7 @@ class ClientTest(ClusterTest):
             return real(request, **options)
 
         stub.CreateExperiment = create
-        made = patient.create(SMOKE)
+        made = patient.create(spec)
         self.assertGreaterEqual(len(attempts), 2)
         self.assertLess(attempts[0][1], 3.1)
         self.assertEqual(len({request_id for request_id, _ in attempts}), 1)
