@@ -257,12 +257,10 @@ void ExperimentService::Impl::RegisterMethods() {
                meta_learner::ListArtifacts(records_, files_, request, cancel))
   MENTOR_STREAM(kFiles, DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
                 meta_learner::DownloadArtifact(records_, files_, request, cancel))
-
   MENTOR_UNARY(kLight, ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
                meta_learner::ListCatalogue(request))
   MENTOR_UNARY(kHeavy, ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
                meta_learner::ListTasks(request))
-
   MENTOR_UNARY(kLight, ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
                meta_learner::ListShards(options_, request))
   MENTOR_UNARY(kLight, ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,

@@ -44,7 +44,7 @@ absl::StatusOr<v1::ParseSpecResponse> ParseSpec(const v1::ParseSpecRequest& requ
   Violations violations;
   const bool whole = ReadExperiment(source, *text, overrides, &experiment, &violations, read);
   if (!response.wanted_file().empty()) return response;
-  // Whoever must mend the text learns at once what CreateExperiment would refuse.
+  // The author, who must mend the text anyway, learns at once what CreateExperiment would refuse.
   if (whole && !violations.empty()) CheckSpec(experiment.spec(), &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   *response.mutable_experiment() = std::move(experiment);

@@ -42,7 +42,7 @@ from .names import enum_name, experiment_name, parse_file_name
 from .specs import Overrides, SpecLike, override_texts
 from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
 from .v1.evaluation_pb2 import EvaluationShard
-from .v1.spec_pb2 import BenchmarkSpec, ExperimentSpec
+from .v1.spec_pb2 import BenchmarkSpec
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -53,7 +53,6 @@ Name = Union[str, Experiment]
 Span = Union[float, datetime.timedelta]
 _UNSET: Any = object()
 _UPDATES_MAX = 5
-_SPEC_FILES_MAX = 20  # A spec has at most four bases, each in one of two places.
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -235,30 +234,7 @@ class Client:
                    never a file of this machine
         """
         texts = _list(override_texts(overrides), "overrides")
-        made = experiment_pb2.Experiment()
-        if isinstance(spec, experiment_pb2.Experiment):
-            made.CopyFrom(spec)
-        elif isinstance(spec, ExperimentSpec):
-            made.spec.CopyFrom(spec)
-        is_message = isinstance(spec, (ExperimentSpec, experiment_pb2.Experiment))
-        if is_message and not texts:
-            return made
-        known = [_specs.first_file(made.spec if is_message else spec, files)]
-        for _ in range(_SPEC_FILES_MAX):
-            request = _request("ParseSpec", files=known, overrides=texts)
-            answer = self._connection.call("ParseSpec", request, timeout)
-            wanted = answer.wanted_file
-            if not wanted:
-                break
-            absent = wire.SpecFile(path=wanted)
-            known.append(_specs.wanted_file(wanted, known) if files else absent)
-        else:
-            raise usage("base", "leads through too many files; name a spec that comes with Mentor")
-        if is_message:
-            made.spec.CopyFrom(answer.experiment.spec)
-        else:
-            made.CopyFrom(answer.experiment)
-        return made
+        return _specs.parse(self._connection, spec, texts, files, timeout)
 
     def clone(
         self,
@@ -459,7 +435,9 @@ class Client:
                 now = self.get(name).proto
                 experiment.retention.CopyFrom(now.retention)
                 known = etag or now.etag
-            _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
+            _specs.fill(
+                experiment, dict(changes, deadline=None if deadline is _UNSET else deadline)
+            )
             experiment.MergeFrom(_message(experiment_pb2.Experiment, name=_name(name), etag=known))
             request = wire.UpdateExperimentRequest(experiment=experiment)
             request.update_mask.paths.extend(mask)
@@ -759,7 +737,7 @@ class Client:
         experiment = self.parse_spec(spec, overrides, timeout=timeout)
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
-        _fill(experiment, changes)
+        _specs.fill(experiment, changes)
         return _message(wire.CreateExperimentRequest, experiment_id=id, experiment=experiment)
 
 
@@ -821,35 +799,3 @@ def _list(names: Iterable[str], argument: str = "names") -> List[str]:
         if not isinstance(name, str):
             raise usage(argument, f"has {name!r}; give text")
     return wanted
-
-
-def _fill(experiment: experiment_pb2.Experiment, changes: Mapping[str, Any]) -> None:
-    """Sets the fields whose value is not None."""
-    given = {key: value for key, value in changes.items() if value is not None}
-    for field, value in given.items():
-        try:
-            _fill_field(experiment, field, value)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise usage(field, f"is {value!r}: {error}") from None
-
-
-def _fill_field(experiment: experiment_pb2.Experiment, field: str, value: Any) -> None:
-    if field in ("display_name", "weight", "retries_max"):
-        setattr(experiment, field, value)
-    elif field in ("keep_last", "keep_every"):
-        setattr(experiment.retention, field, value)
-    elif field == "labels":
-        experiment.ClearField("labels")
-        experiment.labels.update(value)
-    elif field == "priority":
-        name = "PRIORITY_" + str(value).upper().replace("PRIORITY_", "")
-        if name not in experiment_pb2.Priority.keys():
-            raise usage("priority", f"is {value!r}; give LOW, NORMAL or HIGH")
-        experiment.priority = getattr(experiment_pb2, name)
-    elif field == "ttl":
-        span = value if isinstance(value, datetime.timedelta) else datetime.timedelta(seconds=value)
-        experiment.retention.ttl.FromTimedelta(span)
-    elif field == "deadline":
-        if value.tzinfo is not None:
-            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        experiment.deadline.FromDatetime(value)

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
+import datetime
 import os
-from typing import Any, Iterable, List, Mapping, Sequence, Union
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Union
 
 from google.protobuf import text_format
 
+from .connection import Connection
 from .errors import usage
+from .v1 import experiment_pb2
 from .v1.experiment_pb2 import Experiment as ExperimentProto
-from .v1.experiment_service_pb2 import SpecFile
+from .v1.experiment_service_pb2 import ParseSpecRequest, SpecFile
 from .v1.spec_pb2 import ExperimentSpec
 
 SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
@@ -21,9 +24,46 @@ SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
 Overrides = Union[Iterable[str], Mapping[str, Any]]
 _CHARACTERS_MAX = 1 << 20
 _ENDING = ".txtpb"
+_FILES_MAX = 20  # A spec has at most four bases, each in one of two places.
 
 
-def first_file(spec: SpecLike, files: bool) -> SpecFile:
+def parse(
+    connection: Connection,
+    spec: SpecLike,
+    overrides: List[str],
+    files: bool,
+    timeout: Optional[float],
+) -> ExperimentProto:
+    """As Client.parse_spec."""
+    made = ExperimentProto()
+    if isinstance(spec, ExperimentProto):
+        made.CopyFrom(spec)
+    elif isinstance(spec, ExperimentSpec):
+        made.spec.CopyFrom(spec)
+    is_message = isinstance(spec, (ExperimentSpec, ExperimentProto))
+    if is_message and not overrides:
+        return made
+    known = [_first_file(made.spec if is_message else spec, files)]
+    for _ in range(_FILES_MAX):
+        try:
+            request = ParseSpecRequest(files=known, overrides=overrides)
+        except ValueError as error:
+            raise usage("overrides", f"has no text: {error}") from None
+        answer = connection.call("ParseSpec", request, timeout)
+        path = answer.wanted_file
+        if not path:
+            break
+        known.append(wanted_file(path, known) if files else SpecFile(path=path))
+    else:
+        raise usage("base", "leads through too many files; name a spec that comes with Mentor")
+    if is_message:
+        made.spec.CopyFrom(answer.experiment.spec)
+    else:
+        made.CopyFrom(answer.experiment)
+    return made
+
+
+def _first_file(spec: SpecLike, files: bool) -> SpecFile:
     """Returns what a call names: a file, text (a string with a line break or a brace), or a message.
     Without a text it is the name of a spec that comes with Mentor. `files`: False: always text.
     """
@@ -84,3 +124,35 @@ def _value_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(_value_text(one) for one in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def fill(experiment: ExperimentProto, changes: Mapping[str, Any]) -> None:
+    """Sets the fields whose value is not None."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    for field, value in given.items():
+        try:
+            _fill_field(experiment, field, value)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise usage(field, f"is {value!r}: {error}") from None
+
+
+def _fill_field(experiment: ExperimentProto, field: str, value: Any) -> None:
+    if field in ("display_name", "weight", "retries_max"):
+        setattr(experiment, field, value)
+    elif field in ("keep_last", "keep_every"):
+        setattr(experiment.retention, field, value)
+    elif field == "labels":
+        experiment.ClearField("labels")
+        experiment.labels.update(value)
+    elif field == "priority":
+        name = "PRIORITY_" + str(value).upper().replace("PRIORITY_", "")
+        if name not in experiment_pb2.Priority.keys():
+            raise usage("priority", f"is {value!r}; give LOW, NORMAL or HIGH")
+        experiment.priority = getattr(experiment_pb2, name)
+    elif field == "ttl":
+        span = value if isinstance(value, datetime.timedelta) else datetime.timedelta(seconds=value)
+        experiment.retention.ttl.FromTimedelta(span)
+    elif field == "deadline":
+        if value.tzinfo is not None:
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        experiment.deadline.FromDatetime(value)

@@ -558,7 +558,6 @@ trials: 3
         (self.folder / "file").touch()
         self.write(
             ("rule.outer_updates: 4", "rule.outer_updates: 4\n  rule.option.epochs: 2"),
-            ("at: {mean: 2}", "at: {mean: 5}"),
             ("evaluation.goals: 2", "evaluation.goals: 2\n  agent.gamma: 0.9"),
             ("class: high", "storage: sqlite:///file/new/study.db"),
         )
@@ -573,12 +572,6 @@ trials: 3
         sought = ("SOUGHT", "{evaluation: return}")
         self.write(evaluation, sought, (pruner, "pruner: {min_updates: 2}"))
         self.refused(self.study.read_text(), "pruner.metric is missing")
-        self.write(
-            ("at: {mean: 2}", "at: {mean: 5}"),
-            ("  rule.outer_updates: 4\n", ""),
-            ("parameters:", "parameters:\n  rule.outer_updates: {type: int, low: 5, high: 9}"),
-        )
-        self.sweep("--dry_run", "--server", "127.0.0.1:1")
         for given, name in (("pruner: {metric: shaped_return}", "hyperband"), ("", "none")):
             self.write(
                 evaluation, sought, (pruner, given), ("class: high", "storage: sqlite:///new/a.db")
@@ -587,6 +580,25 @@ trials: 3
             self.assertIn(f"pruner {name};", said)
             self.assertIn(f"the folder {self.folder / 'new'} does not exist; the study", said)
             self.assertFalse((self.folder / "new").exists())
+
+    def test_what_only_the_service_can_say(self):
+        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
+        for old, new, part in (
+            ("evaluation.goals", "evaluation.goal", "set.evaluation.goal EvaluationSpec has no"),
+            ("goals: 2", "goals: much", "set.evaluation.goals is 'much'; give"),
+            ("SPEC", "smok", "spec spec there is no spec 'smok'; did you mean 'smoke'?"),
+            ("{mean: 2}", "{mean: 5}", "objective.at is mean: 5, and the spec makes 4 outer up"),
+            ("min_updates: 1", "min_updates: 9", "pruner.min_updates is 9, and the spec makes 4"),
+            ("agent.gamma", "agent.gama", "parameters.agent.gama with agent.gama=0.8: --set"),
+            ("rule.epochs", "rule.epoch", "parameters.rule.epoch with rule.epoch=1:"),
+        ):
+            with self.subTest(new):
+                self.write((old, new))
+                self.assertIn(part, self.sweep("--dry_run", "--server", address, code=2))
+        searched = "parameters:\n  rule.outer_updates: {type: int, low: 5, high: 9}"
+        four, mean = ("  rule.outer_updates: 4\n", ""), ("{mean: 2}", "{mean: 5}")
+        self.write(four, mean, ("parameters:", searched))
+        self.assertIn("accepts it", self.sweep("--dry_run", "--server", address))
 
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
@@ -647,7 +659,6 @@ trials: 3
 trials: 4
 seeds: [{2**64 - 1}]
 confirm: {{seeds: [{2**64}]}}
-pruner: {{min_updates: 9}}
 storage: "sqlite:///:memory:"
 """
         )
@@ -668,35 +679,6 @@ storage: "sqlite:///:memory:"
         self.assertIn(
             "--best: is '0'; give a whole number from 1 on", self.sweep("--best=0", code=2)
         )
-        # Errors that only the server can know.
-        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
-        goals, mean = "evaluation.goals: 2", "at: {mean: 2}"
-        pruner = "min_updates: 1"
-        for replacements, parts in (
-            (
-                [(goals, "evaluation.goal: 2\n  agent.clip: much")],
-                ["set.evaluation.goal EvaluationSpec has no", "set.agent.clip is 'much'; give"],
-            ),
-            ([("SPEC", "smok")], ["spec spec there is no spec 'smok'; did you mean 'smoke'?"]),
-            (
-                [(mean, "at: {mean: 5}"), (pruner, "min_updates: 9")],
-                [
-                    "objective.at is mean: 5, and the spec makes 4 outer updates; give at most so",
-                    "pruner.min_updates is 9, and the spec makes 4",
-                ],
-            ),
-            (
-                [("agent.gamma", "agent.gama"), ("rule.epochs", "rule.epoch")],
-                [
-                    "parameters.agent.gama with agent.gama=0.8: --set 'agent.gama' AgentSpec has",
-                    "parameters.rule.epoch with rule.epoch=1:",
-                ],
-            ),
-        ):
-            self.write(*replacements)
-            said = self.sweep("--dry_run", "--server", address, code=2)
-            for part in parts:
-                self.assertIn(part, said)
         self.study.write_text("a: [")
         self.assertIn("is not YAML", self.sweep(code=2))
         self.study.write_text("- a")

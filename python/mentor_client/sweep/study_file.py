@@ -121,7 +121,7 @@ class Confirm:
 class StudyFile:
     name: str
     spec: str  # A file, or the name of a spec that comes with Mentor.
-    changes: Tuple[str, ...]  # Those of `set`, for --set.
+    changes: Tuple[str, ...]  # What `set` says, as for --set.
     experiment: ExperimentProto  # Class, labels and so on; the spec, too, once it is read.
     parameters: Tuple[Parameter, ...]
     objective: Objective

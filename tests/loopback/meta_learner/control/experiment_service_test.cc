@@ -1922,30 +1922,6 @@ TEST_CASE("experiment service: what was logged about an experiment is kept and f
   CHECK(lines[2].message() == "second");
 }
 
-TEST_CASE("experiment service: reads a spec, and says all that is wrong with it", "[loopback]") {
-  Fixture fixture;
-  v1::ParseSpecRequest request;
-  v1::SpecFile* file = request.add_files();
-  file->set_path("own.yaml");
-  file->set_text("base: smoke\nseed: 2\n");
-  request.add_overrides("agent.gamma=0.5");
-  const auto parse = [&] { return fixture.Call(&Fixture::Stub::ParseSpec, request); };
-  for (const char* wanted : {"smoke", "smoke.txtpb"}) {
-    REQUIRE(parse()->wanted_file() == wanted);
-    request.add_files()->set_path(wanted);
-  }
-  const v1::ExperimentSpec spec = parse()->experiment().spec();
-  CHECK(spec.seed() == 2);
-  CHECK(spec.agent().gamma() == 0.5);
-  CHECK(spec.rule().outer_updates() == 4);
-  request.add_overrides("agent.gama=1");
-  request.add_overrides("agent.clip=-1");
-  const auto refused = BadRequestOf(parse().status());
-  REQUIRE(refused.field_violations_size() == 2);
-  CHECK(refused.field_violations(0).field() == "--set 'agent.gama'");
-  CHECK(refused.field_violations(1).field() == "agent.clip");
-}
-
 TEST_CASE("experiment service: the catalogue, tasks, and a fleet that is not there", "[loopback]") {
   Fixture fixture;
   const auto all = fixture.Call(&Fixture::Stub::ListCatalogue, v1::ListCatalogueRequest());

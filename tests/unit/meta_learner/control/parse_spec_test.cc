@@ -115,7 +115,7 @@ TEST_CASE("parse spec: bases are asked for beside the file that names them", "[u
   REQUIRE(read.ok());
   CHECK(read->spec().seed() == 3);
   CHECK(read->spec().agent().gamma() == 0.5);
-  CHECK(read->spec().rule().outer_updates() == 4);  // Of the ready spec.
+  CHECK(read->spec().rule().outer_updates() == 4);  // The ready spec's.
   CHECK_FALSE(read->spec().has_base());
   CHECK(caller.wanted() == std::vector<std::string>{"dir/../middle", "dir/../middle.txtpb",
                                                     "dir/../smoke", "dir/../smoke.txtpb"});
