@@ -10,11 +10,11 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 
-#include "cli/ctl/experiment_file.h"
 #include "cli/local/local_run.h"
 #include "cli/local/run_bundles.h"
 #include "common/check.h"
 #include "common/file.h"
+#include "common/spec/experiment_text.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_environment.h"
@@ -87,7 +87,7 @@ absl::Status ReadRequest(const SpecFlags& flags, SpecRequest* request, Violation
   if (flags.from.empty()) {
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
     MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(request->origin, kSpecBytesMax));
-    if (ctl::LooksLikeExperiment(request->origin, text)) {
+    if (LooksLikeExperiment(request->origin, text)) {
       return absl::InvalidArgumentError(
           absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
                        "'; 'mentor run' takes a spec alone: the text inside spec { }"));

@@ -2,7 +2,6 @@
 // on. Both are in protobuf text format or in YAML. Pure except for reading files.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,9 +14,8 @@
 namespace mentor::ctl {
 
 struct ExperimentFile {
-  std::string path;      // As the user gave it; "-" for standard input.
-  bool is_spec = false;  // The file holds a spec without other fields of the experiment.
-  std::string id = {};   // From the field `name`, else from the file's stem; empty for "-".
+  std::string path;     // As the user gave it; "-" for standard input.
+  std::string id = {};  // From the field `name`, else from the file's stem; empty for "-".
   v1::Experiment experiment = {};
   // Errors found in the file. The experiment holds every field that could be read.
   Violations violations = {};
@@ -28,11 +26,8 @@ struct ExperimentFile {
 // when reading fails.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
-// True if the text of this file has the field `spec` of an experiment, whatever else it holds.
-bool LooksLikeExperiment(const std::filesystem::path& file, std::string_view text);
-
-// Parses text that LooksLikeExperiment as an experiment, and any other text as a spec. Overrides
-// apply to the spec, whose base is looked up beside the file.
+// Reads the text of a file (ReadExperiment) and checks its spec (CheckSpec). Overrides apply to the
+// spec, whose base is looked up beside the file.
 ExperimentFile ParseExperimentFile(const std::string& path, std::string_view text,
                                    const std::vector<std::string>& overrides);
 

@@ -5,12 +5,14 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include "common/check.h"
 #include "common/file.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
@@ -100,7 +102,8 @@ std::string ClearField(const std::string& path, Message* message) {
 // Resolves the bases of one file; files_ is the way from that file to the one at hand.
 class Resolver {
  public:
-  explicit Resolver(Violations* violations) : violations_(violations) {}
+  Resolver(FileReader read, Violations* violations)
+      : read_(std::move(read)), violations_(violations) {}
 
   bool Resolve(const Path& file, v1::ExperimentSpec* spec) {
     if (!spec->has_base()) return true;
@@ -119,45 +122,47 @@ class Resolver {
   }
 
  private:
+  struct Base {
+    Path path;
+    std::string text;
+  };
+
   bool ReadBase(const std::string& name, v1::ExperimentSpec* base) {
-    const absl::StatusOr<Path> path = FindBase(name);
-    if (!path.ok()) return Refuse("base", std::string(path.status().message()));
-    const auto is_it = [&](const Path& file) {
-      std::error_code error;
-      return std::filesystem::equivalent(file, *path, error);
+    const absl::StatusOr<Base> found = FindBase(name);
+    if (!found.ok()) return Refuse("base", std::string(found.status().message()));
+    const auto& [path, text] = *found;
+    const auto is_it = [&path = path](const Path& file) {
+      return file.lexically_normal() == path.lexically_normal();
     };
     if (std::any_of(files_.begin(), files_.end(), is_it)) {
       return Refuse("base", absl::StrCat("is ", Quote(name), ", which leads back to ",
-                                         path->filename().string(), "; name another base"));
+                                         path.filename().string(), "; name another base"));
     }
     if (files_.size() > kBasesMax) {
       return Refuse("base",
                     absl::StrCat("is ", Quote(name), ", base number ", files_.size(),
                                  "; a spec may rest on at most ", kBasesMax, " bases in a row"));
     }
-    const absl::StatusOr<std::string> text = ReadFile(*path, kSpecBytesMax);
-    if (!text.ok()) return Refuse("base", std::string(text.status().message()));
     Violations wrong;
-    ParseFile(*path, *text, base, &wrong);
+    ParseFile(path, text, base, &wrong);
     for (const Violation& violation : wrong.list()) {
       violations_->Add(
-          "base", absl::StrCat(path->string(), ", ", violation.field, ": ", violation.description));
+          "base", absl::StrCat(path.string(), ", ", violation.field, ": ", violation.description));
     }
-    return wrong.empty() && Resolve(*path, base);
+    return wrong.empty() && Resolve(path, base);
   }
 
-  absl::StatusOr<Path> FindBase(const std::string& name) const {
+  absl::StatusOr<Base> FindBase(const std::string& name) {
     if (name.empty()) return absl::InvalidArgumentError("is empty; name a spec, or leave base out");
     const Path asked = files_.back().parent_path() / name;
     for (const Path& beside : {asked, Path(asked.string() + kSpecEnding)}) {
-      std::error_code error;
-      if (std::filesystem::is_regular_file(beside, error)) return beside;
-      // Without an ending, a folder may share its name with a ready spec.
-      if (Path(name).has_extension() && std::filesystem::exists(beside, error))
-        return absl::InvalidArgumentError(
-            absl::StrCat("is ", Quote(name), ", which is a folder or a device; name a file"));
+      MENTOR_ASSIGN_OR_RETURN(std::optional<std::string> text, read_(beside));
+      if (text) return Base{beside, *std::move(text)};
     }
-    return FindReadySpec(name);
+    MENTOR_ASSIGN_OR_RETURN(const Path ready, FindReadySpec(name));
+    read_ = ReadLocalFile;  // Its own base is beside it, or another ready one.
+    MENTOR_ASSIGN_OR_RETURN(std::string text, ReadFile(ready, kSpecBytesMax));
+    return Base{ready, std::move(text)};
   }
 
   // Always false.
@@ -167,14 +172,27 @@ class Resolver {
     return false;
   }
 
+  FileReader read_;
   std::vector<Path> files_;
   Violations* const violations_;
 };
 
 }  // namespace
 
-bool ResolveBase(const Path& file, v1::ExperimentSpec* spec, Violations* violations) {
-  return Resolver(violations).Resolve(file, spec);
+absl::StatusOr<std::optional<std::string>> ReadLocalFile(const Path& file) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(file, error)) return ReadFile(file, kSpecBytesMax);
+  // Without an ending, a folder may share its name with a ready spec.
+  if (file.has_extension() && std::filesystem::exists(file, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("leads to ", file.string(), ", a folder or a device; name a file"));
+  }
+  return std::nullopt;
+}
+
+bool ResolveBase(const Path& file, v1::ExperimentSpec* spec, Violations* violations,
+                 const FileReader& read) {
+  return Resolver(read, violations).Resolve(file, spec);
 }
 
 void MergeChanges(const Message& changes, Message* merged) {

@@ -166,8 +166,9 @@ bool ReadSpec(std::string_view text, const std::vector<std::string>& overrides,
 }
 
 bool CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
-                  Violations* violations, const std::optional<std::filesystem::path>& file) {
-  if (file && !spec::ResolveBase(*file, spec, violations)) return false;
+                  Violations* violations, const std::optional<std::filesystem::path>& file,
+                  const spec::FileReader& read) {
+  if (file && !spec::ResolveBase(*file, spec, violations, read)) return false;
   if (overrides.size() > kOverridesMax) {
     violations->Add("--set",
                     absl::StrFormat("is given %d times; give it at most %d times, or write "

@@ -14,6 +14,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/spec/base.h"
 #include "common/violations.h"
 #include "mentor/v1/spec.pb.h"
 
@@ -39,10 +40,11 @@ using PartsCheck = std::function<void(const v1::ExperimentSpec& spec, Violations
 bool ReadSpec(std::string_view text, const std::vector<std::string>& overrides,
               v1::ExperimentSpec* spec, Violations* violations,
               const std::optional<std::filesystem::path>& file = std::nullopt);
-// The same for a spec that is parsed already.
+// The same for a spec that is parsed already. `read` finds its bases.
 bool CompleteSpec(const std::vector<std::string>& overrides, v1::ExperimentSpec* spec,
                   Violations* violations,
-                  const std::optional<std::filesystem::path>& file = std::nullopt);
+                  const std::optional<std::filesystem::path>& file = std::nullopt,
+                  const spec::FileReader& read = spec::ReadLocalFile);
 // ReadSpec, then CheckSpec.
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
                              Violations* violations, const PartsCheck& check_parts = nullptr,

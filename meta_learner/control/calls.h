@@ -2,11 +2,11 @@
 // request and the caller's rate, queues the work in a bounded line, and converts the status to
 // gRPC. Work runs on threads that may block on the disk. Requests arrive as bytes and are parsed
 // only on such a thread: a message takes up to a hundred times its bytes. Three kinds of slow work
-// have their own lines and threads, so that they do not delay other calls. These are making the
-// parts of a spec, compiling a user's model, and waiting for a bucket or reading whole files. In
-// each line callers take turns, and one caller cannot take all threads. Drawing tasks ends when the
-// caller has gone, and has a limit of processor time. Streams are produced one message at a time
-// (streams.h). Access is decided before a call arrives here (common/rpc/auth.h). Owned by the
+// have their own lines and threads, so that they do not delay other calls. These are reading a spec
+// or making its parts, compiling a user's model, and waiting for a bucket or reading whole files.
+// In each line callers take turns, and one caller cannot take all threads. Drawing tasks ends when
+// the caller has gone, and has a limit of processor time. Streams are produced one message at a
+// time (streams.h). Access is decided before a call arrives here (common/rpc/auth.h). Owned by the
 // service. Thread-safe.
 #pragma once
 
@@ -67,9 +67,9 @@ absl::Status Draining();
 class Calls {
  public:
   using Caller = rpc::Caller;
-  // Light calls read or write the store. Heavy calls make the parts of specs, and become slow ones
-  // when a spec names bundles. Slow calls may also wait for a bucket. File calls only wait for a
-  // bucket or read files.
+  // Light calls read or write the store. Heavy calls read specs or make their parts, and become
+  // slow ones when a spec names bundles. Slow calls may also wait for a bucket. File calls only
+  // wait for a bucket or read files.
   enum class Cost { kLight, kHeavy, kSlow, kFiles };
   // True when the caller has gone and does not wait for the answer.
   using Cancel = std::atomic<bool>;

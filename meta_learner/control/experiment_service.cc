@@ -206,6 +206,8 @@ void ExperimentService::Impl::RegisterMethods() {
   MENTOR_UNARY(kSlow, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
                Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
                        creation_.Clone(request, caller.name, cancel)))
+  MENTOR_UNARY(kHeavy, ParseSpec, v1::ParseSpecRequest, v1::ParseSpecResponse,
+               meta_learner::ParseSpec(request))
 
   MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
                records_->Get(request.name()))
@@ -254,12 +256,10 @@ void ExperimentService::Impl::RegisterMethods() {
                meta_learner::ListArtifacts(records_, files_, request, cancel))
   MENTOR_STREAM(kFiles, DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
                 meta_learner::DownloadArtifact(records_, files_, request, cancel))
-
   MENTOR_UNARY(kLight, ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
                meta_learner::ListCatalogue(request))
   MENTOR_UNARY(kHeavy, ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
                meta_learner::ListTasks(request))
-
   MENTOR_UNARY(kLight, ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
                meta_learner::ListShards(options_, request))
   MENTOR_UNARY(kLight, ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,

@@ -132,6 +132,11 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset, const CheckpointInfo* row = nullptr);
 
+// ---- Specs as their users write them (parse_spec.cc). Files of this machine are read for ready
+// specs alone: whatever path a request names, it is looked up in the request.
+
+absl::StatusOr<v1::ParseSpecResponse> ParseSpec(const v1::ParseSpecRequest& request);
+
 // ---- Parts that a spec can name, and the tasks of benchmarks (catalogue.cc).
 
 absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueRequest& request);

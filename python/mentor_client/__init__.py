@@ -20,7 +20,6 @@ try:
     from .evaluation import EvaluationResult
     from .experiment import Experiment
     from .metrics import Metrics, MetricPoints, Series
-    from .specs import apply_overrides, load_spec
     from .v1.experiment_pb2 import Checkpoint, Progress
     from .v1.spec_pb2 import ExperimentSpec
 except ModuleNotFoundError as error:
@@ -50,6 +49,4 @@ __all__ = [
     "Series",
     "Violation",
     "WatchEvent",
-    "apply_overrides",
-    "load_spec",
 ]

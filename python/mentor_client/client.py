@@ -31,7 +31,7 @@ from typing import (
 import grpc
 from google.protobuf.message import Message
 
-from . import bundles as _bundles, download as _download
+from . import bundles as _bundles, download as _download, specs as _specs
 from .bundles import Bundle
 from .connection import Connection, Token, from_environment, open_servers, seconds
 from .errors import MentorError, usage
@@ -39,7 +39,7 @@ from .evaluation import EvaluationResult, summarise
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
 from .names import enum_name, experiment_name, parse_file_name
-from .specs import Overrides, SpecLike, load_experiment, override_texts
+from .specs import Overrides, SpecLike, override_texts
 from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
 from .v1.evaluation_pb2 import EvaluationShard
 from .v1.spec_pb2 import BenchmarkSpec
@@ -175,7 +175,8 @@ class Client:
 
         spec         file, text, ExperimentSpec, or an experiment around a spec (docs/mentorctl.md)
         id           last part of its name; default: made by the server
-        overrides    changes to the spec, each "path.to.field=value", or a dict of values by path
+        overrides    changes to the spec, each "path.to.field=value" as in `mentorctl create --set`,
+                     or a dict of values by path: {"rule.learning_rate": 3e-4}
         priority     LOW, NORMAL or HIGH; weight (1 to 100) is its share among the owner's of that
                      class
         keep_last, keep_every, ttl   which checkpoints are kept; seconds after its end until it is
@@ -199,6 +200,7 @@ class Client:
                 deadline=deadline,
                 retries_max=retries_max,
             ),
+            timeout,
         )
         request.MergeFrom(
             _message(wire.CreateExperimentRequest, request_id=request_id or str(uuid.uuid4()))
@@ -212,6 +214,27 @@ class Client:
         request = self._create_request(spec, "", overrides, {})
         request.validate_only = True
         return self._experiment(self._connection.call("CreateExperiment", request))
+
+    def parse_spec(
+        self,
+        spec: SpecLike,
+        overrides: Overrides = (),
+        *,
+        files: bool = True,
+        timeout: Optional[float] = None,
+    ) -> experiment_pb2.Experiment:
+        """Returns an experiment as the service reads it, for `create`: its spec with the base and the
+        overrides, without defaults, and what else the text says (docs/mentorctl.md).
+
+        spec       as in create
+        overrides  Enumerations go by name, and lists take "A,B". Entries of other lists go by
+                   number ("benchmark.wrapper[0].name=..."), options of registered parts by their
+                   own name ("rule.learning_rate=3e-4"). A dict has values by path.
+        files      False for the text of somebody else: its base is a spec that comes with Mentor,
+                   never a file of this machine
+        """
+        texts = _list(override_texts(overrides), "overrides")
+        return _specs.parse(self._connection, spec, texts, files, timeout)
 
     def clone(
         self,
@@ -412,7 +435,9 @@ class Client:
                 now = self.get(name).proto
                 experiment.retention.CopyFrom(now.retention)
                 known = etag or now.etag
-            _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
+            _specs.fill(
+                experiment, dict(changes, deadline=None if deadline is _UNSET else deadline)
+            )
             experiment.MergeFrom(_message(experiment_pb2.Experiment, name=_name(name), etag=known))
             request = wire.UpdateExperimentRequest(experiment=experiment)
             request.update_mask.paths.extend(mask)
@@ -702,12 +727,17 @@ class Client:
         return Experiment(self, proto)
 
     def _create_request(
-        self, spec: SpecLike, id: str, overrides: Overrides, changes: Mapping[str, Any]
+        self,
+        spec: SpecLike,
+        id: str,
+        overrides: Overrides,
+        changes: Mapping[str, Any],
+        timeout: Optional[float] = None,
     ) -> wire.CreateExperimentRequest:
-        experiment = load_experiment(spec, overrides)
+        experiment = self.parse_spec(spec, overrides, timeout=timeout)
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
-        _fill(experiment, changes)
+        _specs.fill(experiment, changes)
         return _message(wire.CreateExperimentRequest, experiment_id=id, experiment=experiment)
 
 
@@ -769,35 +799,3 @@ def _list(names: Iterable[str], argument: str = "names") -> List[str]:
         if not isinstance(name, str):
             raise usage(argument, f"has {name!r}; give text")
     return wanted
-
-
-def _fill(experiment: experiment_pb2.Experiment, changes: Mapping[str, Any]) -> None:
-    """Sets the fields whose value is not None."""
-    given = {key: value for key, value in changes.items() if value is not None}
-    for field, value in given.items():
-        try:
-            _fill_field(experiment, field, value)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise usage(field, f"is {value!r}: {error}") from None
-
-
-def _fill_field(experiment: experiment_pb2.Experiment, field: str, value: Any) -> None:
-    if field in ("display_name", "weight", "retries_max"):
-        setattr(experiment, field, value)
-    elif field in ("keep_last", "keep_every"):
-        setattr(experiment.retention, field, value)
-    elif field == "labels":
-        experiment.ClearField("labels")
-        experiment.labels.update(value)
-    elif field == "priority":
-        name = "PRIORITY_" + str(value).upper().replace("PRIORITY_", "")
-        if name not in experiment_pb2.Priority.keys():
-            raise usage("priority", f"is {value!r}; give LOW, NORMAL or HIGH")
-        experiment.priority = getattr(experiment_pb2, name)
-    elif field == "ttl":
-        span = value if isinstance(value, datetime.timedelta) else datetime.timedelta(seconds=value)
-        experiment.retention.ttl.FromTimedelta(span)
-    elif field == "deadline":
-        if value.tzinfo is not None:
-            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        experiment.deadline.FromDatetime(value)

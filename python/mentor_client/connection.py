@@ -36,7 +36,7 @@ _OPTIONS = [
 # With several servers, a silent one is abandoned sooner than a single one would be.
 _CONNECT_ONE_OF_SEVERAL = ("grpc.min_reconnect_backoff_ms", 3_000)
 _SECONDS_MAX = 1e9
-_READS = ("Get", "List", "Query", "Watch", "Download")
+_READS = ("Get", "List", "Parse", "Query", "Watch", "Download")
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
 _BACKOFF_NOT_LEADER_MAX_S = 0.5  # Standby servers check for a lost leader this often.
 _ATTEMPT_S = 10.0

@@ -1,4 +1,4 @@
-"""Finds the files that are installed beside Mentor's programs, where the programs look for them,
+"""Finds the specs that are installed beside Mentor's programs, where the programs look for them,
 too (common/installed.h)."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import sys
-from typing import List, Optional
+from typing import Dict, List
 
 
 def _programs() -> List[pathlib.Path]:
@@ -26,13 +26,14 @@ def _programs() -> List[pathlib.Path]:
     return found + ([pathlib.Path(on_path).resolve().parent] if on_path else [])
 
 
-def installed_folder(variable: str, name: str) -> Optional[pathlib.Path]:
-    """Returns the folder that a variable of the environment names. If it is unset or empty, returns
-    ../share/mentor/NAME beside the programs, else NAME in the source tree of this package. None if
-    there is no such folder.
+def ready_specs() -> Dict[str, pathlib.Path]:
+    """Returns the specs that come with Mentor, by name. They are in the folder that
+    MENTOR_EXPERIMENTS names. If it is unset or empty, they are in ../share/mentor/experiments beside
+    the programs, else in the source tree of this package.
     """
-    named = os.environ.get(variable)
-    folders = [folder.parent / "share" / "mentor" / name for folder in _programs()]
-    folders.append(pathlib.Path(__file__).resolve().parents[2] / name)
+    named = os.environ.get("MENTOR_EXPERIMENTS")
+    folders = [folder.parent / "share" / "mentor" / "experiments" for folder in _programs()]
+    folders.append(pathlib.Path(__file__).resolve().parents[2] / "experiments")
     candidates = [pathlib.Path(named)] if named else folders
-    return next((folder for folder in candidates if folder.is_dir()), None)
+    folder = next((folder for folder in candidates if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.txtpb"))} if folder else {}

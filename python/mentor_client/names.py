@@ -1,9 +1,11 @@
-"""The grammar of resource names, the same as on the servers."""
+"""The grammar of resource names, the same as on the servers; names and lists of messages."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, NamedTuple, Optional
+
+from google.protobuf.descriptor import FieldDescriptor
 
 _EXPERIMENTS = "experiments/"
 _CHECKPOINT = re.compile(r"experiments/([^/]+)/checkpoints/([0-9]{8})")
@@ -14,6 +16,14 @@ def enum_name(enum: Any, number: int, prefix: str) -> str:
     """Returns the name of a value without the prefix; UNKNOWN for values of a newer server."""
     name: str = enum.Name(number) if number in enum.values() else prefix + "UNKNOWN"
     return name[len(prefix) :]
+
+
+def is_repeated(field: Any) -> bool:
+    """True for a field descriptor of a list. Protobuf phases `label` out; `is_repeated` came with
+    6."""
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
+    return bool(field.label == FieldDescriptor.LABEL_REPEATED)
 
 
 class FileName(NamedTuple):

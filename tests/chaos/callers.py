@@ -145,11 +145,10 @@ class Callers(browser.BrowserTest):
 
     @contextlib.contextmanager
     def watches(self):
-        from mentor_client.specs import load_spec
         from mentor_client.v1 import experiment_service_pb2 as wire
 
         bob = self.clients["bob"]
-        spec = load_spec(LARGE)
+        spec = bob.parse_spec(LARGE).spec
         for number in range(TASKS):
             spec.benchmark.task_set[0].task.add(parameters=[number / TASKS, 0.5])
         for number in range(STORED):

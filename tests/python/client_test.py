@@ -283,7 +283,7 @@ class ClientTest(ClusterTest):
         self.assertGreater(offsets[1], 0)
         merged = next(one for one in experiment.artifacts() if one.name.endswith("/merged.txtpb"))
         text = client.download(merged.name, target).read_text()
-        self.assertEqual(mentor_client.load_spec(text).rule.outer_updates, 4)
+        self.assertEqual(client.parse_spec(text).spec.rule.outer_updates, 4)
         self.refused(
             grpc.StatusCode.NOT_FOUND,
             "NOT_FOUND",
@@ -347,15 +347,15 @@ class ClientTest(ClusterTest):
         values["evaluation.baseline"] = ["PPO_SHAPED", "RANDOM_SIGNAL"]
         texts = ["rule.outer_updates=7", "agent.normalize_advantage=false", "rule.k=0.001"]
         texts.append("evaluation.baseline=PPO_SHAPED,RANDOM_SIGNAL")
-        self.assertEqual(
-            mentor_client.load_spec(SMOKE, values), mentor_client.load_spec(SMOKE, texts)
-        )
+        self.assertEqual(client.parse_spec(SMOKE, values), client.parse_spec(SMOKE, texts))
+        message = client.parse_spec(SMOKE).spec
+        self.assertEqual(client.parse_spec(message, values), client.parse_spec(SMOKE, values))
+        self.assertEqual(client.parse_spec(message).spec, message)
 
         # A spec that comes with Mentor, by its name.
-        with mock.patch.dict(os.environ, MENTOR_EXPERIMENTS=str(pathlib.Path(SMOKE).parent)):
-            self.assertEqual(mentor_client.load_spec("smoke"), mentor_client.load_spec(SMOKE))
-            with self.assertRaisesRegex(MentorError, "did you mean smoke"):
-                mentor_client.load_spec("smok")
+        self.assertEqual(client.parse_spec("smoke"), client.parse_spec(SMOKE))
+        with self.assertRaisesRegex(MentorError, "did you mean 'smoke'"):
+            client.parse_spec("smok")
 
         # The progress is shown as long as the experiment is unfinished.
         ours.proto.state = ours.proto.STATE_RUNNING
@@ -365,60 +365,41 @@ class ClientTest(ClusterTest):
         with self.assertRaisesRegex(MentorError, "at work at 127.0.0.1:1\\?.*MENTOR_SERVER"):
             mentor_client.Client("127.0.0.1:1", timeout=0.2).get("ours")
 
-        # As programs of Mentor read it: options without quotes, and among the fields.
-        short = mentor_client.load_spec(
-            """benchmark { name: "single" option { name: "rho" value: 1e-3 } # value: 2
-            wrapper { name: 'a' scale: 2 } } rule { rate: -3e-4, text: 'a' outer_updates: 5 }"""
-        )
-        self.assertEqual(short.benchmark.option[0].value, "1e-3")
-        self.assertEqual(short.benchmark.wrapper[0].option[0].value, "2")
-        self.assertEqual(
-            [(one.name, one.value) for one in short.rule.option], [("rate", "-3e-4"), ("text", "a")]
-        )
-        self.assertEqual(short.rule.outer_updates, 5)
-        around = mentor_client.load_spec("weight: 2 spec { seed: 3 rule { rate: 1 } }")
-        self.assertEqual((around.seed, around.rule.option[0].value), (3, "1"))
-
-        spec = mentor_client.load_spec(
-            """spec { seed: 4 benchmark { name: "point_reach" wrapper { name: "a" } } }
+        # What else a text says about the experiment, and YAML.
+        around = client.parse_spec(
+            """spec { seed: 4 benchmark { name: "point_reach" wrapper { name: "a" scale: 2 } } }
             labels { key: "k" value: "v" } name: "around" """,
             ["benchmark.wrapper[0].name=b"],
         )
-        self.assertEqual((spec.seed, spec.benchmark.wrapper[0].name), (4, "b"))
-        for wrong, remedy in (
-            ("seed", "path.to.field=value"),
-            ("rule.outer_updates=many", "whole number"),
-            ("sed=1", "it has"),
-            ("agent.normalize_advantage=1", "true or false"),
-            ("signal.role=X", "REWARD, ADVANTAGE"),
-            ("rule.option=1", "one of them"),
-            ("rule=1", "group of fields"),
-            ("seed.x=1", "end the path"),
-            ("benchmark.wrapper[0].name=a", "list of 0"),
-            ("seed=-1", "is '-1'"),
-            ("seed[0]=1", "it has"),
+        wrapper = around.spec.benchmark.wrapper[0]
+        self.assertEqual((around.spec.seed, wrapper.name, wrapper.option[0].value), (4, "b", "2"))
+        self.assertEqual((around.name, around.labels["k"]), ("around", "v"))
+        yaml = self.folder / "own.yaml"
+        yaml.write_text("seed: 4\nrule: {learning_rate: 3e-4}\n")
+        self.assertEqual(client.parse_spec(yaml).spec.rule.option[0].value, "3e-4")
+        for wrong, overrides, remedy in (
+            (SMOKE, ["seed"], "path.to.field=value"),
+            (SMOKE, ["sed=1"], "did you mean 'seed'?"),
+            (SMOKE, [3], "give text"),
+            ("no/such.txtpb", (), "there is no spec 'no/such.txtpb'"),
+            (3, (), "is a int; give a file"),
+            ("sed: 1\n", (), "line 1, column 1: ExperimentSpec has no field 'sed'"),
+            ("spec { seed: 1 } uid: 'x'", (), "leave it out"),
+            ("{\udc80", (), "is not text"),
+            (self.folder / ("n" * 300), (), "cannot be read"),
         ):
             with self.subTest(wrong), self.assertRaises(MentorError) as caught:
-                mentor_client.load_spec(SMOKE, [wrong])
+                client.parse_spec(wrong, overrides)
             self.assertIn(remedy, str(caught.exception))
             self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
-        for wrong, remedy in (
-            ("no/such.txtpb", "cannot be read"),
-            ("rule { seed: { a: 1 } }", "not a spec"),
-            ("sed: 1\n", "not a spec"),
-            ("spec { sed: 1 }", "not an experiment"),
-            ("spec { seed: 1 } uid: 'x'", "leave it out"),
-        ):
-            with self.subTest(wrong), self.assertRaises(MentorError) as caught:
-                mentor_client.load_spec(wrong)
-            self.assertIn(remedy, str(caught.exception))
 
     def test_specs_that_come_with_mentor_are_beside_its_programs(self):
-        ready = mentor_client.specs.ready_specs
+        from mentor_client.installed import ready_specs as ready
+
         programs = os.path.realpath(os.environ["MENTOR_BIN_DIR"])
         for variables in ({"PATH": programs}, {"MENTOR_BIN_DIR": programs}):
             with mock.patch.dict(os.environ, variables, clear=True):
-                self.assertEqual(mentor_client.load_spec("smoke"), mentor_client.load_spec(SMOKE))
+                self.assertEqual(ready()["smoke"].read_text(), SMOKE.read_text())
         share = self.folder / "share/mentor/experiments"
         share.mkdir(parents=True)
         shutil.copyfile(SMOKE, share / "own.txtpb")
@@ -428,17 +409,12 @@ class ClientTest(ClusterTest):
         with mock.patch.dict(os.environ, {"PATH": ""}, clear=True):
             with mock.patch.object(sys, "argv", [str(program)]):
                 self.assertEqual(list(ready()), ["own"])
-            with mock.patch.object(sys, "argv", ["-c"]), self.assertRaisesRegex(
-                MentorError, "no specs of Mentor's are installed here; .*MENTOR_EXPERIMENTS"
-            ):
-                mentor_client.load_spec("smoke")
+            with mock.patch.object(sys, "argv", ["-c"]):
+                self.assertEqual(ready(), {})
 
     def test_a_spec_with_a_base_is_what_mentorctl_makes_of_it(self):
         _, address = self.start_meta_learner(self.state)
         client = self.client(address)
-        environment = mock.patch.dict(os.environ, MENTOR_EXPERIMENTS=str(SMOKE.parent))
-        environment.start()
-        self.addCleanup(environment.stop)
         files = [*SMOKE.parent.glob("*.txtpb")]
         middle, last = self.folder / "middle.txtpb", self.folder / "last.txtpb"
         middle.write_text('base: "smoke" benchmark { wrapper { name: "sparse_reward" } } seed: 5')
@@ -472,26 +448,44 @@ class ClientTest(ClusterTest):
             mentor_client.ExperimentSpec(base="smoke"),
         )
         self.assertIn("only a file can name; give the whole spec", str(refusal))
+        (self.folder / "circle.txtpb").write_text("base: 'circle'")
+        (self.folder / "broken.txtpb").write_text("sed: 1")
         for text, remedy in (
-            ("base: 'smok'", "no spec of Mentor's; did you mean smoke?"),
+            ("base: 'smok'", "did you mean 'smoke'?"),
             ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
-            ("base: 'smoke' clear: 'agent.x.y'", "AgentSpec has no field 'x'"),
-            ("base: 'smoke' clear: 'agent.__class__.x'", "has no field '__class__'"),
-            ("base: 'smoke' clear: 'seed.x'", "'seed' has no parts"),
-            ("base: ''", "is empty"),
-            (f"base: '{'n' * 2000}'", "is no file's name"),
+            (f"base: '{'n' * 2000}'", "cannot be read"),
             ("base: 'circle'", "which leads back to circle.txtpb"),
-            ("base: 'b0'", "base number 5; a spec may rest on at most 4 bases"),
-            ("base: 'broken'", "broken.txtpb cannot be read"),
+            ("base: 'broken'", "broken.txtpb, line 1, column 1: ExperimentSpec has no field"),
         ):
-            (self.folder / "circle.txtpb").write_text("base: 'circle'")
-            (self.folder / "broken.txtpb").write_text("sed: 1")
-            for index in range(6):
-                (self.folder / f"b{index}.txtpb").write_text(f"base: 'b{index + 1}'")
             last.write_text(text)
             with self.subTest(text), self.assertRaises(MentorError) as caught:
-                mentor_client.load_spec(last)
+                client.parse_spec(last)
             self.assertIn(remedy, str(caught.exception))
+
+    def test_a_service_gets_no_file_that_no_spec_names(self):
+        from mentor_client.specs import wanted_file
+        from mentor_client.v1.experiment_service_pb2 import SpecFile
+
+        own = self.folder / "own.txtpb"
+        own.write_text("seed: 1")
+        for folder, text, wanted in (
+            (f"{self.folder}/", "base: 'own'", own),
+            (f"{self.folder}/", "base: 'own.txtpb'", own),
+            ("", f"base: '{own}'", own),
+            (f"{self.folder}/x/", "base: '../own'", self.folder / "x/../own.txtpb"),
+        ):
+            (self.folder / "x").mkdir(exist_ok=True)
+            known = [SpecFile(path=f"{folder}spec", text=text)]
+            self.assertEqual(wanted_file(str(wanted), known).text, "seed: 1")
+            for path in ("/etc/passwd", f"{folder}../../own", f"{own}x", f"{folder}else"):
+                with self.assertRaisesRegex(MentorError, "no spec here names it"):
+                    wanted_file(path, known)
+        # Texts of others get none at all.
+        client = self.client(self.start_meta_learner(self.state)[1])
+        text = f"base: '{own}'"
+        self.assertEqual(client.parse_spec(text + "\n").spec.seed, 1)
+        with self.assertRaisesRegex(MentorError, "there is no spec"):
+            client.parse_spec(text, files=False)
 
     # When the server dies.
 
@@ -659,6 +653,7 @@ class ClientTest(ClusterTest):
 
         connection._ATTEMPT_S, before = 0.5, connection._ATTEMPT_S
         self.addCleanup(setattr, connection, "_ATTEMPT_S", before)
+        spec = client.parse_spec(SMOKE)
         meta.signal(signal.SIGSTOP)
         impatient = self.client(address, timeout=1.2)
         began = time.monotonic()
@@ -680,7 +675,7 @@ class ClientTest(ClusterTest):
             return real(request, **options)
 
         stub.CreateExperiment = create
-        made = patient.create(SMOKE)
+        made = patient.create(spec)
         self.assertGreaterEqual(len(attempts), 2)
         self.assertLess(attempts[0][1], 3.1)
         self.assertEqual(len({request_id for request_id, _ in attempts}), 1)

@@ -12,8 +12,6 @@ import time
 
 import grpc
 from grpc_requests import Client
-from mentor_client import load_spec
-from google.protobuf.json_format import MessageToDict
 
 SERVICE = "mentor.v1.ExperimentService"
 NAME = {"name": "experiments/foreign"}
@@ -36,12 +34,12 @@ def main():
             time.sleep(0.05)
         print(wanted)
 
-    # Our own code only reads the file; the request follows the descriptors of the reflection.
-    spec = MessageToDict(
-        load_spec(pathlib.Path(sys.argv[2]), ["rule.outer_updates=1000000"]),
-        preserving_proto_field_name=True,
+    read = call(
+        "ParseSpec",
+        files=[{"path": "spec.txtpb", "text": pathlib.Path(sys.argv[2]).read_text()}],
+        overrides=["rule.outer_updates=1000000"],
     )
-    made = call("CreateExperiment", experiment_id="foreign", experiment={"spec": spec})
+    made = call("CreateExperiment", experiment_id="foreign", experiment=read["experiment"])
     print("created:", made["name"], made["state"])
 
     seen = []

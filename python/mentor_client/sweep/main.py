@@ -26,7 +26,7 @@ from ..errors import MentorError
 from . import report, storage
 from .local_service import LocalService
 from .study import Study, cancel, check, settings_text, suggest
-from .study_file import INSTALL, StudyFile, missing_folder, read_study
+from .study_file import INSTALL, StudyFile, missing_folder, read_study, with_spec
 
 _ABOUT = """Searches settings of a spec by Optuna: TPE chooses them, Hyperband ends trials that are
 behind; or tries every combination of a grid. Every trial is an experiment of a service for each
@@ -103,10 +103,13 @@ def _at_least_one(text: str) -> int:
 def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
     optuna = needs("optuna", INSTALL, "mentor-sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    checked = _checked(file, flags)
+    file = checked or file
     seeds = ", ".join(map(str, file.seeds))
+    updates = f" of {file.updates} outer updates" if checked else ""
     print(
-        f"{file.name}: {file.trials} trials of {file.updates} outer updates, {file.parallel} at "
-        f"once, seeds {seeds}; {'greatest' if file.objective.maximise else 'least'} "
+        f"{file.name}: {file.trials} trials{updates}, {file.parallel} at once, seeds {seeds}; "
+        f"{'greatest' if file.objective.maximise else 'least'} "
         f"{file.objective.words()}; pruner {file.pruner.name}; {file.storage}"
     )
     folder = missing_folder(file.storage)
@@ -116,6 +119,16 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
     for number in range(min(3, file.trials)):
         study.sampler = storage.sampler(file, number)
         print(f"trial {number}: {settings_text(suggest(study, study.ask(), file))}")
+    print(
+        "the service accepts it"
+        if checked
+        else "neither the spec nor its settings were checked: no service answers; --local brings one, "
+        f"or start it:\n  {SERVICE_ON_A_LAPTOP}"
+    )
+
+
+def _checked(file: StudyFile, flags: argparse.Namespace) -> Optional[StudyFile]:
+    """Returns the study with its spec, which the service accepts. None if no service answers."""
     try:
         with contextlib.ExitStack() as stack:
             server = flags.server
@@ -124,15 +137,19 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
                 service = LocalService(pathlib.Path(state), flags.simulator)
                 server = stack.enter_context(service).server
             client = stack.enter_context(connect(server, timeout=30.0 if flags.local else 5.0))
-            check(file, client)
-        print("the service accepts it")
+            return _read(file, flags, client)
     except MentorError as error:
         if error.code != grpc.StatusCode.UNAVAILABLE or flags.local:
             raise
-        print(
-            "not checked with a service, which does not answer; --local brings one, or start it:\n"
-            f"  {SERVICE_ON_A_LAPTOP}"
-        )
+        return None
+
+
+def _read(file: StudyFile, flags: argparse.Namespace, client: Client) -> StudyFile:
+    """Returns the study with its spec, which the service accepts."""
+    file = with_spec(file, client)
+    _check_hosts(file, flags)
+    check(file, client)
+    return file
 
 
 def _check_hosts(file: StudyFile, flags: argparse.Namespace) -> None:
@@ -142,16 +159,13 @@ def _check_hosts(file: StudyFile, flags: argparse.Namespace) -> None:
     options = {one.name: one.value for one in benchmark.option}
     wanted = options.get("host", "") if benchmark.environment == "host" else ""
     offered = [one.partition("=")[0] for one in flags.simulator]
-    if flags.simulator and not flags.local:
-        why = "--simulator goes with --local; actors of another service are started with it"
-    elif flags.local and wanted and wanted not in offered:
-        why = (
+    if flags.local and wanted and wanted not in offered:
+        raise MentorError(
+            grpc.StatusCode.INVALID_ARGUMENT,
             f"the spec's environment is of simulator '{wanted}'; "
-            f"give --simulator {wanted}='COMMAND', too"
+            f"give --simulator {wanted}='COMMAND', too",
+            reason="INVALID_FIELD",
         )
-    else:
-        return
-    raise MentorError(grpc.StatusCode.INVALID_ARGUMENT, why, reason="INVALID_FIELD")
 
 
 def _cancel(file: StudyFile, client: Client) -> None:
@@ -179,7 +193,12 @@ def _tell(file: StudyFile, study: Any, flags: argparse.Namespace, client: Option
 
 def _sweep(flags: argparse.Namespace) -> int:
     file = read_study(flags.study)
-    _check_hosts(file, flags)
+    if flags.simulator and not flags.local:
+        raise MentorError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "--simulator goes with --local; actors of another service are started with it",
+            reason="INVALID_FIELD",
+        )
     if flags.dry_run:
         _dry_run(file, flags)
         return DONE
@@ -205,7 +224,7 @@ def _sweep(flags: argparse.Namespace) -> int:
         if flags.cancel:
             _cancel(file, client)
             return DONE
-        check(file, client)
+        file = _read(file, flags, client)
         study = Study(
             file,
             client,

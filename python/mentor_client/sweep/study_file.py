@@ -8,15 +8,13 @@ import math
 import os
 import pathlib
 import re
-import shutil
-import subprocess
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import grpc
 
+from ..client import Client
 from ..command import needs
 from ..errors import MentorError, Violation
-from ..specs import apply_overrides, load_experiment
 from ..v1.experiment_pb2 import Experiment as ExperimentProto
 
 INSTALL = "'./python[sweep]' in a clone of the repository, or optuna PyYAML matplotlib"
@@ -122,7 +120,9 @@ class Confirm:
 @dataclasses.dataclass(frozen=True)
 class StudyFile:
     name: str
-    experiment: ExperimentProto  # The spec, with `set`, and the experiment's other fields.
+    spec: str  # A file, or the name of a spec that comes with Mentor.
+    changes: Tuple[str, ...]  # What `set` says, as for --set.
+    experiment: ExperimentProto  # Class, labels and so on; the spec, too, once it is read.
     parameters: Tuple[Parameter, ...]
     objective: Objective
     trials: int
@@ -263,7 +263,7 @@ def _shown(value: Any) -> str:
 
 
 def read_study(path: pathlib.Path) -> StudyFile:
-    """Reads a study. Raises INVALID_ARGUMENT with every violation."""
+    """Reads a study, but for its spec. Raises INVALID_ARGUMENT with every violation."""
     yaml = needs("yaml", INSTALL, "mentor-sweep")
     text, problems = _text(path), _Problems()
     try:
@@ -287,6 +287,43 @@ def read_study(path: pathlib.Path) -> StudyFile:
     if problems.found or study is None:
         raise _wrong(f"{path} is not a study:", problems.found)
     return study
+
+
+def with_spec(file: StudyFile, client: Client) -> StudyFile:
+    """Returns the study with its spec, as the service reads it. Raises INVALID_ARGUMENT with every
+    violation."""
+    try:
+        experiment = client.parse_spec(file.spec, file.changes)
+    except MentorError as error:
+        if error.code != grpc.StatusCode.INVALID_ARGUMENT:
+            raise
+        paths = {one.partition("=")[0] for one in file.changes}
+        found = [Violation("spec", error.message)] if not error.violations else []
+        for one in error.violations:
+            path = re.sub(r"^--set '(.*)'$", r"\1", one.field)
+            where = f"set.{path}" if path in paths else f"spec {one.field}"
+            found.append(Violation(where, one.description))
+        raise _wrong(f"the spec of study {file.name} cannot be read:", found) from None
+    experiment.name = ""
+    experiment.MergeFrom(file.experiment)
+    problems, objective, pruner = _Problems(), file.objective, file.pruner
+    searched = any(one.path == "rule.outer_updates" for one in file.parameters)
+    updates = 0 if searched else experiment.spec.rule.outer_updates
+    if objective.at in ("update", "mean") and updates and objective.count > updates:
+        wanted = f"{objective.at}: {objective.count}"
+        problems.add(
+            "objective.at",
+            f"is {wanted}, and the spec makes {updates} outer updates; give at most so many, or "
+            "set rule.outer_updates",
+        )
+    if pruner.name != "none" and updates and pruner.min_updates > updates:
+        problems.add(
+            "pruner.min_updates",
+            f"is {pruner.min_updates}, and the spec makes {updates}: no trial would end early",
+        )
+    if problems.found:
+        raise _wrong(f"study {file.name} does not fit its spec:", problems.found)
+    return dataclasses.replace(file, experiment=experiment)
 
 
 def _wrong(message: str, violations: Sequence[Violation] = ()) -> MentorError:
@@ -376,7 +413,7 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
             f"is '{name}'; give lower-case letters, digits and dashes, a letter first, at most "
             f"{_NAME_CHARACTERS}",
         )
-    experiment = _base(top, path.parent)
+    spec, changes, experiment = _base(top, path.parent)
     sampler, seed, startup = _sampler(top)
     parameters = _parameters(top, sampler)
     given = top.take("set")
@@ -421,25 +458,11 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
             f"is too long: experiments would be called as {longest}, and may have {_ID_CHARACTERS} "
             "characters; give a shorter one, or smaller seeds",
         )
-    if experiment is not None:
-        _check_paths(problems, experiment, parameters)
-        searched = any(one.path == "rule.outer_updates" for one in parameters)
-        updates = 0 if searched else experiment.spec.rule.outer_updates
-        if objective.at in ("update", "mean") and updates and objective.count > updates:
-            wanted = f"{objective.at}: {objective.count}"
-            problems.add(
-                "objective.at",
-                f"is {wanted}, and the spec makes {updates} outer updates; give at most so many, "
-                "or set rule.outer_updates",
-            )
-        if pruner.name != "none" and updates and pruner.min_updates > updates:
-            problems.add(
-                "pruner.min_updates",
-                f"is {pruner.min_updates}, and the spec makes {updates}: no trial would end early",
-            )
     return StudyFile(
         name,
-        experiment or ExperimentProto(),
+        spec,
+        changes,
+        experiment,
         tuple(parameters),
         objective,
         trials,
@@ -462,12 +485,18 @@ def missing_folder(storage: str) -> Optional[pathlib.Path]:
     return None if folder.is_dir() else folder
 
 
-def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
-    """Returns the spec with `set`, class and labels."""
-    around = ExperimentProto()
+def _base(top: _Fields, folder: pathlib.Path) -> Tuple[str, Tuple[str, ...], ExperimentProto]:
+    """Returns the spec, what `set` changes in it, and class, labels and so on."""
     spec = top.word("spec", "")
     if not top.has("spec"):
         top.wrong("spec", "is missing; give a file, or the name of a spec that comes with Mentor")
+    for file in (folder / spec, pathlib.Path(spec)):
+        if spec and file.is_file():
+            spec = str(file)
+            break
+    else:
+        if "/" in spec or "." in spec:
+            top.wrong("spec", f"is '{spec}', and there is no such file")
     priority = top.word("class", "low", _CLASSES)
     labels = top.take("labels") or {}
     overrides = top.take("set") or {}
@@ -486,56 +515,17 @@ def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
             "set", f"is {_shown(overrides)}; give fields, for instance rule.outer_updates: 20"
         )
         overrides = {}
-    if not spec:
-        return None
-    try:
-        around = load_experiment(_spec_source(spec, folder))
-    except MentorError as error:
-        top.wrong("spec", error.message)
-        return None
-    for path, value in overrides.items():
-        if path == "seed":
-            top.wrong("set.seed", "is not set here; `seeds` says which every trial has")
-            continue
-        text = Parameter("", "choices").text(value)
-        try:
-            apply_overrides(around.spec, [f"{path}={text}"])
-        except MentorError as error:
-            top.wrong(f"set.{path}", _without(error.message, str(path)))
-    around.name = ""
-    around.labels.update(labels)
+    if "seed" in overrides:
+        top.wrong("set.seed", "is not set here; `seeds` says which every trial has")
+    as_text = Parameter("", "choices").text
+    changes = tuple(f"{path}={as_text(value)}" for path, value in overrides.items())
+    around = ExperimentProto(labels=labels, retries_max=retries_max)
     around.MergeFrom(ExperimentProto(priority=f"PRIORITY_{priority.upper()}"))
     if retention_ttl:
         around.retention.ttl.seconds = retention_ttl * 86_400
     if keep_last:
         around.retention.keep_last = keep_last
-    around.retries_max = retries_max or around.retries_max
-    return around
-
-
-def _spec_source(spec: str, folder: pathlib.Path) -> str:
-    """Resolves a file beside the study or in the working folder, or a spec's name as `mentor` knows
-    it.
-    """
-    for file in (folder / spec, pathlib.Path(spec)):
-        if file.is_file():
-            return str(file)
-    mentor = shutil.which("mentor")
-    if "/" in spec or "." in spec or mentor is None:
-        remedy = "" if mentor else "; names of ready specs need the program `mentor` on the PATH"
-        raise MentorError(
-            grpc.StatusCode.NOT_FOUND, f"is '{spec}', and there is no such file{remedy}"
-        )
-    done = subprocess.run(
-        [mentor, "run", spec, "--check"], capture_output=True, text=True, timeout=60
-    )
-    if done.returncode != 0:
-        raise MentorError(grpc.StatusCode.NOT_FOUND, done.stderr.strip() or f"is '{spec}'")
-    return done.stdout
-
-
-def _without(message: str, path: str) -> str:
-    return message[len(path) + 1 :] if message.startswith(path + " ") else message
+    return spec, changes, around
 
 
 def _short(path: str) -> str:
@@ -570,6 +560,8 @@ def _parameters(top: _Fields, sampler: str) -> List[Parameter]:
         )
         return []
     parameters = [_parameter(top, str(path), value) for path, value in found.items()]
+    if any(one.path == "seed" for one in parameters):
+        top.wrong("parameters.seed", "is not searched; `seeds` says which every trial has")
     for one in parameters:
         if sampler == "grid" and one.kind != "choices":
             top.wrong(f"parameters.{one.path}", "has no list; a grid needs choices: [...]")
@@ -711,20 +703,3 @@ def _seeds(fields: _Fields, name: str) -> Tuple[int, ...]:
         f"{_SEEDS_MAX}",
     )
     return (1,)
-
-
-def _check_paths(
-    problems: _Problems, experiment: ExperimentProto, parameters: List[Parameter]
-) -> None:
-    for one in parameters:
-        if one.path == "seed":
-            problems.add("parameters.seed", "is not searched; `seeds` says which every trial has")
-            continue
-        for value in one.corners():
-            copy = ExperimentProto()
-            copy.CopyFrom(experiment)
-            try:
-                apply_overrides(copy.spec, [f"{one.path}={one.text(value)}"])
-            except MentorError as error:
-                problems.add(f"parameters.{one.path}", _without(error.message, one.path))
-                break

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..evaluation import summarise
-from ..specs import _is_repeated
+from ..names import is_repeated
 from ..v1.evaluation_pb2 import EvaluationShard
 from ..v1.spec_pb2 import ExperimentSpec
 
@@ -137,7 +137,7 @@ def settings(spec: ExperimentSpec) -> Dict[str, str]:
 def _add_settings(message: Message, path: str, found: Dict[str, str]) -> None:
     for field, value in message.ListFields():
         name = path + field.name
-        values = list(value) if _is_repeated(field) else [value]
+        values = list(value) if is_repeated(field) else [value]
         if field.message_type is None:
             found[name] = ",".join(_text(field, one) for one in values)
             continue
@@ -145,9 +145,7 @@ def _add_settings(message: Message, path: str, found: Dict[str, str]) -> None:
             if field.message_type.full_name == "mentor.v1.Option":
                 found[path + one.name] = one.value
             else:
-                _add_settings(
-                    one, f"{name}.{number}." if _is_repeated(field) else name + ".", found
-                )
+                _add_settings(one, f"{name}.{number}." if is_repeated(field) else name + ".", found)
 
 
 def _text(field: FieldDescriptor, value: object) -> str:

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from ..client import Client
 from ..errors import MentorError
 from ..experiment import Experiment
-from ..specs import load_spec
+from ..v1.spec_pb2 import ExperimentSpec
 from .content import About, Clock, Evaluated, Point, evaluated
 from .run_folder import RunFolder
 
@@ -43,10 +43,11 @@ class ServedExperiment:
         proto = self._experiment.proto
         spec, text = proto.spec, ""
         # The merged spec has every default; its file exists from the first run on.
-        with contextlib.suppress(MentorError), tempfile.TemporaryDirectory() as folder:
+        unread = (MentorError, text_format.ParseError)
+        with contextlib.suppress(*unread), tempfile.TemporaryDirectory() as folder:
             artifact = f"{self._experiment.name}/artifacts/merged.txtpb"
             text = client.download(artifact, folder).read_text("utf-8")
-            spec = load_spec(text)
+            spec = text_format.Parse(text, ExperimentSpec())
         self.about = About(
             proto.uid,
             self._experiment.id,

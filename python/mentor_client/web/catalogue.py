@@ -16,7 +16,8 @@ from nicegui import app, ui
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .. import specs
+from .. import installed
+from ..client import Client
 from ..v1.experiment_pb2 import CatalogueEntry
 from . import words
 from .page import Page, view
@@ -36,6 +37,7 @@ _SHOWN_BY = {"environment": "env", "benchmark": "env", "wrapper": "env"}
 _SECONDS_MAX = 60.0
 _BEGIN = ("--policy", "random", "--steps", "1", "--frames", "1", "--size", "320x240")
 _pictures: Dict[str, bytes] = {}  # By environment; empty where there is no scene.
+_examples: Dict[Tuple[str, str], List[str]] = {}
 _one_at_a_time = asyncio.Semaphore(1)
 
 
@@ -60,18 +62,18 @@ async def ask(*words_of_call: str, file: str = "") -> bytes:
             return b""
 
 
-@functools.lru_cache(maxsize=None)
-def examples() -> Dict[Tuple[str, str], List[str]]:
-    """The ready specs that name a part, by its kind and name."""
+def examples(client: Client) -> Dict[Tuple[str, str], List[str]]:
+    """The ready specs that name a part, by its kind and name. Every page has the same."""
     found: Dict[Tuple[str, str], List[str]] = {}
-    for name, path in specs.ready_specs().items():
-        spec = specs.load_spec(path)
+    for name, path in installed.ready_specs().items():
+        spec = client.parse_spec(path).spec
         parts = {(kind, getattr(spec, kind).name) for kind in ("signal", "rule", "curriculum")}
         home = spec.benchmark
         # A benchmark of one environment may have its name.
         parts |= {("benchmark", home.name), ("environment", home.environment or home.name)}
         for part in parts | {("wrapper", one.name) for one in home.wrapper}:
             found.setdefault(part, []).append(name)
+    _examples.update(found)
     return found
 
 
@@ -103,7 +105,7 @@ class Catalogue:
         for bundle in await self._page.call_until_answered(client.bundles):
             about = f"{bundle.file_count} files, {words.size(bundle.size_bytes)}, of {bundle.owner}"
             entries.append(CatalogueEntry(kind="bundle", name=bundle.name, help=about))
-        self._examples = await self._page.call(examples)
+        self._examples = _examples or await self._page.call_until_answered(examples, client)
         for kind in dict.fromkeys([*_TITLES, *(one.kind for one in entries)]):
             found = [one for one in entries if one.kind == kind]
             if not found:

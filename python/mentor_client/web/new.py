@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from nicegui import ui
 
-from .. import specs
+from .. import installed
 from ..client import Client
 from ..errors import MentorError, Violation
 from ..experiment import Experiment
@@ -89,7 +89,7 @@ class New:
     def __init__(self, page: Page, ready: str, like: str):
         self._page, self._like, self._asked = page, like, 0
         self._checking: Optional["asyncio.Task[Optional[ExperimentProto]]"] = None
-        found = specs.ready_specs().items()
+        found = installed.ready_specs().items()
         self._ready = {name: path.read_text(encoding="utf-8") for name, path in found}
         abouts = {name: about(name, spec) for name, spec in self._ready.items()}
         heading("A new experiment")
@@ -158,7 +158,7 @@ class New:
             self._say([], _BEGIN)
             return None
         try:
-            asked = ExperimentProto.FromString(await self._page.read(spec_text.load, spec))
+            asked = await self._page.call(client.parse_spec, spec, files=False)
             answer: Experiment = await self._page.call(client.validate, asked)
             self._long.set_text(await self._page.call(how_long, client, answer.spec))
         except MentorError as error:
@@ -175,12 +175,10 @@ class New:
         wanted: List[Union[str, int]] = []
         said: List[str] = []
         for one in (error.violations or [Violation("", error.message)])[:_SAID_MAX]:
-            # The parser of protobuf names the line itself.
-            place = re.search(r"\b(\d+):\d+ : ", one.description)
+            place = re.fullmatch(r"line (\d+), column \d+", one.field)
             name = re.sub(r"^experiment\.(spec\.)?", "", one.field)
             wanted.append(int(place[1]) if place else one.field)
-            words_said = one.description[place.end() :] if place else f"{name} {one.description}"
-            said.append(words_said.strip())
+            said.append(one.description if place else f"{name} {one.description}")
         try:
             places = await self._page.read(spec_text.places, spec, wanted)
         except MentorError:  # The text is too long even for that.

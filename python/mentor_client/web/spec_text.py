@@ -8,20 +8,14 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from google.protobuf import text_format
 
-from .. import specs
-from ..errors import usage
 from ..v1.spec_pb2 import ExperimentSpec
 
 CHARACTERS_MAX = 1 << 20
 _DEPTH_MAX = 8  # A spec nests fewer messages.
 Place = Tuple[int, int]  # A line, from 1, and where it ends in the text.
-
-
-def load(text: str) -> bytes:
-    """The experiment that a text describes, as a message."""
-    if len(text) > CHARACTERS_MAX:
-        raise usage("spec", "has more than a million characters; shorten it")
-    return specs.load_text(text).SerializeToString()
+_TOKEN = re.compile(
+    r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[{}<>\[\]:,;]|\n|[^\s{}<>\[\]:,;#"']+"""
+)
 
 
 def written(spec: bytes) -> str:
@@ -49,7 +43,7 @@ def lines_of(spec: str) -> Dict[str, int]:
     found: Dict[str, int] = {}
     path: List[str] = []
     word, line = "", 1
-    for token in re.finditer(specs.TOKEN.pattern + r"|\n", spec, specs.TOKEN.flags):
+    for token in _TOKEN.finditer(spec):
         one = token.group()
         if one == "\n":
             line += 1

@@ -12,8 +12,7 @@ from google.protobuf.message import Message
 
 from ..client import Client
 from ..experiment import FINAL, Experiment
-from ..names import enum_name
-from ..specs import _is_repeated
+from ..names import enum_name, is_repeated
 from ..sync.content import settings
 from ..v1.experiment_pb2 import CatalogueEntry, Priority, ShardInfo
 from ..v1.spec_pb2 import ExperimentSpec
@@ -299,7 +298,7 @@ def _add_defaults(message: Any, path: str, parts: Dict[Any, Any], found: Dict[st
         found[path + setting.name] = setting.default_value
     plain = type(message)()
     for field in message.DESCRIPTOR.fields:
-        if _is_repeated(field):
+        if is_repeated(field):
             continue
         if isinstance(getattr(message, field.name), Message):
             if message.HasField(field.name):

@@ -9,7 +9,6 @@ using mentor::testing::Contains;
 
 TEST_CASE("experiment file: a spec, or an experiment around one", "[unit]") {
   const auto spec = ParseExperimentFile("dir/first.txtpb", "benchmark { name: 'x' }", {"seed=3"});
-  CHECK(spec.is_spec);
   CHECK(spec.id == "first");
   CHECK(spec.violations.empty());
   CHECK(spec.experiment.spec().seed() == 3);
@@ -17,7 +16,6 @@ TEST_CASE("experiment file: a spec, or an experiment around one", "[unit]") {
   const auto whole = ParseExperimentFile(
       "first.txtpb", "name: 'experiments/other' weight: 2 spec { benchmark { name: 'x' } }",
       {"seed=3"});
-  CHECK(!whole.is_spec);
   CHECK(whole.id == "other");
   CHECK(whole.violations.empty());
   CHECK(whole.experiment.spec().seed() == 3);
