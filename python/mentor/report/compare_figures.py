@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from . import charts, compare, compared_words, figures, statistics, words
 from .charts import Figure, Line, Row
 from .compare import Contender, Group, Ranking
 from .published import Published
-from .records import METHODS
 from .statistics import Interval
 from .tables import Table
 
@@ -20,13 +19,13 @@ _CURVE_RESAMPLES = 500
 
 def evaluation(
     groups: Sequence[Group], ranking: Ranking, published: Published
-) -> Tuple[List[Figure], Optional[Table]]:
+) -> Tuple[List[Figure], List[Table]]:
     """And the table beside what is published."""
     section = f"evaluation_{figures.file_name(ranking.split)}"
-    found, table = _episodes(groups, ranking, published, section)
+    found, tables = _episodes(groups, ranking, published, section)
     found = [*_scores(ranking, section), *found, *_profiles(ranking, section)]
     found += [*_efficiency(ranking, section), *_improvement(ranking, section)]
-    return found + _budgets(groups, ranking, section), table
+    return found + _budgets(groups, ranking, section), tables
 
 
 def _scores(ranking: Ranking, section: str) -> List[Figure]:
@@ -57,48 +56,26 @@ def _scores(ranking: Ranking, section: str) -> List[Figure]:
 
 def _episodes(
     groups: Sequence[Group], ranking: Ranking, published: Published, section: str
-) -> Tuple[List[Figure], Optional[Table]]:
+) -> Tuple[List[Figure], List[Table]]:
     """Nothing where lifetimes differ in their number of episodes: equal indices are then not equal
     parts of a lifetime."""
     lines: List[Line] = []
-    ours: Dict[str, Tuple[str, List[Interval], Optional[Interval]]] = {}
-    aliases: Dict[str, str] = {}
+    ours = figures.Ours()
     alive = segments = 0
     for one in ranking.shown():
         lives = [
             (seed, life) for seed, life, _ in one.lives if life.environment in ranking.environments
         ]
         if len({(life.lifetime_episodes, len(life.success)) for _, life in lives}) > 1:
-            return [], None
+            return [], []
         line, rates, det = _episode_line(groups, ranking, one, lives)
         lines.append(line)
         alive = max(alive, lives[0][1].lifetime_episodes)
         segments = max(segments, len(rates))
-        names = [one.name, METHODS[one.teacher].name]
-        if one.learned:
-            run = next(g for g in groups if g.name == one.group).runs[0]
-            role = run.record["signal_role"]
-            names += ["learned", run.identity["rule"], *([f"learned {role}"] if role else [])]
-        for name in names:
-            ours.setdefault(name.lower(), (one.name, rates, det))
-            aliases.setdefault(name.lower(), one.name)
-    found = figures.episodes(
-        lines,
-        ranking.split,
-        ranking.has_goals,
-        ranking.success,
-        alive,
-        segments,
-        published,
-        aliases,
-        section,
-    )
-    table = None
-    if ranking.success:
-        table = figures.published_table(
-            ranking.split, ranking.has_goals, alive, segments, published, ours
-        )
-    return found, table
+        run = next((g.runs[0] for g in groups if g.name == one.group), None)
+        ours.add(run, one.name, one.teacher, rates, det)
+    lived = figures.Lived(ranking.split, ranking.has_goals, ranking.success, alive, segments)
+    return figures.episodes(lines, ours, lived, published, section)
 
 
 def _episode_line(

@@ -53,9 +53,10 @@ class Comparison:
         drawn: Dict[str, List[Figure]] = {}
         shown = []
         for ranking in self.ranked:
-            found, table = compare_figures.evaluation(self.groups, ranking, self.published)
+            found, tables = compare_figures.evaluation(self.groups, ranking, self.published)
             drawn[ranking.split] = found
-            self.tables += [table] if table is not None else []
+            self.tables += tables
+
             alike = any(one.name.startswith("episodes_") for one in found)
             shown.append((ranking.split, ranking.success, alike))
         trained = compare_training.meta_training(self.groups, self.ranked)
