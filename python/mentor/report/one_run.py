@@ -29,7 +29,7 @@ class Report:
         self.comparisons = evaluation.compared(self.results)
         self.outcome = outcome.outcome_of(run, self.results, self.comparisons)
         self.hints = training.hints(run)
-        self.opening = outcome.opening(run, self.outcome, self.comparisons)
+        self.opening = outcome.opening(run, self.comparisons)
         self.cohorts = beside.of_run(run)
         self.warnings = _warnings(run, self.results, published)
         self.tables: List[Table] = []

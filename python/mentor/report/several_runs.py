@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from typing import Dict, List, Sequence
 
 from . import (
@@ -49,7 +48,7 @@ class Comparison:
     def summary(self) -> List[str]:
         return self.said
 
-    def page(self, folder: pathlib.Path, date: str) -> Page:
+    def page(self, date: str) -> Page:
         drawn: Dict[str, List[Figure]] = {}
         shown = []
         for ranking in self.ranked:
