@@ -48,14 +48,7 @@ class Pool:
         check_integer("width", width, 1, _PIXELS_MAX)
         check_integer("height", height, 1, _PIXELS_MAX)
         check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
-        if not isinstance(name, str):
-            raise TypeError(f"name: is {name!r}; give the name of an environment")
-        if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
-            raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
-        if not isinstance(camera, str):
-            raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
-        if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
-            raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
+        _check(name, camera, goal_visible, wrappers)
         _tell_folder()
         values = {field: _text(field, value) for field, value in options.items()}
         if path is not None:
@@ -147,6 +140,18 @@ class Pool:
         width, height, camera = self._picture
         drawn = self._native.render(index, width, height, camera)
         return np.frombuffer(drawn, np.uint8).reshape(height, width, 3).copy()
+
+
+def _check(name: object, camera: object, goal_visible: object, wrappers: object) -> None:
+    """Checks the arguments that C++ would refuse in its own words."""
+    if not isinstance(name, str):
+        raise TypeError(f"name: is {name!r}; give the name of an environment")
+    if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
+        raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
+    if not isinstance(camera, str):
+        raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
+    if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
+        raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
 
 
 def _tell_folder() -> None:
