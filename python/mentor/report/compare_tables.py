@@ -94,10 +94,11 @@ def _part_table(ranking: Ranking) -> Table:
         (seeds, means), n = result.by_seed(), len(result.segments)
         own = means if len(seeds) > 1 else means[:0]
         cells = [
-            tables.value(result.segments[p], own[:, p]) if p < n else tables.NONE for p in parts
+            tables.value(result.segments[p], own[:, p].tolist()) if p < n else tables.NONE
+            for p in parts
         ]
         ends = ((result.last, n + 2), (result.det, n), (result.last_return, n + 1))
-        cells += [tables.value(value, own[:, c]) for value, c in ends]
+        cells += [tables.value(value, own[:, c].tolist()) for value, c in ends]
         found.add(one.name, *cells)
     return found
 
