@@ -45,4 +45,3 @@ def text_of(path):
 def table_of(path, columns):
     """The rows of a file."""
     return rows_of(text_of(path), path, columns)
-
