@@ -35,10 +35,13 @@ def rows_of(text, name, columns):
     return table
 
 
-def table_of(path, columns):
-    """The same of a file."""
+def text_of(path):
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Mistake(f"cannot read {path}: {error}") from None
-    return rows_of(text, path, columns)
+
+
+def table_of(path, columns):
+    """The rows of a file."""
+    return rows_of(text_of(path), path, columns)

@@ -12,7 +12,7 @@ it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that o
     runs       the numbers of the runs, one after the other
     seeds      the mean over the runs, with its interval over them, and how many of them have ended
     t          the mean over the runs, with its interval by Student's t
-    mean       the mean, without its interval; median, low, high: over the runs
+    mean       the mean, without its interval; median: over the runs
     range      the least to the greatest over the runs
     deviation  that of a sample, over the runs
     reached    how many runs have a number above 0; count: how many have it at all
@@ -21,8 +21,7 @@ it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that o
     .Nf        N digits behind the point (default 2)
 
 Every run has the numbers `cost` (CPU seconds) and `steps` (environment steps); without further
-words they are means. In place of a number: `hash` (the first 16 digits), `command`. Where runs are
-not pooled yet, each has its hash. What is not recorded yet is a dash.
+words they are means. What is not recorded yet is a dash.
 
 A place {verdict KIND CLAIM...} says whether what was registered came out (curves.py).
 
@@ -80,8 +79,6 @@ DASH = "-"
 KINDS = {
     "mean": statistics.fmean,
     "median": statistics.median,
-    "low": min,
-    "high": max,
     "interval": None,
     "runs": None,
     "seeds": None,
@@ -247,12 +244,6 @@ def campaign(rows, claims):
         )
 
 
-def hashes_of(whole, made):
-    """The hash of all runs together; while these are not pooled, that of each."""
-    rows = [whole] if whole and result_of(whole) else made
-    return ", ".join(f"`{result_of(row)[:16]}`" for row in rows) or DASH
-
-
 def value_of(place, claims):
     """The text of one place."""
     name, *words = place.split()
@@ -268,10 +259,6 @@ def value_of(place, claims):
     whole = claims[name].get("all") or (runs[0] if len(runs) == 1 else None)
     made = [row for row in runs if result_of(row)]
     number, words = words[0], words[1:]
-    if number == "command":
-        return "`" + runs[0]["command"] + "`"
-    if number == "hash":
-        return hashes_of(whole, made)
     reached = "of-reached" in words
     words = [word for word in words if word != "of-reached"]
     default = "mean" if number in OF_COLUMNS else "interval"

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """Records runs: their rows in claims.csv, and their lives and curves in the archive.
 
-Usage: results/record.py [--replace] [RUNS | --from FOLDER | --planned]
-  RUNS           folder of `mentor reproduce --out RUNS`: NAME.csv of each run, beside its folder
-  --from FOLDER  a file of claims with all numbers, and beside it curves/ and lifetimes/, as
-                 `mentor reproduce --record` of version 0.2.0 wrote them; rows that it has and
-                 claims.csv has not join it
-  --planned      write nothing, and name the runs that are not recorded yet
-  --replace      also replace results that contradict the recorded ones
+Usage: results/record.py [--replace] [RUNS | --planned]
+  RUNS        folder of `mentor reproduce --out RUNS`: NAME.csv of each run, beside its folder
+  --planned   write nothing, and name the runs that are not recorded yet
+  --replace   also replace results that contradict the recorded ones
 
 Without these, claims.csv gets the numbers that pages and figures ask for by now. Afterwards
 results/generate.py makes the pages.
@@ -16,26 +13,17 @@ Example: mentor reproduce door-close-low-rate --out runs; results/record.py runs
 """
 
 import argparse
-import gzip
 import pathlib
 import sys
 
 import archive
 import claims
 from claims import name_of, result_of
-from data_files import CLAIMS, Mistake, rows_of
+from data_files import CLAIMS, Mistake, rows_of, text_of
+
 
 NUMBERS = "numbers.csv"
-# Where files that commands name were before they came here.
-MOVED = {"../docs/data/discriminators/": "../results/discriminators/"}
 RESULT = ("hash", "evaluation", "metrics", "env_steps", "numbers")
-
-
-def text_of(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"cannot read {path}: {error}") from None
 
 
 class Book:
@@ -51,8 +39,6 @@ class Book:
 
     def add(self, made, replace):
         """Takes a row with its results; returns whether it brought any. Raises Mistake."""
-        for old, new in MOVED.items():
-            made["command"] = made["command"].replace(old, new)
         known = {name_of(row): row for row in self.rows}.get(name_of(made))
         if known is None:
             after = [i for i, row in enumerate(self.rows) if row["claim"] == made["claim"]]
@@ -136,35 +122,16 @@ def add_runs(book, folder, replace):
             print(f"{name}: recorded, {result_of(row)[:16]}")
 
 
-def add_old(book, folder, replace):
-    """Rows, curves and lives as version 0.2.0 wrote them."""
-    file = folder / "claims.csv"
-    for row in claims.parsed(text_of(file), file):
-        name, before = name_of(row), {name_of(one): dict(one) for one in book.rows}
-        if book.add(row, replace) and before.get(name, {}).get("hash") != row["hash"]:
-            print(f"{name}: recorded, {result_of(row)[:16]}")
-        curve, lives = folder / "curves" / f"{name}.csv", folder / "lifetimes" / f"{name}.csv.gz"
-        if curve.exists():
-            book.files[f"curves/{name}.csv"] = text_of(curve)
-        if lives.exists():
-            text = gzip.decompress(lives.read_bytes()).decode("utf-8")
-            book.files[f"lives/{name}.csv"] = archive.lives_of(text, lives)
-    for name in ("evaluations.csv", "ml10_ppo_training.csv"):
-        if (folder / name).exists():
-            book.files[name] = text_of(folder / name)
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="?", type=pathlib.Path, metavar="RUNS")
-    parser.add_argument("--from", dest="old", type=pathlib.Path, metavar="FOLDER")
     parser.add_argument("--planned", action="store_true")
     parser.add_argument("--replace", action="store_true")
     flags = parser.parse_args()
-    if sum(map(bool, (flags.runs, flags.old, flags.planned))) > 1:
-        parser.error("give one of RUNS, --from FOLDER and --planned")
+    if flags.runs and flags.planned:
+        parser.error("give RUNS or --planned")
     try:
         book = Book()
         if flags.planned:
@@ -173,8 +140,6 @@ def main():
             return
         if flags.runs:
             add_runs(book, flags.runs, flags.replace)
-        elif flags.old:
-            add_old(book, flags.old, flags.replace)
         book.write()
     except Mistake as mistake:
         sys.exit(f"results/record.py: {mistake}")

@@ -159,7 +159,7 @@ for command in "${only[@]}"; do
           "$(echo /packages/mentor_client-*.whl)[env,report,signal]" stable-baselines3 &&
         python3 -c "import mentor.report.cli" &&
         mentor env check --simulator gym="python3 -m mentor_env" --option id=CartPole-v1 &&
-        python3 /mentor/python/examples/sb3_push.py --steps 2000' ;;
+        python3 /mentor/docs/examples/sb3_push.py --steps 2000' ;;
     lean)
       from_packages lean 'pip install --no-deps -r /packages/requirements-lean.txt &&
         pip install --no-deps /packages/mentor-*.whl' ;;

@@ -24,57 +24,27 @@ if TYPE_CHECKING:
     from . import metaworld as metaworld
     from .environments.environment import MentorEnv as MentorEnv
     from .environments.task import Task as Task
-    from .environments.vector import MentorVectorEnv as MentorVectorEnv
-    from .environments.vector import vector as vector
+    from .environments.vector import MentorVectorEnv as MentorVectorEnv, vector as vector
     from .programs import ProgramError as ProgramError
-    from .runs import STOP as STOP
-    from .runs import Run as Run
-    from .runs import RunError as RunError
-    from .runs import Update as Update
-    from .runs import run as run
-    from .specs import Spec as Spec
-    from .specs import SpecError as SpecError
-    from .specs import Violation as Violation
-    from .specs import spec as spec
-
-__all__ = [
-    "LearnedReward",
-    "MentorEnv",
-    "MentorVectorEnv",
-    "ProgramError",
-    "Run",
-    "RunError",
-    "STOP",
-    "Spec",
-    "SpecError",
-    "Task",
-    "Update",
-    "Violation",
-    "metaworld",
-    "run",
-    "spec",
-    "vector",
-]
+    from .runs import STOP as STOP, Run as Run, RunError as RunError, Update as Update, run as run
+    from .specs import Spec as Spec, SpecError as SpecError, Violation as Violation, spec as spec
 
 # The submodule that has a name; a submodule stands for itself.
-_HOMES = {
-    "LearnedReward": "rewards",
-    "MentorEnv": "environments.environment",
-    "MentorVectorEnv": "environments.vector",
-    "ProgramError": "programs",
-    "STOP": "runs",
-    "Run": "runs",
-    "RunError": "runs",
-    "Spec": "specs",
-    "SpecError": "specs",
-    "Task": "environments.task",
-    "Update": "runs",
-    "Violation": "specs",
+_NAMES = {
+    "environments.environment": "MentorEnv",
+    "environments.task": "Task",
+    "environments.vector": "MentorVectorEnv vector",
     "metaworld": "metaworld",
-    "run": "runs",
-    "spec": "specs",
-    "vector": "environments.vector",
+    "programs": "ProgramError",
+    "rewards": "LearnedReward",
+    "runs": "Run RunError STOP Update run",
+    "specs": "Spec SpecError Violation spec",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__all__ = [
+    "LearnedReward", "MentorEnv", "MentorVectorEnv", "ProgramError", "Run", "RunError", "STOP",
+    "Spec", "SpecError", "Task", "Update", "Violation", "metaworld", "run", "spec", "vector",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -49,10 +49,13 @@ class Benchmark:
     seed                          of the goals, from 0 to 2^31 - 1; without one, by chance
     """
 
-    def __init__(self, name: str, seed: int | None, environment: str = "") -> None:
+    _name = ""  # The benchmark's.
+    _environment = ""  # Its only one; empty: it has several.
+
+    def __init__(self, seed: int | None = None) -> None:
         self.seed = secrets.randbelow(_SEEDS) if seed is None else seed
         check_integer("seed", self.seed, 0, _SEEDS - 1)
-        train, test = _native.benchmark(name, environment, self.seed)
+        train, test = _native.benchmark(self._name, self._environment, self.seed)
         self.train_tasks = _tasks(train)
         self.test_tasks = _tasks(test)
         self.train_classes = _classes(self.train_tasks)
@@ -62,53 +65,51 @@ class Benchmark:
 class _OneEnvironment(Benchmark):
     ENV_NAMES = list(META_WORLD)
 
-    def __init__(self, name: str, env_name: str, seed: int | None) -> None:
+    def __init__(self, env_name: str, seed: int | None = None) -> None:
         if env_name not in META_WORLD:
             raise ValueError(f"env_name: {env_name!r} is none of Meta-World's; see ENV_NAMES")
-        super().__init__(name, seed, env_name)
+        self._environment = env_name
+        super().__init__(seed)
 
 
 class ML1(_OneEnvironment):
     """One environment, other goals for tests; observations hide the goal."""
 
-    def __init__(self, env_name: str, seed: int | None = None) -> None:
-        super().__init__("ml1", env_name, seed)
+    _name = "ml1"
 
 
 class MT1(_OneEnvironment):
     """One environment; observations show the goal."""
 
+    _name = "mt1"
+
     def __init__(self, env_name: str, seed: int | None = None) -> None:
-        super().__init__("mt1", env_name, seed)
+        super().__init__(env_name, seed)
         self.test_classes = self.train_classes  # As metaworld has it; there are no test tasks.
 
 
 class ML10(Benchmark):
     """10 environments for training, 5 others for tests; observations hide the goal."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__("ml10", seed)
+    _name = "ml10"
 
 
 class ML45(Benchmark):
     """45 environments for training, 5 others for tests; observations hide the goal."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__("ml45", seed)
+    _name = "ml45"
 
 
 class MT10(Benchmark):
     """10 environments; observations show the goal."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__("mt10", seed)
+    _name = "mt10"
 
 
 class MT50(Benchmark):
     """50 environments; observations show the goal."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__("mt50", seed)
+    _name = "mt50"
 
 
 def _tasks(tasks: list[tuple[str, list[float], bool]]) -> list[Task]:

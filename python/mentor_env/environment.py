@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-
 
 class Refused(Exception):
     """The environment does not accept these options or this task; the message says what to give."""

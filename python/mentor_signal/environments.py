@@ -6,7 +6,10 @@ import warnings
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import gymnasium
+import gymnasium.vector
+import gymnasium.wrappers.vector
 import numpy as np
+
 
 from .errors import SignalError
 from .lifetimes import (
@@ -27,9 +30,7 @@ Success = Callable[[float, bool, Dict[str, Any]], bool]
 # Returns the log-density of an action under the policy that drew it, from observation and action.
 LogProb = Callable[[Any, Any], Any]
 
-NORMALISED = (
-    "has a NormalizeObservation, but networks see observations as they are; put {} inside of it"
-)
+NORMALISED = "has a {}, but networks see observations as they are; put {} inside of it"
 
 
 # The keys under which Meta-World, Gymnasium-Robotics and Mentor's environments report success. The
@@ -385,11 +386,14 @@ def clipped(actions: Any, space: Any) -> Any:
 
 
 def check_raw(env: Any) -> None:
-    """Checks that an environment gives observations as they are."""
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.NormalizeObservation):
-            raise SignalError("env", NORMALISED.format("LearnedReward"))
+    """Checks that an environment, or each of several, gives observations as they are."""
+    wrappers = gymnasium.wrappers
+    while isinstance(env, (gymnasium.Wrapper, gymnasium.vector.VectorWrapper)):
+        if isinstance(env, (wrappers.NormalizeObservation, wrappers.vector.NormalizeObservation)):
+            raise SignalError("env", NORMALISED.format("NormalizeObservation", "LearnedReward"))
         env = env.env
+    for each in getattr(env, "envs", ()):
+        check_raw(each)
 
 
 def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:

@@ -44,8 +44,16 @@ from .tasks import TaskCheck
 __all__ = ["LearnedVecReward", "TaughtPPO"]
 
 
-def _terminated(done: bool, info: Dict[str, Any]) -> bool:
-    return done and not info.get("TimeLimit.truncated", False)
+def _cut(done: bool, info: Dict[str, Any]) -> bool:
+    """True if a limit ended the episode with this step."""
+    return done and bool(info.get("TimeLimit.truncated", False))
+
+
+def _successes(success: Success, rewards: Any, dones: Any, infos: Any) -> List[bool]:
+    return [
+        success(float(reward), bool(done) and not _cut(done, info), info)
+        for reward, done, info in zip(rewards, dones, infos)
+    ]
 
 
 class LearnedVecReward(VecEnvWrapper):
@@ -69,14 +77,11 @@ class LearnedVecReward(VecEnvWrapper):
         super().__init__(venv)
         signal = signal_of(signal)
         self._lifetimes = Lifetimes(signal, venv.num_envs, reward, success)
-        if unwrap_vec_normalize(venv) is not None:
-            raise SignalError(
-                "venv",
-                "has a VecNormalize, but networks see observations as they are; put "
-                "LearnedVecReward inside of it",
-            )
+        wrong = "VecNormalize" if unwrap_vec_normalize(venv) is not None else ""
         if any(venv.env_is_wrapped(gymnasium.wrappers.NormalizeObservation)):
-            raise SignalError("venv", NORMALISED.format("LearnedVecReward"))
+            wrong = "NormalizeObservation"
+        if wrong:
+            raise SignalError("venv", NORMALISED.format(wrong, "LearnedVecReward"))
         check_spaces(venv.observation_space, venv.action_space, signal)
         TaskCheck(signal.facts).look(venv)
         self._signal = signal
@@ -145,10 +150,7 @@ class LearnedVecReward(VecEnvWrapper):
             actions = drawn
         if "log_probs" in self._signal.reads:
             log_probs = self._density(log_probs)
-        successes = [
-            self._success(float(reward), _terminated(bool(done), info), info)
-            for reward, done, info in zip(rewards, dones, infos)
-        ]
+        successes = _successes(self._success, rewards, dones, infos)
         given, signals = self._lifetimes.step(before, actions, log_probs, rewards, successes)
         self._observations = observations
         self._lifetimes.begin_episodes(dones)
@@ -199,19 +201,12 @@ class _Recorder(VecEnvWrapper):
         self.observations.append(np.array(self._now, copy=True))
         self._now = self_now
         self.rewards.append(np.asarray(raw, np.float64))
-        self.successes.append(
-            [
-                self._success(float(reward), _terminated(bool(done), info), info)
-                for reward, done, info in zip(raw, dones, infos)
-            ]
-        )
+        self.successes.append(_successes(self._success, raw, dones, infos))
         for done, info in zip(dones, infos):
             self._watch.look(info, bool(done))
         self.ends.append(
             [
-                info.get("terminal_observation")
-                if done and info.get("TimeLimit.truncated", False)
-                else None
+                info.get("terminal_observation") if _cut(done, info) else None
                 for done, info in zip(dones, infos)
             ]
         )

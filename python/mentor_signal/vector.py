@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 import gymnasium
 import gymnasium.vector
-import gymnasium.wrappers.vector
 import numpy as np
 
 from .environments import (
-    NORMALISED,
     SUCCESS_KEYS,
     Drawn,
     Lifetimes,
@@ -92,7 +90,7 @@ class LearnedVectorReward(VectorWrapper):
         super().__init__(env)
         self._lifetimes = Lifetimes(signal, env.num_envs, reward, success)
         check_spaces(env.single_observation_space, env.single_action_space, signal)
-        self._check_raw(env)
+        check_raw(env)
         TaskCheck(signal.facts).look(env)
         self._mode = autoreset_mode(env)
         self._success = success
@@ -100,15 +98,6 @@ class LearnedVectorReward(VectorWrapper):
         self._observations: Any = None
         # Environments whose episode has ended and whose next one has not begun.
         self._over = np.ones(env.num_envs, bool)
-
-    @staticmethod
-    def _check_raw(env: Any) -> None:
-        while isinstance(env, gymnasium.vector.VectorWrapper):
-            if isinstance(env, gymnasium.wrappers.vector.NormalizeObservation):
-                raise SignalError("env", NORMALISED.format("LearnedReward"))
-            env = env.env
-        for each in getattr(env, "envs", []):
-            check_raw(each)
 
     def new_lifetime(self, which: Optional[Any] = None) -> None:
         """Begins new agents: all, or those of a mask or of numbers. Their state is cleared."""

@@ -12,7 +12,7 @@ import package  # noqa: E402
 
 from harness import BIN, ClusterTest  # noqa: E402
 
-EXAMPLES = ROOT / "python/examples"
+EXAMPLES = ROOT / "docs/examples"
 WHEELS = ROOT / ".deps/notebook"
 RUN = """
 import os, sys, nbformat, nbclient

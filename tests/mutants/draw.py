@@ -318,7 +318,7 @@ def files_of(layer):
         ["git", "ls-files", f"{layer}/*.cc", f"{layer}/*.h", f"{layer}/*.py"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.split()  # fmt: skip
-    return [name for name in names if not name.startswith(("python/examples", "python/setup"))]
+    return [name for name in names if not name.startswith("python/setup")]
 
 
 def mutants_of(name):

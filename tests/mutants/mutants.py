@@ -289,7 +289,7 @@ def lines_changed():
         if line.startswith("+++ "):
             file = line[6:]
         elif found := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
-            if file.endswith((".cc", ".h", ".py")) and not file.startswith("python/examples"):
+            if file.endswith((".cc", ".h", ".py")):
                 begin = int(found[1])
                 lines[file].update(range(begin, begin + int(found[2] or 1)))
     return lines

@@ -17,7 +17,7 @@ import time
 from unittest import mock
 
 import package
-from package import SOURCE
+from package import EXAMPLES, SOURCE
 
 import peers
 from harness import DEADLINE_S, SMOKE, ClusterTest, sets
@@ -1141,7 +1141,7 @@ class ClientTest(ClusterTest):
         done = subprocess.run(
             [
                 sys.executable,
-                SOURCE / "examples" / "submit_watch_plot.py",
+                EXAMPLES / "submit_watch_plot.py",
                 "--server",
                 address,
                 "--set",

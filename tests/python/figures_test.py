@@ -9,7 +9,7 @@ import unittest
 
 import package
 import signal_modules
-from package import ROOT, SOURCE
+from package import EXAMPLES, ROOT, SOURCE
 from signal_modules import WHEELS
 
 from harness import BIN, SMOKE, ClusterTest
@@ -21,7 +21,7 @@ def setUpModule():
     global encodes, figures, np
     signal_modules.make_importable((*signal_modules.WITHOUT_TORCH, "matplotlib"))
     EncodeTest.client = package.make_importable()
-    sys.path.insert(0, str(SOURCE / "examples"))
+    sys.path.insert(0, str(EXAMPLES))
     import numpy as np
     import umbrella_figures as figures
     import what_rewards_encode as encodes
@@ -46,7 +46,7 @@ class UmbrellaTest(ClusterTest):
             run = runs / f"{arm}-2-1"
             self.run_to_end("mentor", "run", SPEC, *settings, "--out", run, "--quiet")
         path = [SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
-        program = [sys.executable, SOURCE / "examples" / "umbrella_figures.py"]
+        program = [sys.executable, EXAMPLES / "umbrella_figures.py"]
 
         def draw():
             return subprocess.run(
@@ -96,7 +96,7 @@ class EncodeTest(ClusterTest):
         run = self.folder / "run"
         self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
         path = [self.client, SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
-        program = SOURCE / "examples" / "what_rewards_encode.py"
+        program = EXAMPLES / "what_rewards_encode.py"
 
         def ask(folder):
             return subprocess.run(

@@ -80,8 +80,14 @@ class MetaworldTest(unittest.TestCase):
             env.reset()
         for task, words in (
             (None, "task: is NoneType"),
-            (mentor.metaworld.Task("push-v3", "abc"), "task.parameters: give the task's numbers"),
-            (mentor.metaworld.Task("push-v3", None), "task.parameters: is None"),
+            (
+                mentor.metaworld.Task("push-v3", "abc"),
+                "task.parameters: give a list of finite numbers",
+            ),
+            (
+                mentor.metaworld.Task("push-v3", None),
+                "task.parameters: give a list of finite numbers",
+            ),
         ):
             with self.subTest(words), self.assertRaisesRegex((TypeError, ValueError), words):
                 env.set_task(task)

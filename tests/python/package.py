@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "python"
+SOURCE, EXAMPLES = ROOT / "python", ROOT / "docs" / "examples"
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
 

@@ -5,7 +5,7 @@ import importlib
 import sys
 import unittest
 
-from package import ROOT, SOURCE
+from package import EXAMPLES, ROOT, SOURCE
 
 WHEELS = [ROOT / ".deps" / "signal", ROOT / ".deps" / "wheels"]
 
@@ -25,8 +25,8 @@ def make_importable(modules=(*WITHOUT_TORCH, "torch", "stable_baselines3")):
 
 
 def add_examples():
-    """Makes the environments of python/examples importable."""
-    sys.path.insert(0, str(SOURCE / "examples"))
+    """Makes the environments of docs/examples importable."""
+    sys.path.insert(0, str(EXAMPLES))
 
 
 def sha256(data):

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 import signal_modules
-from package import ROOT, SOURCE
+from package import EXAMPLES, ROOT, SOURCE
 
 ZOO = ROOT / "zoo"
 # numpy.libs holds what its modules load; the others are what Gymnasium imports.
@@ -70,7 +70,7 @@ class WithoutTorchTest(unittest.TestCase):
         (cls.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
 
     def run_python(self, *words):
-        path = ":".join(map(str, (self.folder, SOURCE, SOURCE / "examples")))
+        path = ":".join(map(str, (self.folder, SOURCE, EXAMPLES)))
         return subprocess.run(
             [sys.executable, "-B", *map(str, words)],
             env={"PYTHONPATH": path},
@@ -107,7 +107,7 @@ class ImportTest(unittest.TestCase):
     def test_using_a_signal_does_not_load_torch(self):
         """Even where it is installed: it takes seconds."""
         signal_modules.make_importable(signal_modules.WITHOUT_TORCH)
-        path = [SOURCE, SOURCE / "examples", *signal_modules.WHEELS]
+        path = [SOURCE, EXAMPLES, *signal_modules.WHEELS]
         done = subprocess.run(
             [sys.executable, "-B", "-c", USE, ZOO / "point-reach-reward"],
             env={"PYTHONPATH": ":".join(map(str, path))},

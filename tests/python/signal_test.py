@@ -14,7 +14,7 @@ import unittest
 import warnings
 
 import signal_modules
-from package import ROOT, SOURCE
+from package import EXAMPLES, ROOT, SOURCE
 from signal_modules import WHEELS
 from signal_specs import SPECS
 
@@ -26,7 +26,7 @@ ZOO = ROOT / "zoo"
 def setUpModule():
     global gymnasium, np, point_reach, safetensors, sb3, signals, taught, torch, vec_env
     signal_modules.make_importable()
-    sys.path.insert(0, str(SOURCE / "examples"))
+    sys.path.insert(0, str(EXAMPLES))
     import gymnasium
     import numpy as np
     import safetensors.torch
@@ -587,7 +587,7 @@ class StudyTest(unittest.TestCase):
     def test_a_study_of_one_lifetime(self):
         with tempfile.TemporaryDirectory(prefix="mentor-study-") as folder:
             out = pathlib.Path(folder) / "study"
-            program = [sys.executable, SOURCE / "examples" / "transfer_study.py", "--out", out]
+            program = [sys.executable, EXAMPLES / "transfer_study.py", "--out", out]
             path = ":".join(str(part) for part in (SOURCE, *WHEELS) if part.is_dir())
 
             def run(*arguments):

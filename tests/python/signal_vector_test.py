@@ -8,7 +8,7 @@ import unittest
 import warnings
 
 import signal_modules
-from package import ROOT, SOURCE
+from package import EXAMPLES, ROOT, SOURCE
 
 ZOO = ROOT / "zoo" / "point-reach-reward"
 STEPS = 40
@@ -17,7 +17,7 @@ STEPS = 40
 def setUpModule():
     global gymnasium, np, signals, AsyncVectorEnv, AutoresetMode, SyncVectorEnv, PointReach
     signal_modules.make_importable(signal_modules.WITHOUT_TORCH)
-    sys.path[:0] = [str(SOURCE / "examples")]
+    sys.path[:0] = [str(EXAMPLES)]
     import gymnasium
     import numpy as np
     from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
@@ -400,7 +400,7 @@ class ExampleTest(unittest.TestCase):
     def run_example(self, *words):
         path = ":".join(str(folder) for folder in (SOURCE, *signal_modules.WHEELS))
         done = subprocess.run(
-            [sys.executable, "-B", SOURCE / "examples" / "ppo_learned_reward.py", *words],
+            [sys.executable, "-B", EXAMPLES / "ppo_learned_reward.py", *words],
             env={"PYTHONPATH": path},
             capture_output=True,
             text=True,

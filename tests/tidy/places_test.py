@@ -64,7 +64,6 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("a seg runs"), "0.50, 0.25, -")
         # Without a line of all, no run stands for the others.
         self.assertEqual(self.shown("apart seg"), "0.50, 0.30")
-        self.assertEqual(self.shown("apart hash"), "`abc`, `abd`")
         self.assertEqual(self.shown("a seg seeds"), "0.38 [0.25, 0.50] (2 of 3 seeds)")
         # 0.375, and 12.706 * 0.125 on both sides.
         self.assertEqual(self.shown("a seg t"), "0.38 [-1.21, 1.96] (2 of 3 seeds)")
@@ -79,8 +78,6 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.shown("b cost"), "-")
         # One run has no deviation.
         self.assertEqual(self.shown("a-2 seg deviation"), "-")
-        self.assertEqual(self.shown("a hash"), "`0123456789abcdef`")
-        self.assertEqual(self.shown("a command"), "`mentor run x`")
 
     def test_a_place_may_name_one_run(self):
         self.assertEqual(self.shown("a-2 seg"), "0.25 [0.20, 0.30]")
@@ -236,7 +233,6 @@ class ClaimsTest(unittest.TestCase):
 
     def test_what_is_not_recorded_is_a_dash(self):
         self.assertEqual(self.shown("b seg"), "-")
-        self.assertEqual(self.shown("b hash"), "-")
 
     def test_wrong_places_are_named(self):
         for place, words in (

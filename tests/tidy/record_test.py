@@ -1,7 +1,6 @@
 """results/record.py takes runs into claims.csv and the archive, or says what contradicts them."""
 
 import contextlib
-import gzip
 import importlib.util
 import io
 import pathlib
@@ -48,9 +47,7 @@ class RecordTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.claims = self.folder / "claims.csv"
-        self.old = self.folder / "old"
-        for name in ("curves", "lifetimes"):
-            (self.old / name).mkdir(parents=True)
+        self.runs = self.folder / "runs"
         self.asked = {"tiny-1": {"test.learned.seg2"}, "tiny-2": set(), "tiny-all": set()}
         for where, name, value in (
             (record, "CLAIMS", self.claims),
@@ -69,62 +66,63 @@ class RecordTest(unittest.TestCase):
             record.main()
         return out.getvalue()
 
-    def write_old(self, *rows):
-        (self.old / "claims.csv").write_text(claims.printed(rows), encoding="utf-8")
+    def write_runs(self, *rows):
+        for one in rows:
+            records = self.runs / claims.name_of(one) / "records"
+            records.mkdir(parents=True, exist_ok=True)
+            (records / "lifetimes.csv").write_text(LIVES)
+        (self.runs / "tiny.csv").write_text(claims.printed(rows), encoding="utf-8")
 
     def known(self):
         rows = claims.parsed(self.claims.read_text(encoding="utf-8"), "x")
         return {claims.name_of(one): one for one in rows}
 
-    def test_what_was_recorded_before_is_converted_and_can_be_again(self):
-        moved = "mentor run x --set bundle=../docs/data/discriminators/box_1"
-        self.write_old(row("1"), row("2", command=moved), planned("3"), row("all", command=""))
-        (self.old / "curves" / "tiny-1.csv").write_text("env_steps,seg2\n30,0.5\n")
-        (self.old / "lifetimes" / "tiny-1.csv.gz").write_bytes(gzip.compress(LIVES.encode()))
+    def test_what_was_recorded_can_be_recorded_again(self):
+        self.write_runs(row("1"), row("2"), planned("3"), row("all", command=""))
         self.asked["tiny-3"] = set()
-        self.assertEqual(self.run_it("--from", self.old).count("recorded"), 3)
+        self.assertEqual(self.run_it(self.runs).count("recorded"), 2)
         known = self.known()
         self.assertEqual(known["tiny-1"]["numbers"], "test.learned.seg2=0.5[0.4,0.6]")
         # No page asks this run: its last episodes stay, for reproduce to compare.
         self.assertEqual(known["tiny-2"]["numbers"], "test.learned.last=0.25")
-        self.assertIn("=../results/discriminators/box_1", known["tiny-2"]["command"])
         self.assertEqual(known["tiny-3"]["hash"], "")
         self.assertEqual(known["tiny-all"]["numbers"], "")
         files = archive.read(archive.ARCHIVE)
         self.assertIn(f'tiny,1,"{NUMBERS}"\n', files["numbers.csv"])
-        self.assertEqual(files["curves/tiny-1.csv"], "env_steps,seg2\n30,0.5\n")
         # 3.5 in the last iteration, 5 without noise.
         self.assertTrue(files["lives/tiny-1.csv"].endswith(",1,1,1,4,2 2,00101,3.5 5\n"))
         before = [path.read_bytes() for path in (self.claims, archive.ARCHIVE)]
-        self.assertEqual(self.run_it("--from", self.old), "")
+        self.run_it(self.runs)
         self.assertEqual([path.read_bytes() for path in (self.claims, archive.ARCHIVE)], before)
+
         # A page asks for another number, which the archive has.
         self.asked["tiny-2"] = {"test.learned.seg0"}
         self.run_it()
         self.assertEqual(self.known()["tiny-2"]["numbers"], "test.learned.seg0=0.1[0,0.2]")
 
     def test_a_run_that_ends_later_fills_its_row(self):
-        self.write_old(row("1"), planned("2"), row("all", command=""))
-        self.run_it("--from", self.old)
+        self.write_runs(row("1"), planned("2"), row("all", command=""))
+        self.run_it(self.runs)
         self.assertEqual(self.run_it("--planned"), "tiny-2\n")
-        self.write_old(row("1"), row("2", row="9"), row("all", command="", hash="c" * 64))
+        self.write_runs(row("1"), row("2", row="9"), row("all", command="", hash="c" * 64))
         with self.assertRaisesRegex(SystemExit, "tiny-all: another hash is recorded; --replace"):
-            self.run_it("--from", self.old)
+            self.run_it(self.runs)
         self.assertEqual(self.known()["tiny-2"]["hash"], "")
-        self.run_it("--from", self.old, "--replace")
+        self.run_it(self.runs, "--replace")
         known = self.known()
         self.assertEqual(list(known), ["tiny-1", "tiny-2", "tiny-all"])
         self.assertEqual(known["tiny-all"]["hash"], "c" * 64)
         self.assertEqual((known["tiny-2"]["hash"], known["tiny-2"]["row"]), ("a" * 64, "9"))
-        self.write_old(row("1", command="mentor run y"))
+        self.write_runs(row("1", command="mentor run y"))
         with self.assertRaisesRegex(SystemExit, "tiny-1: is recorded with another command"):
-            self.run_it("--from", self.old, "--replace")
+            self.run_it(self.runs, "--replace")
 
     def test_the_folder_of_mentor_reproduce(self):
         self.claims.write_text(claims.printed([planned("1")]), encoding="utf-8")
-        runs = self.folder / "runs"
+        runs = self.runs
         records = runs / "tiny-1" / "records"
         records.mkdir(parents=True)
+
         with self.assertRaisesRegex(SystemExit, "has no NAME.csv of a run"):
             self.run_it(runs)
         made = row("1", measures="seg2@last:2 kl@last:1")
@@ -141,11 +139,11 @@ class RecordTest(unittest.TestCase):
         self.assertTrue(files["lives/tiny-1.csv"].endswith(",00000,1.235 2 3 4 5\n"))
 
     def test_a_damaged_archive_is_told(self):
-        self.write_old(row("1"))
-        self.run_it("--from", self.old)
+        self.write_runs(row("1"))
+        self.run_it(self.runs)
         archive.ARCHIVE.write_bytes(archive.ARCHIVE.read_bytes() + b"x")
         with self.assertRaisesRegex(SystemExit, "is not the file that archive.sha256 names"):
-            self.run_it("--from", self.old)
+            self.run_it(self.runs)
 
 
 class RecordedTest(unittest.TestCase):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentor.environments.pool import METADATA, Pool, Wrapper, check_options, seed_of
-from mentor.environments.task import Choice, Task, parameters_of
+from mentor.environments.task import Choice, Task, finite
 
 Observation = npt.NDArray[np.float64]
 Info = dict[str, Any]
@@ -161,9 +161,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
             raise ValueError(
                 f"task.env_name: is {task.env_name!r}, but this environment is {self._pool.name!r}"
             )
-        parameters = parameters_of("task.parameters", task.parameters)
-        if parameters is None:
-            raise ValueError("task.parameters: is None; give the task's numbers")
+        parameters = finite("task.parameters", task.parameters)
         if (self._arguments["goal_visible"] is not False) != task.goal_visible:
             self._arguments["goal_visible"] = bool(task.goal_visible)
             self._make()
@@ -193,7 +191,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         RuntimeError where a reset is a function of the task."""
         if not self._seeded:
             self.reset()
-        self._pool.native.reset_to(0, _numbers("qpos", qpos), _numbers("qvel", qvel))
+        self._pool.native.reset_to(0, finite("qpos", qpos), finite("qvel", qvel))
         return self._present()
 
     def simulator_state(self) -> npt.NDArray[np.float64]:
@@ -202,7 +200,7 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
 
     def set_simulator_state(self, state: Sequence[float]) -> None:
         """Sets mjSTATE_INTEGRATION; all else stays as it is."""
-        self._pool.native.set_simulator_state(0, _numbers("state", state))
+        self._pool.native.set_simulator_state(0, finite("state", state))
 
     def positions_and_velocities(self) -> npt.NDArray[np.float64]:
         """Returns qpos, then qvel."""
@@ -226,13 +224,3 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         self.action_space = action_space
         if state is not None:
             self._pool.native.restore_state(0, state)
-
-
-def _numbers(field: str, numbers: Any) -> list[float]:
-    try:
-        found = np.asarray(numbers, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.full((1, 1), np.nan)
-    if found.ndim != 1 or not np.isfinite(found).all():
-        raise ValueError(f"{field}: give a list of finite numbers")
-    return [float(number) for number in found]

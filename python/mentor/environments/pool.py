@@ -14,8 +14,8 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from mentor import _native
-from mentor.environments import programs
 from mentor.environments.registration import META_WORLD
+from mentor.programs import folders
 
 Array = npt.NDArray[Any]
 Wrapper = Mapping[str, Any]
@@ -34,9 +34,6 @@ class Pool:
         *,
         path: str | os.PathLike[str] | None,
         size: int,
-        threads: int,
-        asynchronous: bool,
-        autoreset: str,
         render_mode: str | None,
         width: int,
         height: int,
@@ -45,9 +42,14 @@ class Pool:
         goal_seed: int,
         wrappers: Sequence[Wrapper],
         options: Mapping[str, Any],
+        **how: Any,
     ) -> None:
-        _check(name, width, height, camera, goal_visible, goal_seed, wrappers)
-        programs.tell()
+        """`how`: threads, asynchronous and autoreset of the native pool."""
+        check_integer("width", width, 1, _PIXELS_MAX)
+        check_integer("height", height, 1, _PIXELS_MAX)
+        check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
+        _check(name, camera, goal_visible, wrappers)
+        _tell_folder()
         values = {field: _text(field, value) for field, value in options.items()}
         if path is not None:
             if name not in ("bundle", _BUNDLE):
@@ -64,9 +66,7 @@ class Pool:
             goal_visible=None if goal_visible is None else bool(goal_visible),
             goal_seed=goal_seed,
             size=size,
-            threads=threads,
-            asynchronous=asynchronous,
-            autoreset=autoreset,
+            **how,
         )
         facts = self._native.facts()
         self.name: str = facts["name"]
@@ -142,19 +142,8 @@ class Pool:
         return np.frombuffer(drawn, np.uint8).reshape(height, width, 3).copy()
 
 
-def _check(
-    name: object,
-    width: object,
-    height: object,
-    camera: object,
-    goal_visible: object,
-    goal_seed: object,
-    wrappers: object,
-) -> None:
+def _check(name: object, camera: object, goal_visible: object, wrappers: object) -> None:
     """Checks the arguments that C++ would refuse in its own words."""
-    for field, pixels in (("width", width), ("height", height)):
-        check_integer(field, pixels, 1, _PIXELS_MAX)
-    check_integer("goal_seed", goal_seed, 0, 2**32 - 1)
     if not isinstance(name, str):
         raise TypeError(f"name: is {name!r}; give the name of an environment")
     if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
@@ -163,6 +152,15 @@ def _check(
         raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
     if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
         raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
+
+
+def _tell_folder() -> None:
+    """Tells the environments where our programs are: one compiles the models of bundles, and the
+    files of scenes are found from there. Without the folder, bundles cannot be made."""
+    for folder in folders():
+        if (folder / "mentor-mjcf").exists():
+            _native.set_program_folder(str(folder.resolve()))
+            return
 
 
 def check_options(name: str, options: Mapping[str, object], made: type) -> None:

@@ -38,7 +38,8 @@ class Choice(NamedTuple):
         goal, parameters = chosen.get("goal"), chosen.get("parameters")
         if goal is not None and parameters is not None:
             raise ValueError("options: give goal or parameters, not both")
-        return Choice(_goal(goal), parameters_of("options['parameters']", parameters))
+        given = None if parameters is None else finite("options['parameters']", parameters)
+        return Choice(_goal(goal), given)
 
 
 def _goal(goal: object) -> int | None:
@@ -49,13 +50,11 @@ def _goal(goal: object) -> int | None:
     return int(goal)
 
 
-def parameters_of(field: str, parameters: Any) -> list[float] | None:
-    if parameters is None:
-        return None
+def finite(field: str, numbers: Any) -> list[float]:
     try:
-        numbers = np.asarray(parameters, dtype=np.float64)
+        found = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError):
-        numbers = np.full(1, np.nan)
-    if numbers.ndim != 1 or not np.isfinite(numbers).all():
-        raise ValueError(f"{field}: give the task's numbers, a list of finite floats")
-    return [float(number) for number in numbers]
+        found = np.full(1, np.nan)
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(f"{field}: give a list of finite numbers")
+    return [float(number) for number in found]

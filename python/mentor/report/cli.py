@@ -172,7 +172,7 @@ def _several(
                 file=sys.stderr,
             )
     folder = given.out or pathlib.Path("comparison")
-    drawn = comparison.page(folder, _today())
+    drawn = comparison.page(_today())
     texts = {
         "tables.md": comparison.markdown(),
         "outcome.json": _json(several_runs.as_json(comparison)),

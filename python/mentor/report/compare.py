@@ -95,6 +95,12 @@ class Ranking:
             return None
         return Sample(tuple(levels), np.array(values), self.of_seeds)
 
+    def result(self, contender: Contender) -> evaluation.Result:
+        """Measures all parts of its lifetimes in the common environments."""
+        lives = [one for one in contender.lives if one[1].environment in self.environments]
+        own = [(seed, life) for seed, life, _ in lives]
+        return evaluation.result_of(own, "", lives[0][2], self.success)
+
     def shown(self) -> List[Contender]:
         """Final weights: figures with both kinds would be too full."""
         return [

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from . import charts, compare, compared_words, figures, statistics, words
 from .charts import Figure, Line, Row
 from .compare import Contender, Group, Ranking
+from .evaluation import Result
+
 from .published import Published
-from .records import METHODS
-from .statistics import Interval
 from .tables import Table
 
 _CURVE_RESAMPLES = 500
@@ -20,13 +20,13 @@ _CURVE_RESAMPLES = 500
 
 def evaluation(
     groups: Sequence[Group], ranking: Ranking, published: Published
-) -> Tuple[List[Figure], Optional[Table]]:
+) -> Tuple[List[Figure], List[Table]]:
     """And the table beside what is published."""
     section = f"evaluation_{figures.file_name(ranking.split)}"
-    found, table = _episodes(groups, ranking, published, section)
+    found, tables = _episodes(groups, ranking, published, section)
     found = [*_scores(ranking, section), *found, *_profiles(ranking, section)]
     found += [*_efficiency(ranking, section), *_improvement(ranking, section)]
-    return found + _budgets(groups, ranking, section), table
+    return found + _budgets(groups, ranking, section), tables
 
 
 def _scores(ranking: Ranking, section: str) -> List[Figure]:
@@ -57,79 +57,35 @@ def _scores(ranking: Ranking, section: str) -> List[Figure]:
 
 def _episodes(
     groups: Sequence[Group], ranking: Ranking, published: Published, section: str
-) -> Tuple[List[Figure], Optional[Table]]:
+) -> Tuple[List[Figure], List[Table]]:
     """Nothing where lifetimes differ in their number of episodes: equal indices are then not equal
     parts of a lifetime."""
     lines: List[Line] = []
-    ours: Dict[str, Tuple[str, List[Interval], Optional[Interval]]] = {}
-    aliases: Dict[str, str] = {}
+    ours = figures.Ours()
     alive = segments = 0
     for one in ranking.shown():
-        lives = [
-            (seed, life) for seed, life, _ in one.lives if life.environment in ranking.environments
-        ]
-        if len({(life.lifetime_episodes, len(life.success)) for _, life in lives}) > 1:
-            return [], None
-        line, rates, det = _episode_line(groups, ranking, one, lives)
-        lines.append(line)
-        alive = max(alive, lives[0][1].lifetime_episodes)
-        segments = max(segments, len(rates))
-        names = [one.name, METHODS[one.teacher].name]
-        if one.learned:
-            run = next(g for g in groups if g.name == one.group).runs[0]
-            role = run.record["signal_role"]
-            names += ["learned", run.identity["rule"], *([f"learned {role}"] if role else [])]
-        for name in names:
-            ours.setdefault(name.lower(), (one.name, rates, det))
-            aliases.setdefault(name.lower(), one.name)
-    found = figures.episodes(
-        lines,
-        ranking.split,
-        ranking.has_goals,
-        ranking.success,
-        alive,
-        segments,
-        published,
-        aliases,
-        section,
-    )
-    table = None
-    if ranking.success:
-        table = figures.published_table(
-            ranking.split, ranking.has_goals, alive, segments, published, ours
-        )
-    return found, table
+        result = ranking.result(one)
+        if not result.episodes:
+            return [], []
+        lines.append(_episode_line(groups, one, result))
+        alive = max(alive, result.lifetime_episodes)
+        segments = max(segments, len(result.segments))
+        run = next((g.runs[0] for g in groups if g.name == one.group), None)
+        ours.add(run, one.name, one.teacher, result.segments, result.det)
+    lived = figures.Lived(ranking.split, ranking.has_goals, ranking.success, alive, segments)
+    return figures.episodes(lines, ours, lived, published, section)
 
 
-def _episode_line(
-    groups: Sequence[Group], ranking: Ranking, one: Contender, lives: Sequence[Tuple[int, Any]]
-) -> Tuple[Line, List[Interval], Optional[Interval]]:
-    values = np.array([life.success if ranking.success else life.returns for _, life in lives])
-    means = np.array(
-        [
-            m
-            for (_, life, _), m in zip(one.lives, one.means)
-            if life.environment in ranking.environments
-        ]
-    )
-    alive = lives[0][1].lifetime_episodes
-    det = values[:, alive:].mean(1, keepdims=True) if values.shape[1] > alive else None
-    table = np.concatenate([values, means, *([det] if det is not None else [])], axis=1)
-    levels = [life.level(seed) for seed, life in lives]
-    found = statistics.intervals_of_columns(levels, table)
-    episodes = values.shape[1]
-    singles = []
-    seeds = np.array([seed for seed, _ in lives])
+def _episode_line(groups: Sequence[Group], one: Contender, result: Result) -> Line:
+    seeds, means = result.by_seed()
     group = next((g for g in groups if g.name == one.group or len(groups) == 1), None)
-    if len(set(seeds)) > 1 and group is not None and one.has_meta_seeds:
-        for seed in sorted(set(seeds)):
-            name = compare.seed_name(groups, group.runs[seed])
-            own = values[seeds == seed].mean(0)
-            singles.append((name, np.arange(1, episodes + 1), own))
-    places = [(e + 1.0, value) for e, value in enumerate(found[:episodes])]
-    line = Line(one.name, one.colour, places, one.dash, singles=singles)
-    segments = found[episodes : episodes + means.shape[1]]
-    return line, segments, found[-1] if det is not None else None
+    places = [(e + 1.0, value) for e, value in enumerate(result.episodes)]
+    line = Line(one.name, one.colour, places, one.dash)
+    if len(seeds) > 1 and group is not None and one.has_meta_seeds:
+        xs, names = np.arange(1, len(places) + 1), group.runs
+        for seed, own in zip(seeds, means[:, -len(places) :]):
+            line.singles.append((compare.seed_name(groups, names[seed]), xs, own))
+    return line
 
 
 def _profiles(ranking: Ranking, section: str) -> List[Figure]:

@@ -90,37 +90,16 @@ def _part_table(ranking: Ranking) -> Table:
         ["method", *(f"{name} ~*" for name in names)],
     )
     for one in ranking.contenders:
-        levels, rows, seeds = [], [], []
-        for (seed, life, iterations), means in zip(one.lives, one.means):
-            if life.environment not in ranking.environments:
-                continue
-            values, end = (
-                life.success if ranking.success else life.returns
-            ), life.lifetime_episodes
-            own = life.segment_episodes[-1] if life.segment_episodes else end // iterations
-            last = life.returns[max(0, end - max(1, own)) : end]
-            rows.append(
-                [
-                    *(means[part] if part < len(means) else np.nan for part in parts),
-                    values[end - 1],
-                    values[end:].mean() if len(values) > end else np.nan,
-                    last.mean() if len(last) else np.nan,
-                ]
-            )
-            levels.append(life.level(seed))
-            seeds.append(seed)
-        table, which = np.array(rows, float), np.array(seeds)
-        own_means = np.array(
-            [statistics.known_mean(table[which == seed].T) for seed in sorted(set(seeds))]
-        )
-        several = len(own_means) > 1
-        found.add(
-            one.name,
-            *(
-                tables.value(value, own_means[:, c].tolist() if several else ())
-                for c, value in enumerate(statistics.intervals_of_columns(levels, table))
-            ),
-        )
+        result = ranking.result(one)
+        (seeds, means), n = result.by_seed(), len(result.segments)
+        own = means if len(seeds) > 1 else means[:0]
+        cells = [
+            tables.value(result.segments[p], own[:, p].tolist()) if p < n else tables.NONE
+            for p in parts
+        ]
+        ends = ((result.last, n + 2), (result.det, n), (result.last_return, n + 1))
+        cells += [tables.value(value, own[:, c].tolist()) for value, c in ends]
+        found.add(one.name, *cells)
     return found
 
 

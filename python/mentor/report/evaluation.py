@@ -30,6 +30,7 @@ class Result:
     last_return: Optional[Interval]  # Shaped return of an episode of the last segment.
     # Every episode, the deterministic ones last; empty where lifetimes differ in their number.
     episodes: List[Interval]
+    table: Array  # [lifetimes][segments, det, last return, last, episodes]
 
     @property
     def name(self) -> str:
@@ -50,6 +51,12 @@ class Result:
     @property
     def lifetime_episodes(self) -> int:
         return self.lives[0].lifetime_episodes
+
+    def by_seed(self) -> Tuple[List[int], Array]:
+        """The meta-seeds, and the means of the table's columns over each one's lifetimes."""
+        of = np.array([level.meta_seed for level in self.levels])
+        seeds = sorted(set(of.tolist()))
+        return seeds, np.array([statistics.known_mean(self.table[of == s].T) for s in seeds])
 
     def sample(self, segment: int) -> Sample:
         return Sample(self.levels, self.rates[:, segment])
@@ -110,13 +117,19 @@ def results_of(
             groups.setdefault(key, []).append(life)
     success = by_success(lives) if success is None else success
     return [
-        _result(own, environment, iterations, success)
+        result_of([(0, life) for life in own], environment, iterations, success)
         for (environment, _, _), own in sorted(groups.items(), key=lambda group: group[0])
     ]
 
 
-def _result(lives: List[Life], environment: str, iterations: int, success: bool) -> Result:
-    lives = sorted(lives, key=lambda life: (life.level(), life.lifetime, life.seed))
+def result_of(
+    of_seeds: Sequence[Tuple[int, Life]], environment: str, iterations: int, success: bool
+) -> Result:
+    """The result of lives, each with its meta-seed."""
+    of_seeds = sorted(
+        of_seeds, key=lambda one: (one[1].level(one[0]), one[1].lifetime, one[1].seed)
+    )
+    lives = [life for _, life in of_seeds]
     counted = all(
         len(life.segment_episodes) == iterations and 0 not in life.segment_episodes
         for life in lives
@@ -133,7 +146,7 @@ def _result(lives: List[Life], environment: str, iterations: int, success: bool)
         last = segment_means(life, segments, False, counted)[-1] if returns else np.nan
         own = [*segment_means(life, segments, success, counted), det, last, values[end - 1]]
         rows.append([*own, *values] if alike else own)
-    levels, table = tuple(life.level() for life in lives), np.array(rows)
+    levels, table = tuple(life.level(seed) for seed, life in of_seeds), np.array(rows, float)
     found = statistics.intervals_of_columns(levels, table)
     return Result(
         teacher=lives[0].teacher,
@@ -148,6 +161,7 @@ def _result(lives: List[Life], environment: str, iterations: int, success: bool)
         last_return=found[segments + 1] if returns else None,
         last=found[segments + 2],
         episodes=found[segments + 3 :],
+        table=table,
     )
 
 

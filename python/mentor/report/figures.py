@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -90,63 +90,79 @@ def by_split(results: Sequence[Result]) -> List[List[Result]]:
     return list(splits.values())
 
 
-def evaluation(run: Run, results: Sequence[Result], published: Published) -> List[Figure]:
-    found = []
+def evaluation(
+    run: Run, results: Sequence[Result], published: Published
+) -> Tuple[List[Figure], List[Table]]:
+    """And the tables beside what is published."""
+    found: List[Figure] = []
+    tables: List[Table] = []
     for own in by_split(results):
-        methods = shown(own)
+        methods, one = shown(own), own[0]
         if all(one.episodes for one in own):
-            lines = [
-                Line(
-                    name,
-                    METHODS[one.teacher].colour,
-                    [(e + 1.0, value) for e, value in enumerate(one.episodes)],
-                    METHODS[one.teacher].dash,
-                )
-                for name, one in methods
-            ]
-            found += episodes(
-                lines,
-                own[0].split,
-                own[0].has_goals,
-                own[0].success,
-                own[0].lifetime_episodes,
-                len(own[0].segments),
-                published,
-                aliases(run),
-                "evaluation",
+            ours, lines = Ours(), []
+            for name, mine in methods:
+                method = METHODS[mine.teacher]
+                places = [(e + 1.0, value) for e, value in enumerate(mine.episodes)]
+                lines.append(Line(name, method.colour, places, method.dash))
+                ours.add(run, name, mine.teacher, mine.segments, mine.det)
+            lived = Lived(
+                one.split, one.has_goals, one.success, one.lifetime_episodes, len(one.segments)
             )
+            drawn, beside_ours = episodes(lines, ours, lived, published, "evaluation")
+            found, tables = found + drawn, tables + beside_ours
         found.append(_parts(own, methods))
-    return found
+    return found, tables
 
 
-def aliases(run: Run) -> dict[str, str]:
-    """Names under which publications know our methods."""
-    role = run.record["signal_role"]
-    names = ["learned", run.identity["rule"], *([f"learned {role}"] if role else [])]
-    found = {name.lower(): "learned" for name in names}
-    return {**found, **{m.name.lower(): m.name for m in METHODS.values()}}
+class Lived(NamedTuple):
+    """What lives have in common that are drawn together."""
+
+    split: str
+    has_goals: bool
+    success: bool
+    alive: int  # Learning episodes.
+    segments: int
+
+
+class Ours(Dict[str, Tuple[str, List[Interval], Optional[Interval]]]):
+    """Our lines, their segments and what follows without noise, by the lower-case names under which
+    publications know them."""
+
+    def add(
+        self,
+        run: Optional[Run],
+        name: str,
+        teacher: str,
+        segments: List[Interval],
+        det: Optional[Interval],
+    ) -> None:
+        """`run`: of the learned method."""
+        names = [name, METHODS[teacher].name]
+        if run is not None and METHODS[teacher].learned:
+            role = run.record["signal_role"]
+            names += ["learned", run.identity["rule"], *([f"learned {role}"] if role else [])]
+        for one in names:
+            self.setdefault(one.lower(), (name, segments, det))
 
 
 def episodes(
-    lines: List[Line],
-    split: str,
-    has_goals: bool,
-    success: bool,
-    alive: int,
-    segments: int,
-    published: Published,
-    aliases: dict[str, str],
-    section: str,
-) -> List[Figure]:
-    """Success by episode of the lifetime; deterministic episodes come last."""
+    lines: List[Line], ours: Ours, lived: Lived, published: Published, section: str
+) -> Tuple[List[Figure], List[Table]]:
+    """Success by episode of the lifetime; deterministic episodes come last. And the table beside
+    what is published."""
+    split, has_goals, success, alive, segments = lived
     colours = {one.name: one.colour for one in lines}
     last = max((place for one in lines for place, _ in one.places), default=0.0)
     others = [c for c in published.curves if c.split == split and success]
     free = [c for c in ("orange", "olive", "brown", "sky", "purple") if c not in colours.values()]
     for curve in others:
-        mine = aliases.get(curve.method.lower(), curve.method)
+        mine, *_ = ours.get(curve.method.lower(), ("",))
         colour = colours.get(mine) or (free.pop(0) if free else "ink")
-        lines = [*lines, _published_line(curve, f"{curve.method}, {published.name}", colour, alive)]
+        places = charts.line(*zip(*sorted(curve.episodes.items()))) if curve.episodes else []
+        if curve.deterministic is not None:
+            places += charts.line([alive + 1], [curve.deterministic])
+        name = f"{curve.method}, {published.name}"
+        lines = [*lines, Line(name, colour, places, (4, 3), hollow=True)]
     marks = [
         (s * alive // segments + 0.5, f"update {s}" if segments <= 6 else "")
         for s in range(1, segments)
@@ -165,7 +181,7 @@ def episodes(
     if others:
         caption += f" Hollow points are not from these runs: {published.name}."
     quantity = words.quantity(success)
-    return line_figure(
+    drawn = line_figure(
         f"episodes_{file_name(split)}",
         section,
         f"{words.capitalised(quantity)} by episode of the lifetime, "
@@ -179,32 +195,15 @@ def episodes(
         x_domain=(0.5, max(last, alive) + 0.5),
         height=320,
     )
+    return drawn, [_published_table(others, ours, lived, published.name)] if others else []
 
 
-def _published_line(curve: Curve, name: str, colour: str, alive: int) -> Line:
-    places = charts.line(
-        sorted(curve.episodes), [curve.episodes[e] for e in sorted(curve.episodes)]
-    )
-    if curve.deterministic is not None:
-        places += charts.line([alive + 1], [curve.deterministic])
-    return Line(name, colour, places, (4, 3), hollow=True)
-
-
-def published_table(
-    split: str,
-    has_goals: bool,
-    alive: int,
-    segments: int,
-    published: Published,
-    ours: "dict[str, Tuple[str, List[Interval], Optional[Interval]]]",
-) -> Optional[Table]:
-    """What is published beside our numbers, by part of the lifetime. `ours` is by lower-case name:
-    name, segments, without noise."""
-    curves = [curve for curve in published.curves if curve.split == split]
-    title = f"Beside what is published ({published.name}), {words.goals(split, has_goals)}"
+def _published_table(curves: Sequence[Curve], ours: Ours, lived: Lived, whose: str) -> Table:
+    """What is published beside our numbers, by part of the lifetime."""
+    split, has_goals, _, alive, segments = lived
     found = Table(
         f"published_{file_name(split)}",
-        title,
+        f"Beside what is published ({whose}), {words.goals(split, has_goals)}",
         "published method | part of the lifetime | episodes | published # | ours | success rate ~ "
         "| difference #",
     )
@@ -232,7 +231,7 @@ def published_table(
                 value(mine) if mine is not None else NONE,
                 number(apart, f"{apart:+.2f}"),
             )
-    return found if found.rows else None
+    return found
 
 
 def _parts(own: Sequence[Result], methods: Sequence[Tuple[str, Result]]) -> Figure:

@@ -29,7 +29,7 @@ class Report:
         self.comparisons = evaluation.compared(self.results)
         self.outcome = outcome.outcome_of(run, self.results, self.comparisons)
         self.hints = training.hints(run)
-        self.opening = outcome.opening(run, self.outcome, self.comparisons)
+        self.opening = outcome.opening(run, self.comparisons)
         self.cohorts = beside.of_run(run)
         self.warnings = _warnings(run, self.results, published)
         self.tables: List[Table] = []
@@ -62,7 +62,7 @@ class Report:
         # An experiment of a service is known by its name, a run by that of its folder.
         name = run.record.get("run") if path.parent.name == "experiments" else path.name
         failure = run.record["failure"]
-        drawn = figures.evaluation(run, self.results, self.published)
+        drawn, beside_ours = figures.evaluation(run, self.results, self.published)
         trained = training_figures.meta_training(run)
         first = next(iter([*drawn, *trained]), None)
 
@@ -72,7 +72,7 @@ class Report:
             ]
 
         chapters = [
-            self._evaluation(rest("evaluation")),
+            self._evaluation(rest("evaluation"), beside_ours),
             Chapter(
                 "beside",
                 "Last episodes of agents",
@@ -109,7 +109,7 @@ class Report:
         self.tables += found
         return found
 
-    def _evaluation(self, drawn: List[Figure]) -> Chapter:
+    def _evaluation(self, drawn: List[Figure], beside_ours: List[Table]) -> Chapter:
         chapter = Chapter("evaluation", "Evaluation", outcome.of_evaluation(self.outcome))
         if not self.results:
             chapter.sentences = [self._unevaluated()]
@@ -122,15 +122,13 @@ class Report:
         )
         chapter.figures = drawn
         shown = [result_table(self.results, alone) for alone in (False, True)]
-        chapter.tables = self._kept(
-            [*shown, *self._differences(), *self._goals(), *self._published()]
-        )
+        chapter.tables = self._kept([*shown, self._differences(), *self._goals(), *beside_ours])
         chapter.tables = [one for one in chapter.tables if one.rows]
         chapter.notes = [evaluated_words(self.run)]
         self.tables.append(_numbers(self.results))
         return chapter
 
-    def _differences(self) -> List[Table]:
+    def _differences(self) -> Table:
         found = Table(
             "differences",
             "Differences of two methods",
@@ -146,7 +144,7 @@ class Report:
                 words.verdict(one.difference),
                 "yes" if one.paired else "no",
             )
-        return [found]
+        return found
 
     def _goals(self) -> List[Table]:
         """The last segment by goal, of the tasks that come first."""
@@ -179,27 +177,6 @@ class Report:
                 *(tables.value(_of_goal(rates)) for rates in lives),
             )
         return [found]
-
-    def _published(self) -> List[Table]:
-        found = []
-        for own in figures.by_split(self.results):
-            if not own[0].success or not all(one.episodes for one in own):
-                continue
-            ours = {}
-            for name, one in figures.shown(own):
-                for alias, mine in figures.aliases(self.run).items():
-                    if mine in (one.name, name):
-                        ours[alias] = (name, one.segments, one.det)
-            table = figures.published_table(
-                own[0].split,
-                own[0].has_goals,
-                own[0].lifetime_episodes,
-                len(own[0].segments),
-                self.published,
-                ours,
-            )
-            found += [table] if table is not None else []
-        return found
 
     def _signal(self) -> Chapter:
         drawn = signal_figures.signal(self.run)

@@ -272,7 +272,7 @@ def _more_updates(run: Run) -> Step:
 # --- The sentences of chapters ---
 
 
-def opening(run: Run, outcome: Outcome, comparisons: Sequence[Comparison]) -> List[str]:
+def opening(run: Run, comparisons: Sequence[Comparison]) -> List[str]:
     """Warnings that belong above everything else."""
     record, found = run.record, []
     if record["failure"]:

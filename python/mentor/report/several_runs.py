@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from typing import Dict, List, Sequence
 
 from . import (
@@ -49,13 +48,14 @@ class Comparison:
     def summary(self) -> List[str]:
         return self.said
 
-    def page(self, folder: pathlib.Path, date: str) -> Page:
+    def page(self, date: str) -> Page:
         drawn: Dict[str, List[Figure]] = {}
         shown = []
         for ranking in self.ranked:
-            found, table = compare_figures.evaluation(self.groups, ranking, self.published)
+            found, tables = compare_figures.evaluation(self.groups, ranking, self.published)
             drawn[ranking.split] = found
-            self.tables += [table] if table is not None else []
+            self.tables += tables
+
             alike = any(one.name.startswith("episodes_") for one in found)
             shown.append((ranking.split, ranking.success, alike))
         trained = compare_training.meta_training(self.groups, self.ranked)

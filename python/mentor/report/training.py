@@ -66,13 +66,6 @@ class OuterCurve:
         )
 
 
-def metric_of(run: Run) -> str:
-    """The metric that says how well agents end their lives."""
-    if not run.training.succeeds:
-        return "shaped_return"
-    return "success" if "success" in run.training.metrics else f"seg{run.iterations - 1}"
-
-
 def outer_curve(run: Run) -> Optional[OuterCurve]:
     """None where it says nothing: too few updates, or tasks that a curriculum changes."""
     training, unit = run.training, "outer updates"

@@ -83,7 +83,7 @@ def meta_training(run: Run) -> List[Figure]:
         "outer updates",
         "shaped return of an episode",
     )
-    return found + _metrics(run, said)
+    return found + _metrics(run)
 
 
 def _by_part(run: Run) -> Dict[str, List[Line]]:
@@ -136,7 +136,7 @@ def lives(trained: Training) -> List[Figure]:
     )
 
 
-def _metrics(run: Run, said: str) -> List[Figure]:
+def _metrics(run: Run) -> List[Figure]:
     """The run's metrics as their declarations say; others are small and come last."""
     order = {info["name"]: place for place, info in enumerate(run.record.get("metrics", []))}
     infos = [training.declared(run, name) for name in run.training.metrics]

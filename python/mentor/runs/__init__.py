@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .follow import Update as Update
 from .result import Run as Run
-from .training import STOP as STOP
-from .training import RunError as RunError
-from .training import run as run
+from .training import STOP as STOP, RunError as RunError, run as run
 
 __all__ = ["STOP", "Run", "RunError", "Update", "run"]

@@ -19,7 +19,6 @@ _TRIES = 5
 _DISTURBED = ("TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
 _ENDS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED"}
 _UID = "mentor.uid"
-_DECIDES_S = 20  # A process that creates a run decides within this time whether it keeps the run.
 
 
 class MlflowLogger:
@@ -93,55 +92,33 @@ class MlflowLogger:
 
     @property
     def _id(self) -> str:
-        found: str = self._run.info.run_id
-        return found
+        return str(self._run.info.run_id)
 
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                created: str = self._client.create_experiment(name)
-                return created
+                return str(self._client.create_experiment(name))
             except self._error:  # Another process created it first.
                 found = self._client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        known: str = found.experiment_id
-        return known
-
-    def _runs(self) -> List[Any]:
-        return list(
-            self._client.search_runs(
-                [self._experiment_id], filter_string=f"tags.`{_UID}` = '{self._about.uid}'"
-            )
-        )
+        return str(found.experiment_id)
 
     def _find_or_create_run(self) -> Any:
-        """Two processes on two machines may both see no run, and both create one. A process keeps
-        its run if it then sees no other, so at most one is kept. A kept run gets parameters first.
-        A process that finds a run without parameters waits for them. After _DECIDES_S its creator
-        counts as dead, and its run as kept.
-        """
-        seen, since = None, 0.0
-        while True:
-            found = self._runs()
-            ids = {run.info.run_id for run in found}
-            if ids != seen:
-                seen, since = ids, time.monotonic()
-            kept = [run for run in found if run.data.params]
-            if kept or (found and time.monotonic() - since > _DECIDES_S):
-                return min(kept or found, key=lambda run: (run.info.start_time, run.info.run_id))
-            if not found:
-                made = self._client.create_run(
-                    self._experiment_id,
-                    start_time=int(self._about.began_s * 1000),
-                    tags={_UID: self._about.uid},
-                    run_name=self._about.name,
-                )
-                if [run.info.run_id for run in self._runs()] == [made.info.run_id]:
-                    return made
-                self._client.delete_run(made.info.run_id)
-            time.sleep(random.uniform(0.1, 1.0))
+        """The lock of this machine keeps two processes from creating one each. Where two machines
+        did, the same run is found ever after."""
+        found = self._client.search_runs(
+            [self._experiment_id], filter_string=f"tags.`{_UID}` = '{self._about.uid}'"
+        )
+        if found:
+            return min(found, key=lambda run: run.info.run_id)
+        return self._client.create_run(
+            self._experiment_id,
+            start_time=int(self._about.began_s * 1000),
+            tags={_UID: self._about.uid},
+            run_name=self._about.name,
+        )
 
     def _describe(self) -> None:
         params = [

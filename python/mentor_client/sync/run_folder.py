@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -9,7 +10,7 @@ import os
 import pathlib
 import sqlite3
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import grpc
 from google.protobuf import text_format
@@ -86,10 +87,19 @@ class RunFolder:
         """Returns RUNNING, or the recorded state; "" if the state is unknown."""
         if self._at_work():
             return "RUNNING"
-        for row in self._query("SELECT state FROM experiments WHERE uid = ?"):
-            name: str = ExperimentProto.State.Name(int(row[0]))
-            return name[len("STATE_") :]
-        return ""
+        path = self._folder / "mentor.db"
+        wal = pathlib.Path(f"{path}-wal")
+        # After a kill, the write-ahead log holds data that the file lacks.
+        if not path.exists() or (wal.exists() and wal.stat().st_size > 0):
+            return ""
+        query = "SELECT state FROM experiments WHERE uid = ?"
+        try:
+            database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
+            with contextlib.closing(database):
+                found = database.execute(query, [self.about.uid]).fetchone()
+        except sqlite3.Error:  # The database is of another version.
+            return ""
+        return str(ExperimentProto.State.Name(int(found[0])))[len("STATE_") :] if found else ""
 
     def shards(self) -> List[EvaluationShard]:
         """Returns the results of the evaluation at the end of the run."""
@@ -137,9 +147,6 @@ class RunFolder:
         text = file.read_text("utf-8", "replace") if file.exists() else ""
         # The last line is still being written if it has no line end.
         whole = text[: text.rfind("\n") + 1]
-        if not whole:
-            yield from self._stored_rows()
-            return
         rows = csv.DictReader(io.StringIO(whole))
         for row in rows:
             try:
@@ -149,35 +156,9 @@ class RunFolder:
                 raise MentorError(
                     grpc.StatusCode.DATA_LOSS,
                     f"{file}, line {rows.line_num}, is no row of numbers by outer update: it is "
-                    "damaged; put a good copy in its place, or remove it: mentor.db has the same",
+                    "damaged; put a good copy in its place",
                 ) from None
             yield step, values
-
-    def _stored_rows(self) -> Iterator[Tuple[int, Dict[str, float]]]:
-        """Older versions fetched experiments without metrics.csv."""
-        by_step: Dict[int, Dict[str, float]] = {}
-        for metric, step, value in self._query(
-            "SELECT metric, step, value FROM points WHERE uid = ? AND value IS NOT NULL"
-        ):
-            by_step.setdefault(step, {})[metric] = value
-        yield from sorted(by_step.items())
-
-    def _query(self, sql: str) -> List[Tuple[Any, ...]]:
-        """Queries the database only while no process has it open. A process at work is left alone.
-        After a kill, the write-ahead log holds data that the file lacks.
-        """
-        path = self._folder / "mentor.db"
-        wal = pathlib.Path(f"{path}-wal")
-        if not path.exists() or self._at_work() or (wal.exists() and wal.stat().st_size > 0):
-            return []
-        try:
-            database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
-            try:
-                return database.execute(sql, [self.about.uid]).fetchall()
-            finally:
-                database.close()
-        except sqlite3.Error:  # The database is of another version.
-            return []
 
 
 def _unsealed(path: pathlib.Path) -> str:
