@@ -97,7 +97,10 @@ def meta_training(groups: Sequence[Group], ranked: Sequence[Ranking]) -> List[Fi
 
     for name, title, label, seconds, cost in _AGAINST:
         lines = [_curve(groups, own, metric, cost, seconds, window) for own in groups]
-        most = max((line.places[-1][0] for line in lines if line.places), default=0.0)
+        # A meta-seed may take longer than the mean.
+        ends = [x for line in lines for _, xs, _ in line.singles for x in xs if np.isfinite(x)]
+        ends += [line.places[-1][0] for line in lines if line.places]
+        most = float(max(ends, default=0.0))
         if most and ranked and ranked[0].success == success:
             lines += _baselines(ranked[0], most)
         unknown = f" {compared_words.unknown_costs(groups)}" if seconds else ""

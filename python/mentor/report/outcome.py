@@ -119,7 +119,7 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
         and one.segment == len(learned.segments) - 1
     ]
     curve = training.outer_curve(run)
-    answer = _answer(own, curve)
+    answer = _answer(run, own, curve)
     if learned is None:
         headline, details = _without_evaluation(run, curve, answer), ""
     else:
@@ -141,9 +141,12 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
     return found
 
 
-def _answer(comparisons: Sequence[Comparison], curve: Optional[OuterCurve]) -> str:
+def _answer(run: Run, comparisons: Sequence[Comparison], curve: Optional[OuterCurve]) -> str:
     better = [words.verdict(one.difference) == "better" for one in comparisons]
-    if any(better):
+    # A network that meta-training did not change can be better than one baseline by chance. The
+    # weights of a run that continues another may have learned there.
+    moved = curve is None or curve.movement == "rises" or run.training.before
+    if any(better) and (all(better) or moved):
         return "worked" if all(better) else "partly"
     if curve is not None and curve.movement == "rises":
         return "learning"
@@ -346,10 +349,13 @@ def of_evaluation(outcome: Outcome) -> List[str]:
     if segments > 1:
         growth = learned.growth()
         moved = words.movement(growth, words.LEAST_OF_SUCCESS if learned.success else 0)
+        first, last = (
+            f"{words.rounded(learned.segments[s].mean)} ({words.part(s % segments, segments)})"
+            for s in (0, -1)
+        )
         found.append(
-            f"Within a lifetime {'success' if learned.success else 'the return'} {moved}: "
-            f"{words.interval(growth)} from {words.part(0, segments)} to "
-            f"{words.part(segments - 1, segments)}."
+            f"Within a lifetime {'success' if learned.success else 'the return'} {moved}: {first} "
+            f"to {last}, change {words.interval(growth)}."
         )
     number = f"{words.several(learned.goals, 'goal')}, " if learned.has_goals else ""
     found.append(
