@@ -183,9 +183,7 @@ def lines(
     axis.tickCount = 6
     if all(x == int(x) for x in every) and span[1] - span[0] < 6:
         axis.values = list(range(math.ceil(span[0]), math.floor(span[1]) + 1))
-    x_axis = alt.X(
-        "x:Q", title=x, scale=alt.Scale(domain=list(span), nice=False), axis=axis
-    )
+    x_axis = alt.X("x:Q", title=x, scale=alt.Scale(domain=list(span), nice=False), axis=axis)
     kept = _scales(found, names)
     color, base = {"color": kept["color"]}, base.transform_filter(_SHOWN)
     mean, single = base.transform_filter("!datum.seed"), "datum.seed"
@@ -275,7 +273,7 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> 
             tooltip=[
                 _tip("line:N"),
                 _tip("x:Q", x, ",.5~g"),
-                _tip("y:Q", y, _THREE),
+                _tip("y:Q", y or "value", _THREE),
                 _tip("interval:N", "95 %"),
             ],
         )
@@ -360,7 +358,7 @@ def rows(
             align="left", dy=-17, limit=alt.ExprRef(f"{narrow} ? width : width - 130")
         ).encode(x=alt.value(0), y=y, text="name:N"),
         base.mark_text(
-            align="right", dy=alt.ExprRef(f"{narrow} ? 15 : -17"), color=theme.colour("muted")
+            align="right", dy=alt.ExprRef(f"{narrow} ? 18 : -17"), color=theme.colour("muted")
         ).encode(x=alt.value("width"), y=y, text="text:N"),
     ]
     chart = _sized(alt.layer(*layers), 48 * len(found) + 10)

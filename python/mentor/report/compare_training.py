@@ -170,16 +170,16 @@ def metrics(groups: Sequence[Group]) -> List[Figure]:
 
         lines = [_curve(groups, own, metric, _AGAINST[0][4], False, window) for own in groups]
         positive = all(v.mean > 0 for line in lines for _, v in line.places)
-        label, unit = info.get("label") or name, info.get("unit", "1")
+        unit = info.get("unit", "1")
         found += figures.line_figure(
             f"metric_{figures.file_name(name)}",
             "cost",
-            words.capitalised(label),
+            words.capitalised(info.get("label") or name.replace("_", " ")),
             f"{info.get('help', '')} {words.capitalised(_mean_words(window))}. Rules differ in "
             "scale.".strip(),
             lines,
             _AGAINST[0][2],
-            label + ("" if unit == "1" else f", {unit}"),
+            "" if unit == "1" else unit,
             log=bool(info.get("log_scale")) and positive,
             height=200,
         )

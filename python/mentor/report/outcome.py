@@ -137,7 +137,7 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
     stuck = answer in ("nothing", "unknown") or (answer == "learning" and bool(own))
     record = run.record
     if stuck and record["outer_updates_total"] and not record["failure"] and not record["goes_on"]:
-        found.next = _next(run, _ppo(results))
+        found.next = _next(run, learned, _ppo(results))
     return found
 
 
@@ -227,7 +227,7 @@ def _ppo(results: Sequence[Result]) -> Optional[Result]:
     return found
 
 
-def _next(run: Run, ppo: Optional[Result]) -> List[Step]:
+def _next(run: Run, learned: Optional[Result], ppo: Optional[Result]) -> List[Step]:
     longer, more = _longer_life(run, ppo), _more_updates(run)
     # Where PPO gets nowhere in such a life, a signal hardly can.
     life_first = (
@@ -236,7 +236,10 @@ def _next(run: Run, ppo: Optional[Result]) -> List[Step]:
         and words.movement(ppo.growth(), words.LEAST_OF_SUCCESS) != "rises"
     )
     doctor = Step("What keeps agents from learning", f"mentor doctor {run.record['spec_file']}")
-    return [longer, more, doctor] if life_first else [more, longer, doctor]
+    steps = [longer, more, doctor] if life_first else [more, longer, doctor]
+    if learned is None and len(run.training):
+        steps.insert(0, Step("An evaluation", f"mentor evaluate {run.record['folder']}"))
+    return steps
 
 
 def _longer_life(run: Run, ppo: Optional[Result]) -> Step:

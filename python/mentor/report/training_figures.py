@@ -158,7 +158,7 @@ def _metrics(run: Run, said: str) -> List[Figure]:
             info.get("help", ""),
             [smooth(name, "blue", xs, ys)],
             "outer updates",
-            title.lower() + ("" if unit == "1" else f", {unit}"),
+            "" if unit == "1" else unit,
             log=log,
             height=170,
         )
