@@ -127,6 +127,9 @@ class WordsTest(ReportTest):
         )
         self.assertIn("lifetime.iterations=12", found.next[1].command)
         self.assertIn("mentor doctor", found.next[2].command)
+        # Better than one baseline, by a network that meta-training did not change.
+        run = self.made(end=0.05, teachers={"learned": 0.5, "sparse": 0.05, "shaped": 0.9})
+        self.assertEqual(self.outcome_of(run).answer, "nothing")
 
     def test_answers_without_an_evaluation(self):
         for updates, end, answer, begin in (

@@ -35,6 +35,13 @@ DRAWN = """() => [...document.querySelectorAll("[data-chart]")].every(
 EMPTY = """() => [...document.querySelectorAll("[data-chart]")]
   .filter((chart) => !chart.querySelector(".mark-line path, .mark-symbol path, .mark-rect path, "
     + ".mark-area path, .mark-rule line")).map((chart) => chart.dataset.chart)"""
+# Charts whose axis along the bottom spans less than half of their width: a mark outside the plot
+# takes the room.
+SQUEEZED = """() => [...document.querySelectorAll("[data-chart]")].filter((chart) => {
+  const axes = [...chart.querySelectorAll(".role-axis-domain line")].map(
+    (line) => line.getBoundingClientRect().width);
+  return axes.length && Math.max(...axes) < chart.clientWidth / 2;
+}).map((chart) => chart.dataset.chart)"""
 # The paths of lines and bars in the first chart with a legend, before and after a click on it.
 HIDES = """async () => {
   const key = document.querySelector(".legend button"), figure = key.closest("figure");
@@ -100,6 +107,8 @@ def look(browser, axe, path, out):
                 say(f"scrolls sideways by {overflow} px: {page.evaluate(WIDE)[:5]}")
             for figure in page.evaluate(EMPTY):
                 say(f"{figure}: empty")
+            for figure in page.evaluate(SQUEEZED):
+                say(f"{figure}: its axis is less than half as wide as the chart")
             if page.locator(".legend button").count():
                 before, after = page.evaluate(HIDES)
                 if not after < before:

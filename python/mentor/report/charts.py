@@ -28,7 +28,7 @@ Place = Tuple[float, Interval]
 
 @dataclasses.dataclass
 class Line:
-    """A line, with a band where places have intervals."""
+    """A line, with a band where places have intervals; a single place has a rule."""
 
     name: str
     colour: str
@@ -119,9 +119,9 @@ def rates(highest: float) -> Tuple[float, float]:
     return 0.0, 1.0 if highest > 0.5 else max(0.1, 1.1 * highest)
 
 
-def _steps(low: float, high: float) -> str:
-    """The format of an axis: 1.5M for large numbers."""
-    return "~s" if max(abs(low), abs(high)) >= 10_000 else ",.4~r"
+def _axis(high: float) -> Any:
+    """1.5M for large numbers."""
+    return alt.Axis(format="~s" if high >= 10_000 else ".4~g")
 
 
 def _legend(names: Sequence[str]) -> Any:
@@ -175,28 +175,26 @@ def lines(
         series=f"{json.dumps(names)}[datum.s]"
     )
     every = [row[2] for row in rows + singles]
-    whole = all(x == int(x) for x in every)
     most = max(every, default=0.0)
     span = x_domain or (min(every, default=0.0), most)
     scale = {"type": "log"} if log else {"zero": False, "nice": True}
     y_scale = alt.Scale(domain=list(y_domain), nice=False) if y_domain else alt.Scale(**scale)
-    x_axis = alt.X(
-        "x:Q",
-        title=x,
-        scale=alt.Scale(domain=list(span), nice=False),
-        axis=alt.Axis(format=_steps(*span), tickMinStep=int(whole), tickCount=6),
-    )
+    axis = _axis(max(map(abs, span)))
+    axis.tickCount = 6
+    if all(x == int(x) for x in every) and span[1] - span[0] < 6:
+        axis.values = list(range(math.ceil(span[0]), math.floor(span[1]) + 1))
+    x_axis = alt.X("x:Q", title=x, scale=alt.Scale(domain=list(span), nice=False), axis=axis)
     kept = _scales(found, names)
     color, base = {"color": kept["color"]}, base.transform_filter(_SHOWN)
     mean, single = base.transform_filter("!datum.seed"), "datum.seed"
     layers = _marks(marks, span) if marks else []
     if any(math.isfinite(value.low) for one in found for _, value in one.places):
-        band = (
-            mean.transform_filter("isValid(datum.low)")
-            .mark_area(opacity=max(0.07, 0.2 - 0.03 * len(names)))
-            .encode(x=x_axis, y=alt.Y("low:Q", title=y), y2="high:Q", **color)
-        )
-        layers.append(band)
+        band = mean.transform_filter("isValid(datum.low)")
+        if max(len(one.places) for one in found) > 1:
+            band = band.mark_area(opacity=max(0.07, 0.2 - 0.03 * len(names)))
+        else:
+            band = band.mark_rule(strokeWidth=2.5, strokeCap="round")
+        layers.append(band.encode(x=x_axis, y=alt.Y("low:Q", title=y), y2="high:Q", **color))
     if singles:
         many = len({(row[0], row[1]) for row in singles})
         faint = max(0.06, min(0.45, 4 / max(many, 1)))
@@ -207,10 +205,9 @@ def lines(
             part = cloud.mark_line(strokeWidth=1, opacity=faint, clip=True)
         layers.append(part.encode(x=x_axis, y=alt.Y("y:Q", title=y), detail="seed:N", **color))
     high = max((abs(value.mean) for one in found for _, value in one.places), default=0.0)
-    y_axis = alt.Axis(format="~s") if high >= 10_000 else alt.Axis(format=".4~g")
     layers.append(
         mean.mark_line(strokeWidth=2.5, clip=True, strokeJoin="round").encode(
-            x=x_axis, y=alt.Y("y:Q", title=y, scale=y_scale, axis=y_axis), **kept
+            x=x_axis, y=alt.Y("y:Q", title=y, scale=y_scale, axis=_axis(high)), **kept
         )
     )
     smooth = any(one.points and one.singles for one in found)
@@ -268,7 +265,7 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> 
             line=f"datum.series + (datum.seed ? ', {single} ' + datum.seed : '')",
             interval=f"isValid(datum.low) ? {ends} : '-'",
         )
-        .mark_point(size=140, opacity=0, filled=True)
+        .mark_point(size=140, opacity=0, filled=True, clip=True)
         .encode(
             x=x_axis,
             y=alt.Y("y:Q", title=y),
@@ -276,7 +273,7 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> 
             tooltip=[
                 _tip("line:N"),
                 _tip("x:Q", x, ",.5~g"),
-                _tip("y:Q", y, _THREE),
+                _tip("y:Q", y or "value", _THREE),
                 _tip("interval:N", "95 %"),
             ],
         )
@@ -285,17 +282,19 @@ def _hover(base: Any, x_axis: Any, x: str, y: str, single: str, seeds: bool) -> 
 
 
 def _marks(marks: Sequence[Tuple[float, str]], span: Tuple[float, float]) -> List[Any]:
-    """Vertical lines, with words at their upper ends; on the left of a line at the right edge."""
+    """Vertical lines, with words at their upper ends; at the right edge an arrow points back."""
     edge = span[0] + 0.75 * (span[1] - span[0])
     base = alt.Chart(_data(("x", "label"), list(marks), ("label",)))
-    found = [base.mark_rule(color=theme.colour("grid"), strokeDash=[2, 3]).encode(x="x:Q")]
-    sides = ((f"datum.x <= {edge}", "left", 5, 3), (f"datum.x > {edge}", "right", -5, 17))
+    muted = theme.colour("muted")
+    found = [base.mark_rule(color=muted, strokeDash=[2, 3], opacity=0.6).encode(x="x:Q")]
+    sides = ((f"datum.x <= {edge}", "left", 5, 3, ""), (f"datum.x > {edge}", "right", -5, 17, " →"))
     align: Any
-    for test, align, dx, dy in sides:
-        text = base.transform_filter(test).mark_text(
-            align=align, baseline="top", dx=dx, dy=dy, fontSize=11, color=theme.colour("muted")
+    for test, align, dx, dy, arrow in sides:
+        text = base.transform_filter(f"datum.label && {test}").mark_text(
+            align=align, baseline="top", dx=dx, dy=dy, fontSize=11, color=muted
         )
-        found.append(text.encode(x="x:Q", y=alt.value(0), text="label:N"))
+        said = text.transform_calculate(text=f"datum.label + '{arrow}'")
+        found.append(said.encode(x="x:Q", y=alt.value(0), text="text:N"))
     return found
 
 
@@ -305,7 +304,9 @@ def rows(
     domain: Optional[Tuple[float, float]] = None,
     mark: Optional[float] = None,
 ) -> Drawn:
-    """A value with its interval in each row, its name above it. Small marks are meta-seeds."""
+    """A value with its interval in each row, its name above it. Small marks are meta-seeds. In a
+    narrow chart the number is below, so that the name has the whole width."""
+    narrow = "width < 480"
     header = ("place", "name", "y", "low", "high", "text", "color")
     table = [
         (i, one.name, *map(_number, one.value), _said(one.value), theme.colour(one.colour))
@@ -353,12 +354,12 @@ def rows(
             color=color,
             tooltip=[_tip("name:N", "row"), _tip("text:N", x)],
         ),
-        base.mark_text(align="left", dy=-17, limit=alt.ExprRef("width - 130")).encode(
-            x=alt.value(0), y=y, text="name:N"
-        ),
-        base.mark_text(align="right", dy=-17, color=theme.colour("muted")).encode(
-            x=alt.value("width"), y=y, text="text:N"
-        ),
+        base.mark_text(
+            align="left", dy=-17, limit=alt.ExprRef(f"{narrow} ? width : width - 130")
+        ).encode(x=alt.value(0), y=y, text="name:N"),
+        base.mark_text(
+            align="right", dy=alt.ExprRef(f"{narrow} ? 18 : -17"), color=theme.colour("muted")
+        ).encode(x=alt.value("width"), y=y, text="text:N"),
     ]
     chart = _sized(alt.layer(*layers), 48 * len(found) + 10)
     file = [(one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found]
@@ -387,7 +388,9 @@ def parts(
         "name:N",
         sort=names,
         title=None,
-        axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')", labelLimit=90),
+        axis=alt.Axis(
+            labelAngle=0, labelExpr="split(replace(datum.label, ' ', '_'), '_')", labelLimit=90
+        ),
     )
     encoded = {
         "x": x,
@@ -395,8 +398,9 @@ def parts(
         "color": alt.Color("series:N", scale=scale, legend=_legend(series)),
     }
     y_scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False)
+    high = max(abs(value.mean) for _, _, value in every)
     rule = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
-        y=alt.Y("low:Q", title=y, scale=y_scale), y2="high:Q", **encoded
+        y=alt.Y("low:Q", title=y, scale=y_scale, axis=_axis(high)), y2="high:Q", **encoded
     )
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
         y=alt.Y("y:Q", title=y),
@@ -431,7 +435,7 @@ def stacked(
     scale = alt.Scale(domain=list(names), range=[theme.colour(colour) for colour in colours])
     chart = mark.encode(
         x=alt.X("x:O" if few else "x:Q", title=x, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-        y=alt.Y("y:Q", title=y, stack="zero", axis=alt.Axis(format="~s")),
+        y=alt.Y("y:Q", title=y, stack="zero", axis=_axis(np.nansum(table, axis=1).max())),
         color=alt.Color("series:N", scale=scale, legend=_legend(names)),
         order=alt.Order("place:Q"),
         tooltip=[_tip("series:N", "phase"), _tip("x:Q", x), _tip("y:Q", y, _THREE)],

@@ -152,7 +152,8 @@ def _improvement(ranking: Ranking, section: str) -> List[Figure]:
         own, other = ranking.scores(x), ranking.scores(y)
         if own is not None and other is not None:
             chance = statistics.probability_of_improvement(own, other)
-            rows.append(Row(f"{x.name} > {y.name}", x.colour, chance))
+            family = f"{x.name.partition(', ')[0]}, "  # "point_reach, " need not stand twice.
+            rows.append(Row(f"{x.name} > {y.name.removeprefix(family)}", x.colour, chance))
     return figures.row_figure(
         f"probability_of_improvement_{figures.file_name(ranking.split)}",
         section,
@@ -167,7 +168,7 @@ def _improvement(ranking: Ranking, section: str) -> List[Figure]:
 
 
 def _budgets(groups: Sequence[Group], ranking: Ranking, section: str) -> List[Figure]:
-    """Final scores against budgets, for methods whose budgets differ."""
+    """Final scores against budgets, for methods whose budgets differ by a tenth or more."""
     found: List[Figure] = []
     for resource in ("environment steps", "CPU seconds"):
         lines = []
@@ -176,7 +177,8 @@ def _budgets(groups: Sequence[Group], ranking: Ranking, section: str) -> List[Fi
             at, sample = compared_words.mean_budget(runs, resource), ranking.scores(one)
             if one.learned and math.isfinite(at) and sample is not None:
                 lines.append(Line(one.name, one.colour, [(at, statistics.interval_of(sample))]))
-        if len({line.places[0][0] for line in lines}) > 1:
+        budgets = [line.places[0][0] for line in lines]
+        if lines and max(budgets) > 1.1 * min(budgets):
             found += figures.line_figure(
                 f"scores_by_{resource.split()[-1]}_{figures.file_name(ranking.split)}",
                 section,
@@ -188,6 +190,6 @@ def _budgets(groups: Sequence[Group], ranking: Ranking, section: str) -> List[Fi
                 f"mean {words.quantity(ranking.success)}",
                 rates=ranking.success,
                 height=240,
-                x_domain=(0.0, 1.05 * max(line.places[0][0] for line in lines)),
+                x_domain=(0.0, 1.05 * max(budgets)),
             )
     return found

@@ -156,7 +156,7 @@ def _cost_table(groups: Sequence[Group]) -> Table:
     for own in groups:
         measured = [_costs(run, alike) for run in own.runs]
         means = statistics.known_mean(np.array(measured, float).T)
-        cells = [tables.number(value, f"{value:.3g}") for value in means]
+        cells = [tables.digits(value) for value in means]
         cells[8] = tables.number(means[8])  # Whole MiB.
         budget = [
             tables.number(compared_words.mean_budget(own.runs, name))

@@ -97,7 +97,10 @@ def meta_training(groups: Sequence[Group], ranked: Sequence[Ranking]) -> List[Fi
 
     for name, title, label, seconds, cost in _AGAINST:
         lines = [_curve(groups, own, metric, cost, seconds, window) for own in groups]
-        most = max((line.places[-1][0] for line in lines if line.places), default=0.0)
+        # A meta-seed may take longer than the mean.
+        ends = [x for line in lines for _, xs, _ in line.singles for x in xs if np.isfinite(x)]
+        ends += [line.places[-1][0] for line in lines if line.places]
+        most = float(max(ends, default=0.0))
         if most and ranked and ranked[0].success == success:
             lines += _baselines(ranked[0], most)
         unknown = f" {compared_words.unknown_costs(groups)}" if seconds else ""
@@ -167,16 +170,16 @@ def metrics(groups: Sequence[Group]) -> List[Figure]:
 
         lines = [_curve(groups, own, metric, _AGAINST[0][4], False, window) for own in groups]
         positive = all(v.mean > 0 for line in lines for _, v in line.places)
-        label, unit = info.get("label") or name, info.get("unit", "1")
+        unit = info.get("unit", "1")
         found += figures.line_figure(
             f"metric_{figures.file_name(name)}",
             "cost",
-            words.capitalised(label),
+            words.capitalised(info.get("label") or name.replace("_", " ")),
             f"{info.get('help', '')} {words.capitalised(_mean_words(window))}. Rules differ in "
             "scale.".strip(),
             lines,
             _AGAINST[0][2],
-            label + ("" if unit == "1" else f", {unit}"),
+            "" if unit == "1" else unit,
             log=bool(info.get("log_scale")) and positive,
             height=200,
         )

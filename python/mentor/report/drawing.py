@@ -17,7 +17,7 @@ from . import theme
 from .charts import Figure
 
 _WORDS = re.compile(r' (aria-[a-z]+|role)="[^"]*"| aria-hidden="true"')
-_STILL = 720  # Width of a picture; on a page a chart is as wide as its column.
+_STILL, _SMALL = 720, 360  # Widths of a picture; on a page a chart is as wide as its column.
 
 
 def spec(figure: Figure) -> Dict[str, Any]:
@@ -45,9 +45,9 @@ def live(chart: Dict[str, Any]) -> Dict[str, Any]:
     return compact(vl_convert.vegalite_to_vega(chart))
 
 
-def still(chart: Dict[str, Any]) -> str:
+def still(chart: Dict[str, Any], small: bool = False) -> str:
     """The chart as SVG in the colours of the page, without what a pointer finds."""
-    flat = {**chart, "width": _STILL}
+    flat = {**chart, "width": _SMALL if small else _STILL}
     if "layer" in flat:
         flat["layer"] = [one for one in flat["layer"] if one.get("name") != "hover"]
     return picture(flat)

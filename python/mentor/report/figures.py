@@ -36,7 +36,8 @@ def line_figure(
     y: str,
     **how: Any,
 ) -> List[Figure]:
-    """There is none where no line has a number. `rates`: the axis is that of a success rate."""
+    """There is none where no line has a number. `rates`: the axis is that of a success rate. An
+    empty `y`: the title says it."""
     found = [one for one in found if any(math.isfinite(v.mean) for _, v in one.places)]
     if not found:
         return []
@@ -47,7 +48,7 @@ def line_figure(
         singles = [float(np.nanmax(ys)) for o in found for _, _, ys in o.singles if len(ys)]
         how["y_domain"] = charts.rates(max([e for e in ends if math.isfinite(e)] + singles))
     drawn = charts.lines(found, x, y, **how)
-    return [Figure(name, section, title, caption, drawn, describe(found, y))]
+    return [Figure(name, section, title, caption, drawn, describe(found, y or title))]
 
 
 def row_figure(
@@ -254,8 +255,9 @@ def _parts(own: Sequence[Result], methods: Sequence[Tuple[str, Result]]) -> Figu
         f"evaluation_{file_name(own[0].split)}",
         "evaluation",
         f"{words.capitalised(quantity)} by part of the lifetime, {where}",
-        "Means with 95 % intervals over goals and lifetimes. Last episode: the lifetime's last "
-        "one. Without noise: deterministic episodes after it.",
+        "Means with 95 % intervals over goals and lifetimes. Last episode: the lifetime's last one."
+        + " Without noise: deterministic episodes after it."
+        * any(one.det is not None for one in own),
         drawn,
         f"{words.capitalised(quantity)} at the end: {said}.",
     )

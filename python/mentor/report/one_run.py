@@ -231,10 +231,10 @@ class Report:
                 share = value / means.sum() if means.sum() else 0
                 found.add(
                     name,
-                    tables.number(value, f"{value:.3g}"),
+                    tables.digits(value),
                     tables.number(share, f"{100 * share:.0f} %"),
                 )
-            found.add("all", tables.number(means.sum(), f"{means.sum():.3g}"), tables.NONE)
+            found.add("all", tables.digits(means.sum()), tables.NONE)
             chapter.tables = self._kept([found])
         return chapter
 

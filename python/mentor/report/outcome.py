@@ -119,7 +119,7 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
         and one.segment == len(learned.segments) - 1
     ]
     curve = training.outer_curve(run)
-    answer = _answer(own, curve)
+    answer = _answer(run, own, curve)
     if learned is None:
         headline, details = _without_evaluation(run, curve, answer), ""
     else:
@@ -137,13 +137,16 @@ def outcome_of(run: Run, results: Sequence[Result], comparisons: Sequence[Compar
     stuck = answer in ("nothing", "unknown") or (answer == "learning" and bool(own))
     record = run.record
     if stuck and record["outer_updates_total"] and not record["failure"] and not record["goes_on"]:
-        found.next = _next(run, _ppo(results))
+        found.next = _next(run, learned, _ppo(results))
     return found
 
 
-def _answer(comparisons: Sequence[Comparison], curve: Optional[OuterCurve]) -> str:
+def _answer(run: Run, comparisons: Sequence[Comparison], curve: Optional[OuterCurve]) -> str:
     better = [words.verdict(one.difference) == "better" for one in comparisons]
-    if any(better):
+    # A network that meta-training did not change can be better than one baseline by chance. The
+    # weights of a run that continues another may have learned there.
+    moved = curve is None or curve.movement == "rises" or run.training.before
+    if any(better) and (all(better) or moved):
         return "worked" if all(better) else "partly"
     if curve is not None and curve.movement == "rises":
         return "learning"
@@ -224,7 +227,7 @@ def _ppo(results: Sequence[Result]) -> Optional[Result]:
     return found
 
 
-def _next(run: Run, ppo: Optional[Result]) -> List[Step]:
+def _next(run: Run, learned: Optional[Result], ppo: Optional[Result]) -> List[Step]:
     longer, more = _longer_life(run, ppo), _more_updates(run)
     # Where PPO gets nowhere in such a life, a signal hardly can.
     life_first = (
@@ -233,7 +236,10 @@ def _next(run: Run, ppo: Optional[Result]) -> List[Step]:
         and words.movement(ppo.growth(), words.LEAST_OF_SUCCESS) != "rises"
     )
     doctor = Step("What keeps agents from learning", f"mentor doctor {run.record['spec_file']}")
-    return [longer, more, doctor] if life_first else [more, longer, doctor]
+    steps = [longer, more, doctor] if life_first else [more, longer, doctor]
+    if learned is None and len(run.training):
+        steps.insert(0, Step("An evaluation", f"mentor evaluate {run.record['folder']}"))
+    return steps
 
 
 def _longer_life(run: Run, ppo: Optional[Result]) -> Step:
@@ -346,10 +352,13 @@ def of_evaluation(outcome: Outcome) -> List[str]:
     if segments > 1:
         growth = learned.growth()
         moved = words.movement(growth, words.LEAST_OF_SUCCESS if learned.success else 0)
+        first, last = (
+            f"{words.rounded(learned.segments[s].mean)} ({words.part(s % segments, segments)})"
+            for s in (0, -1)
+        )
         found.append(
-            f"Within a lifetime {'success' if learned.success else 'the return'} {moved}: "
-            f"{words.interval(growth)} from {words.part(0, segments)} to "
-            f"{words.part(segments - 1, segments)}."
+            f"Within a lifetime {'success' if learned.success else 'the return'} {moved}: {first} "
+            f"to {last}, change {words.interval(growth)}."
         )
     number = f"{words.several(learned.goals, 'goal')}, " if learned.has_goals else ""
     found.append(

@@ -110,7 +110,8 @@ def write(
     figures = page.figures()
     specs = {one.name: drawing.spec(one) for one in figures}
     plain = {name: drawing.without_legend(spec) for name, spec in specs.items()}
-    stills = {name: drawing.still(spec) for name, spec in plain.items()}
+    small = {one.name for chapter in page.chapters for one in chapter.small}
+    stills = {name: drawing.still(spec, name in small) for name, spec in plain.items()}
     charts = {name: drawing.live(spec) for name, spec in plain.items()}
     written = {f"{one.name}.csv": one.drawn.csv for one in figures}
     written.update({f"{one.name}.csv": one.csv() for one in tables if one.rows})

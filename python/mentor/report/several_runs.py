@@ -5,17 +5,8 @@ from __future__ import annotations
 import math
 from typing import Dict, List, Sequence
 
-from . import (
-    beside,
-    compare,
-    compare_figures,
-    compare_tables,
-    compare_training,
-    compared_words,
-    figures,
-    one_run,
-    words,
-)
+from . import beside, compare, compare_figures, compare_tables, compare_training
+from . import compared_words, figures, one_run, words
 from .charts import Figure
 from .page import Chapter, Page
 from .published import Published

@@ -34,6 +34,11 @@ def number(value: float, text: str = "") -> Cell:
     return Cell(text or f"{value:,.0f}", value=value)
 
 
+def digits(value: float) -> Cell:
+    """Three digits, or a whole number."""
+    return number(value, "" if abs(value) >= 1000 else f"{value:.3g}")
+
+
 def value(found: "Interval | None", seeds: Sequence[float] = ()) -> Cell:
     """A mean with its interval below it, and the numbers of single meta-seeds."""
     if found is None or not math.isfinite(found.mean):

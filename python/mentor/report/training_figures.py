@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, List
 
 import numpy as np
 
@@ -34,7 +34,6 @@ def meta_training(run: Run) -> List[Figure]:
     if not len(trained):
         return []
     said = _updates_words(len(trained))
-    lines = _by_part(run)
     control = (
         " Before learning nothing can change: the signal acts from the agent's first update on."
         if run.record["seg0_is_control"] and run.iterations > 1
@@ -45,18 +44,8 @@ def meta_training(run: Run) -> List[Figure]:
         "training",
         "Success by outer update",
         f"Success of agents on the goals of meta-training, with sampled signals. {said}{control}",
-        lines["outer updates"],
+        _by_part(run),
         "outer updates",
-        "success rate",
-        rates=True,
-    )
-    found += line_figure(
-        "training_by_steps",
-        "training",
-        "Success by environment steps",
-        "The same curve against the interactions with the environment.",
-        lines["environment steps"],
-        "environment steps of meta-training",
         "success rate",
         rates=True,
     )
@@ -86,8 +75,8 @@ def meta_training(run: Run) -> List[Figure]:
     return found + _metrics(run)
 
 
-def _by_part(run: Run) -> Dict[str, List[Line]]:
-    """Success of each part of the lifetime, by what it is drawn against; the last part first."""
+def _by_part(run: Run) -> List[Line]:
+    """Success of each part of the lifetime, the last part first."""
     trained = run.training
     numbers = sorted(
         int(name[3:])
@@ -97,18 +86,15 @@ def _by_part(run: Run) -> Dict[str, List[Line]]:
     if len(numbers) > 5:
         numbers = [numbers[i] for i in np.linspace(0, len(numbers) - 1, 5).astype(int)]
     ramp = ["blue", "sky", "purple", "orange", "grey"]
-    lines: Dict[str, List[Line]] = {}
-    for axis, xs in (("outer updates", trained.updates), ("environment steps", trained.env_steps)):
-        lines[axis] = [
-            smooth(
-                words.part(n, run.iterations),
-                "grey" if i + 1 == len(numbers) > 1 else ramp[min(i, 4)],
-                xs,
-                trained.of(f"seg{n}"),
-            )
-            for i, n in enumerate(reversed(numbers))
-        ]
-    return lines
+    return [
+        smooth(
+            words.part(n, run.iterations),
+            "grey" if i + 1 == len(numbers) > 1 else ramp[min(i, 4)],
+            trained.updates,
+            trained.of(f"seg{n}"),
+        )
+        for i, n in enumerate(reversed(numbers))
+    ]
 
 
 def lives(trained: Training) -> List[Figure]:
@@ -158,7 +144,7 @@ def _metrics(run: Run) -> List[Figure]:
             info.get("help", ""),
             [smooth(name, "blue", xs, ys)],
             "outer updates",
-            title.lower() + ("" if unit == "1" else f", {unit}"),
+            "" if unit == "1" else unit,
             log=log,
             height=170,
         )
