@@ -99,9 +99,7 @@ class FetchTest(ClusterTest):
         self.create_experiment(self.address, "one", *settings, "--wait", spec=POINT_MASS)
         here, there = self.folder / "here", self.folder / "there"
         self.fetch("one", there)
-        self.assertEqual(
-            self.hash(there), self.run_hash(here, *settings, spec=POINT_MASS, report=True)
-        )
+        self.assertEqual(self.hash(there), self.run_hash(here, *settings, spec=POINT_MASS))
         tables = []
         for run in (here, there):
             said = self.run_to_end("mentor", "report", run, "--last_episodes", 4)

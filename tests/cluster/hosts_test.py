@@ -179,11 +179,8 @@ class HostsTest(ClusterTest):
 
     def test_a_bad_host_fails_its_run_with_its_last_words(self):
         bad = f"block={HOSTS / 'hostile_host'} die step"
-        said = self.run_to_end(
-            *("mentor", "run", self.spec(of_host("block")), "--host", bad, "--quiet"),
-            *("--out", self.folder / "run"),
-            code=1,
-        )
+        spec = self.spec(of_host("block"))
+        said = self.run_spec(self.folder / "run", "--host", bad, spec=spec, code=1)
         self.assertIn("its last words: cannot go on", said)
 
     def test_without_saved_states(self):
@@ -191,6 +188,7 @@ class HostsTest(ClusterTest):
         spec = self.spec(of_host("block", steps="30"))
         said = self.run_to_end(
             *("mentor", "run", spec, "--host", forgetful, "--out", self.folder / "run"),
+            "--no_report",
         )
         self.assertIn("counter cannot save its state, so each inner iteration begins with a", said)
 

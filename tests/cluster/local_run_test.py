@@ -76,12 +76,10 @@ class SpecTest(ClusterTest):
         whole.write_text(text)
         self.assertEqual(self.check(whole), text)
         # The hash of the spec names the folder.
-        again = self.run_to_end(
-            "mentor", "run", "smoke", "--out", self.folder / "a", *sets("rule.outer_updates=0")
-        )
+        again = self.run_spec(self.folder / "a", *sets("rule.outer_updates=0"), spec="smoke")
         self.assertIn("Run folder", again)
         whole.write_text(self.check("smoke", *sets("rule.outer_updates=0")))
-        self.run_to_end("mentor", "run", whole, "--out", self.folder / "a")
+        self.run_spec(self.folder / "a", spec=whole)
 
     def check(self, spec, *arguments):
         return subprocess.run(
@@ -117,8 +115,7 @@ class WhileItRunsTest(ClusterTest):
 
     def test_a_report_that_cannot_be_written_is_a_failure(self):
         run = self.folder / "run"
-        self.run_spec(run, report=True)
-        (run / "report.html").unlink()
+        self.run_spec(run)
         (run / "report.html").mkdir()
         said = self.run_to_end("mentor", "run", "smoke", "--out", run, code=1)
         self.assertIn("cannot be written", said)
@@ -127,7 +124,7 @@ class WhileItRunsTest(ClusterTest):
     def test_a_terminal_is_redrawn_with_a_curve(self):
         parent, child = pty.openpty()
         run = subprocess.Popen(
-            [BIN / "mentor", "run", "smoke", "--out", self.folder / "run", *LONGER],
+            [BIN / "mentor", "run", "smoke", "--no_report", "--out", self.folder / "run", *LONGER],
             stdout=subprocess.DEVNULL,
             stderr=child,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
@@ -183,9 +180,8 @@ class FromTest(ClusterTest):
         whole = self.run_hash(self.folder / "whole", *longer)
 
         def go_on(source, out, *arguments, code=0):
-            return self.run_to_end(
-                "mentor", "run", "--from", source, "--out", out, "--quiet", *arguments, code=code
-            )
+            words = ("mentor", "run", "--from", source, "--out", out, "--quiet", "--no_report")
+            return self.run_to_end(*words, *arguments, code=code)
 
         go_on(short, self.folder / "extended", *longer)
         self.assertEqual(self.hash(self.folder / "extended"), whole)

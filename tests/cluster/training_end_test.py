@@ -94,7 +94,8 @@ class TrainingEndTest(ClusterTest):
         self.assertEqual(self.hash(fetched), whole)
 
         # Nothing would follow from there, unless its patience is greater.
-        again = ("mentor", "run", "--from", run, "--quiet", "--out", self.folder / "longer")
+        again = ("mentor", "run", "--from", run, "--quiet", "--no_report")
+        again += ("--out", self.folder / "longer")
         self.assertIn("nothing to do: rule.patience", self.run_to_end(*again, code=2))
         again += ("--set", "rule.outer_updates=61")
         self.assertIn("rule.patience: is 4", self.run_to_end(*again, code=2))
@@ -143,7 +144,8 @@ class TrainingEndTest(ClusterTest):
         self.run_to_end("mentor", "report", run)
         self.assertIn("means of other numbers", (run / "report.html").read_text(encoding="utf-8"))
         # A clone has the checkpoint that it began from, and its own.
-        clone = ("mentor", "run", "--quiet", "--out", self.folder / "clone", "--from")
+        clone = ("mentor", "run", "--quiet", "--no_report", "--out", self.folder / "clone")
+        clone += ("--from",)
         self.run_to_end(*clone, f"{run}/4")
         said = self.run_to_end(*clone, f"{run}/5", "--set", "seed=2", code=2)
         self.assertIn("evaluation.averaged_checkpoints: is 3", said)

@@ -12,7 +12,7 @@ import signal_modules
 from package import EXAMPLES, ROOT, SOURCE
 from signal_modules import WHEELS
 
-from harness import BIN, SMOKE, ClusterTest
+from harness import BIN, ClusterTest
 
 SPEC = ROOT / "experiments" / "umbrella_metairn.txtpb"
 
@@ -44,7 +44,7 @@ class UmbrellaTest(ClusterTest):
             changes = ["benchmark.length=2", "lifetime.steps_per_iteration=64", f"rule.c_in={c_in}"]
             settings = [word for change in changes for word in ("--set", change)]
             run = runs / f"{arm}-2-1"
-            self.run_to_end("mentor", "run", SPEC, *settings, "--out", run, "--quiet")
+            self.run_spec(run, *settings, spec=SPEC)
         path = [SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
         program = [sys.executable, EXAMPLES / "umbrella_figures.py"]
 
@@ -94,7 +94,7 @@ class EncodeTest(ClusterTest):
 
     def test_a_run_is_read(self):
         run = self.folder / "run"
-        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
+        self.run_spec(run)
         path = [self.client, SOURCE, *(folder for folder in WHEELS if folder.is_dir())]
         program = EXAMPLES / "what_rewards_encode.py"
 

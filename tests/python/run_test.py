@@ -40,7 +40,8 @@ finally:
 
 
 def setUpModule():
-    os.environ["MENTOR_BIN_DIR"] = str(BIN)
+    # A report takes ten times as long as these runs; one test draws some.
+    os.environ.update(MENTOR_BIN_DIR=str(BIN), MENTOR_PYTHON="no-python")
 
 
 class Waiting(ClusterTest):
@@ -73,7 +74,10 @@ class RunTest(Waiting):
         self.assertEqual(again.hash(), SMOKE_HASH)
 
     def test_results_are_those_of_the_programs(self):
+        os.environ["MENTOR_PYTHON"] = sys.executable
+        self.addCleanup(os.environ.__setitem__, "MENTOR_PYTHON", "no-python")
         run = mentor.run("smoke", out=self.folder / "a", progress=False)
+        self.assertTrue((run.folder / "report.html").is_file())
         opened = mentor.Run(run.folder)
         self.assertEqual(opened.spec, mentor.Run(run.folder).spec)
         self.assertIn("<iframe", opened.report()._repr_html_())

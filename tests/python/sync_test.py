@@ -212,7 +212,7 @@ class SyncTest(studies.Programs, ClusterTest):
         )
         program.chmod(0o755)
         run, updates = self.folder / "run", 300
-        command = ["mentor", "run", SMOKE, "--out", run, "--quiet"]
+        command = ["mentor", "run", SMOKE, "--out", run, "--quiet", "--no_report"]
         command += ["--tensorboard", self.folder / "tensorboard"]
         command += sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
         path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}

@@ -76,9 +76,8 @@ class WebRunsTest(browser.BrowserTest):
 
     def test_run_is_shown_until_it_ends(self):
         out = self.folder / "runs/a"
-        run = self.mentor(
-            "run", "smoke", "--out", out, "--web", *sets(f"rule.outer_updates={MANY}")
-        )
+        many = sets(f"rule.outer_updates={MANY}")
+        run = self.mentor("run", "smoke", "--out", out, "--no_report", "--web", *many)
         address = run.wait_for(r"^page: (\S+), until the run ends").group(1)
         self.assertRegex(address, r"^http://127\.0\.0\.1:\d+$")
         pids = children(run.child.pid)
