@@ -44,8 +44,8 @@ class Kernel:
     """The needs of one kernel on one generation."""
 
     def __init__(self, mangled, generation):
-        # void mentor::learner::RunPhases<mentor::learner::Probe<2>, 640ul>(..): see run_phases.cuh.
-        name = run(["c++filt", mangled]).stdout.strip().replace("mentor::learner::", "")
+        # void mentor::kernels::RunPhases<mentor::kernels::Probe<2>, 640ul>(..): see run_phases.cuh.
+        name = re.sub(r"\bmentor::\w+::", "", run(["c++filt", mangled]).stdout.strip())
         phases = re.search(r"\bRunPhases<(.*), (\d+)ul>\(", name)
         self.name = (phases[1] if phases else name).replace("> >", ">>")
         self.shared_bytes = int(phases[2]) if phases else 0

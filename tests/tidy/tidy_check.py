@@ -327,6 +327,21 @@ def check_together(tree):
                 )
 
 
+NAMESPACE = re.compile(r"^namespace mentor::(\w+).*\{\n(?!(?:(?:class|struct) \w+;\n)+\})", re.MULTILINE)
+
+
+def check_namespaces(tree):
+    """A namespace has the name of a folder on the way to the file, or begins the file's name."""
+    for name in tree.files:
+        if not name.endswith(CPP) or not name.startswith(CODE_ROOTS) or name.startswith("tests/"):
+            continue
+        *folders, file = name.split("/")
+        for found in NAMESPACE.finditer(tree.text(name)):
+            if found[1] not in folders and not file.startswith(found[1]):
+                line = tree.text(name).count("\n", 0, found.start()) + 1
+                tree.find(name, line, f"namespace mentor::{found[1]} is not that of its folder")
+
+
 def check_third_parties(tree):
     layers = Layers(tree)
     for name in tree.code(*CPP):
@@ -672,6 +687,7 @@ CHECKS = [
     check_version,
     check_arrows,
     check_together,
+    check_namespaces,
     check_third_parties,
     check_headers,
     check_banned,
@@ -745,6 +761,8 @@ PLANTED = [
     ("tests/unit/envs/m_test.cc", "#include <catch2/catch.hpp>\n", "tests/testing.h"),
     ("actor/once.cc", "namespace {\nint Sum(int a) {\n}\n}  // namespace\n", ""),
     ("actor/twice.cc", "namespace {\ndouble Sum(double a) {\n}\n}  // namespace\n", "rename one"),
+    ("actor/name.cc", "namespace mentor::learner {\nint a;\n}\n", "not that of its folder"),
+    ("actor/names.cc", "namespace mentor::envs {\nclass A;\n}  // x\nnamespace mentor::actor {\n", ""),
     ("actor/n.cc", "std::this_thread::sleep_for(1s);\n", "deadline"),
     ("actor/mutex.cc", "std::mutex mutex_;\n", "common/mutex.h"),
     ("actor/o.cc", "// TODO: later\n", "names its issue"),
