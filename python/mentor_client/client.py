@@ -223,7 +223,7 @@ class Client:
         files: bool = True,
         timeout: Optional[float] = None,
     ) -> experiment_pb2.Experiment:
-        """Returns an experiment as the service reads it, for `create`: its spec with the base and the
+        """Returns an experiment as the service reads it, for `create`: its spec with base and
         overrides, without defaults, and what else the text says (docs/mentorctl.md).
 
         spec       as in create

@@ -28,8 +28,8 @@ def _programs() -> List[pathlib.Path]:
 
 def ready_specs() -> Dict[str, pathlib.Path]:
     """Returns the specs that come with Mentor, by name. They are in the folder that
-    MENTOR_EXPERIMENTS names. If it is unset or empty, they are in ../share/mentor/experiments beside
-    the programs, else in the source tree of this package.
+    MENTOR_EXPERIMENTS names. If it is unset or empty, they are in ../share/mentor/experiments
+    beside the programs, else in the source tree of this package.
     """
     named = os.environ.get("MENTOR_EXPERIMENTS")
     folders = [folder.parent / "share" / "mentor" / "experiments" for folder in _programs()]

@@ -64,8 +64,9 @@ def parse(
 
 
 def _first_file(spec: SpecLike, files: bool) -> SpecFile:
-    """Returns what a call names: a file, text (a string with a line break or a brace), or a message.
-    Without a text it is the name of a spec that comes with Mentor. `files`: False: always text.
+    """Returns what a call names: a file, text (a string with a line break or a brace), or a
+    message. Without a text it is the name of a spec that comes with Mentor. `files`: False: always
+    text.
     """
     if isinstance(spec, ExperimentSpec):
         return SpecFile(path="spec", text=text_format.MessageToString(spec, as_utf8=True))

@@ -122,8 +122,8 @@ def _dry_run(file: StudyFile, flags: argparse.Namespace) -> None:
     print(
         "the service accepts it"
         if checked
-        else "neither the spec nor its settings were checked: no service answers; --local brings one, "
-        f"or start it:\n  {SERVICE_ON_A_LAPTOP}"
+        else "the spec and its settings were not checked, as no service answers; --local brings "
+        f"one, or start it:\n  {SERVICE_ON_A_LAPTOP}"
     )
 
 
