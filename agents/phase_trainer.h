@@ -5,13 +5,13 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <limits>
 #include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "agents/agent_trainer.h"
+#include "agents/ppo_constants.h"
 #include "agents/ppo_step.h"
 #include "agents/ppo_values.h"
 #include "common/check.h"
@@ -35,20 +35,6 @@ absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& us
     }
   }
   return use(sizes);
-}
-
-// The constants of an update for its kernels.
-inline PpoConstants ConstantsOf(const PpoConfig& config) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return {.adam = config.Adam(),
-          .clip = config.clip,
-          .value_coef = config.value_coef,
-          .entropy_coef = config.entropy_coef,
-          .advantage_epsilon = config.advantage_epsilon,
-          .max_grad_norm = config.max_grad_norm.value_or(kInfinity),
-          .target_kl = config.target_kl.value_or(kInfinity),
-          .normalize_advantage = config.normalize_advantage,
-          .clip_value_loss = config.clip_value_loss};
 }
 
 // Rows of one pass when values of a whole segment are computed.

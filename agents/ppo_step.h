@@ -21,7 +21,7 @@
 
 namespace mentor::learner {
 
-// Constants of an update (phase_trainer.h).
+// Constants of an update (ppo_constants.h).
 struct PpoConstants {
   AdamConfig adam;
   double clip, value_coef, entropy_coef, advantage_epsilon;

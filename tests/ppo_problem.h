@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "agents/minibatch_order.h"
-#include "agents/phase_trainer.h"
+#include "agents/ppo_constants.h"
 #include "agents/ppo_kernels.h"
 #include "agents/ppo_step.h"
 #include "common/rng.h"
