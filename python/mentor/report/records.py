@@ -210,10 +210,11 @@ class _Reader:
     def record(self) -> Dict[str, Any]:
         path = self._folder / "run.json"
         if not path.is_file():
-            what = "is not there" if self._folder.parent.is_dir() else "is no run folder"
+            if not self._folder.parent.is_dir():
+                raise RecordError(f"{self._folder.parent}: is no run folder")
             raise RecordError(
-                f"{path}: {what}: a run that an older version made, or that was copied in part, "
-                f"has no records; this writes them: mentor report {self._run}"
+                f"{path}: is not there: a run that an older version made, or that was copied in "
+                f"part, has no records; this writes them: mentor report {self._run}"
             )
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
