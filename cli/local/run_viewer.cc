@@ -19,7 +19,7 @@ namespace mentor {
 namespace {
 
 constexpr std::chrono::milliseconds kShutdownDeadline{1000};
-constexpr char kOnlyShown[] =
+constexpr char kFoldersOnlyShown[] =
     "'mentor web' only shows run folders: 'mentor run' continues one, 'mentor run --from RUN --set "
     "...' begins another one from it";
 
@@ -54,7 +54,7 @@ class RunViewer::Nothing final : public meta_learner::Operations {
   std::vector<v1::ShardInfo> Shards(const std::string& /*experiment*/) override { return {}; }
   std::vector<v1::Peer> Peers() override { return {}; }
   absl::Status Drain(const std::string& /*peer*/) override {
-    return absl::FailedPreconditionError(kOnlyShown);
+    return absl::FailedPreconditionError(kFoldersOnlyShown);
   }
 };
 
@@ -118,7 +118,7 @@ absl::Status RunViewer::Serve() {
   meta_learner::ServiceOptions options{.store = store_.get(),
                                        .bundles = shelf_.get(),
                                        .operations = nothing_.get(),
-                                       .read_only = kOnlyShown};
+                                       .read_only = kFoldersOnlyShown};
   std::vector<grpc::Service*> services;
   if (shelf_ != nullptr) {
     bundles_ = std::make_unique<meta_learner::BundleService>(options, shelf_.get());
