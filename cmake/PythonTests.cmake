@@ -1,13 +1,14 @@
-# Tests written in Python with unittest: each `def test_...` is one test of ctest.
+# Tests written in Python with unittest: each `def test_...` is one test of ctest. With TOGETHER
+# each class is one, for modules whose start takes longer than most of their tests.
 #
 #   mentor_python_tests(PREFIX fault/cluster LABEL fault TIMEOUT 600 [PYTHON python3]
-#                       [COST 100] FILES a_test.py)
+#                       [COST 100] [TOGETHER] FILES a_test.py)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(mentor_python_tests)
   set(environment MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
     MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS} PYTHONDONTWRITEBYTECODE=1)
-  cmake_parse_arguments(arg "" "PREFIX;TIMEOUT;PYTHON;COST" "LABEL;FILES" ${ARGN})
+  cmake_parse_arguments(arg "TOGETHER" "PREFIX;TIMEOUT;PYTHON;COST" "LABEL;FILES" ${ARGN})
   if(NOT arg_COST)
     set(arg_COST 0)
   endif()
@@ -19,13 +20,23 @@ function(mentor_python_tests)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     file(STRINGS ${file} lines REGEX "^(class [A-Za-z]+|    def test_[a-z0-9_]+)")
     set(class)
+    set(known)
     foreach(line IN LISTS lines)
       if(line MATCHES "^class ([A-Za-z]+)")
         set(class ${CMAKE_MATCH_1})
       elseif(line MATCHES "def (test_[a-z0-9_]+)")
         set(name "${arg_PREFIX}: ${module} ${CMAKE_MATCH_1}")
+        set(run ${module}.${class}.${CMAKE_MATCH_1})
+        if(arg_TOGETHER)
+          if("${class}" STREQUAL "${known}")
+            continue()
+          endif()
+          set(known ${class})
+          set(name "${arg_PREFIX}: ${module} ${class}")
+          set(run ${module}.${class})
+        endif()
         add_test(NAME ${name}
-          COMMAND ${arg_PYTHON} -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
+          COMMAND ${arg_PYTHON} -m unittest -v ${run}
           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
         # A test counts as skipped only if unittest says so after success.
         set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT}
