@@ -1,0 +1,18 @@
+"""`mentor reproduce` of published claims that take a minute each."""
+
+import unittest
+
+from harness import ClusterTest
+
+CLAIMS = ["point-reach-advantage-1", "point-reach-reward-1"]
+
+
+class LongerClaimsTest(ClusterTest):
+    def test_longer_claims_hold(self):
+        words = ("mentor", "reproduce", *CLAIMS, "--quiet", "--out", self.folder / "out")
+        said = self.run_to_end(*words, deadline_s=1200)
+        self.assertIn(f"{len(CLAIMS)} passed, 0 failed", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
