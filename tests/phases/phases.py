@@ -52,17 +52,19 @@ def compile_all(folder, flags, sources):
 
 
 class PhasesTestCase(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.kernels = {}  # Objects by main program, for all tests of the class.
 
     def compile(self, sanitizer, main, kernels):
+        if main not in self.kernels:
+            self.kernels[main] = compile_all(self.folder, [], kernels)
         objects = compile_all(self.folder, [f"-fsanitize={sanitizer}", *SANITIZED], [main])
-        objects += compile_all(self.folder, [], kernels)
         program = self.folder / "program"
         linker = [os.environ.get("CXX", "g++"), "-pthread", f"-fsanitize={sanitizer}"]
-        subprocess.run([*linker, "-o", program, *objects, *ABSEIL], check=True)
+        linked = [*objects, *self.kernels[main], *ABSEIL]
+        subprocess.run([*linker, "-o", program, *linked], check=True)
         return program
 
     def run_with_threads(self, program, *arguments):
