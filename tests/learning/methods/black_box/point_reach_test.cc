@@ -81,7 +81,7 @@ double LearnTier(const std::string& spec_file, const std::vector<std::string>& t
 TEST_CASE("learning: tier M, a learned advantage remembers the goal", "[learning]") {
   CHECK(LearnTier("point_reach.txtpb", kTierM) >= kAdvantageThresholdM);
 }
-TEST_CASE("learning: tier M, a learned reward remembers the goal", "[learning]") {
+TEST_CASE("learning: tier M, a learned reward remembers the goal", "[learning][nightly]") {
   CHECK(LearnTier("point_reach_reward.txtpb", kTierM) >= kRewardThresholdM);
 }
 TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learning][nightly]") {
@@ -132,7 +132,7 @@ TEST_CASE("learning: broken advantage, advantages on their own scale", "[learnin
 TEST_CASE("learning: broken reward, zero outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "zero outer gradient", kRewardThreshold);
 }
-TEST_CASE("learning: broken reward, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken reward, flipped outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "flipped outer gradient", kRewardThreshold);
 }
 TEST_CASE("learning: broken reward, late action input", "[learning][nightly]") {

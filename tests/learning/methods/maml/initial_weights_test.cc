@@ -57,7 +57,7 @@ TEST_CASE("learning: agents with Reptile's weights are ahead on unseen goals", "
   CHECK(returns.at("PPO shaped")[1] < kReptileReturn);
   CHECK(returns.at("PPO sparse")[1] < kReptileReturn);
 }
-TEST_CASE("learning: broken Reptile, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken Reptile, zero outer gradient", "[learning][nightly]") {
   CHECK(Learned("reptile_navigation.txtpb", kReptile, "rule.outer_rate=0")[1] < kReptileReturn);
 }
 TEST_CASE("learning: broken Reptile, flipped outer gradient", "[learning]") {

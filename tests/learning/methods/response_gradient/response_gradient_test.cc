@@ -35,7 +35,7 @@ TEST_CASE("learning: the task return moves a policy through the weights it is co
           "[learning]") {
   CHECK(ReturnAfterLearning("rule.name=response_gradient") >= kThreshold);
 }
-TEST_CASE("learning: response gradient, broken, no outer steps", "[learning]") {
+TEST_CASE("learning: response gradient, broken, no outer steps", "[learning][nightly]") {
   CHECK(ReturnAfterLearning("rule.warmup=1000") < kThreshold - kBrokenMargin);
 }
 TEST_CASE("learning: response gradient, broken, flipped", "[learning]") {

@@ -24,7 +24,7 @@ constexpr double kThreshold = 0.66, kBrokenMargin = 0.05;
 TEST_CASE("learning: RL^2 learns to explore and exploit a bandit", "[learning]") {
   CHECK(Learn({}) >= kThreshold);
 }
-TEST_CASE("learning: broken RL^2, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken RL^2, zero outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.learning_rate=0"}) < kThreshold - kBrokenMargin);
 }
 TEST_CASE("learning: broken RL^2, flipped outer gradient", "[learning]") {
