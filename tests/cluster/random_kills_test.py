@@ -11,29 +11,22 @@ import unittest
 from harness import SMOKE, SPECS, ClusterTest, sets
 
 # Outer updates of specs that take a few seconds, so that kills meet an unfinished run. Beside
-# smoke, rules with different kinds of state: populations, buffers, tables, lineages.
+# smoke, rules with different kinds of state: populations, buffers, tables, lineages. At night
+# more_random_kills_test.py tries other rules.
 SMOKE_UPDATES = 80
 OTHERS = {
     "point_reach_epg": 12,
     "point_reach_pbt": 240,
     "navigation_poet": 25,
-    "maesn_half_circle": 4,
-    "box_diayn": 40,
     "maze_mfec": 60,
     "maze_nec": 100,
     "rl2_episodic": 10,
-    "quadratic_rl2": 8,
-    "point_reach_adr": 12,
-    "random_rewards_maml": 4,
 }
 
 
-class RandomKillsTest(ClusterTest):
-    def test_random_kills(self):
-        self.trials("smoke", SMOKE_UPDATES, int(os.environ.get("MENTOR_FAULT_TRIALS", "2")))
-
-    def test_random_kills_of_other_rules(self):
-        for name, updates in OTHERS.items():
+class RandomKills(ClusterTest):
+    def other_rules(self, updates_of):
+        for name, updates in updates_of.items():
             with self.subTest(spec=name):
                 self.trials(name, updates, 1)
 
@@ -79,6 +72,14 @@ class RandomKillsTest(ClusterTest):
         for process in processes.values():
             process.kill()
         return kills
+
+
+class RandomKillsTest(RandomKills):
+    def test_random_kills(self):
+        self.trials("smoke", SMOKE_UPDATES, int(os.environ.get("MENTOR_FAULT_TRIALS", "2")))
+
+    def test_random_kills_of_other_rules(self):
+        self.other_rules(OTHERS)
 
 
 if __name__ == "__main__":
