@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string_view>
@@ -92,6 +94,15 @@ void ExplainLimits() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   MENTOR_CHECK(sigaction(SIGABRT, &action, nullptr) == 0);
   std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void EndMain(int status) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  std::exit(status);  // Sanitizers report at the end.
+#else
+  std::fflush(nullptr);
+  _exit(status);
+#endif
 }
 
 void BlockStopSignals() {

@@ -346,5 +346,5 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   mentor::ExplainLimits();
   mentor::BlockStopSignals();
-  return mentor::meta_learner::Main(argc, argv);
+  mentor::EndMain(mentor::meta_learner::Main(argc, argv));
 }

@@ -2,6 +2,7 @@
 #include "common/lifecycle.h"
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <new>
@@ -62,6 +63,21 @@ TEST_CASE("lifecycle: a signal is waited for, not acted on", "[unit]") {
     kill(child.pid, signal);
     CHECK(child.Exit() == signal);
   }
+}
+
+TEST_CASE("lifecycle: the end of main flushes what was printed and leaves statics alone",
+          "[unit]") {
+  Child child([](int pipe) {
+    static const struct Static {
+      ~Static() { _exit(1); }
+    } left_alone;
+    dup2(pipe, STDOUT_FILENO);
+    std::printf("x");  // It waits in a buffer.
+    EndMain(7);
+    return 0;
+  });
+  child.Ready();
+  CHECK(child.Exit() == 7);
 }
 
 TEST_CASE("lifecycle: a second signal exits at once with 128 + n", "[unit]") {
