@@ -81,7 +81,7 @@ const RegisterInnerLoop kRegister({
             violations->Add("rule.name", "is slow_ppo, which needs a signal network");
           }
         },
-    .make = Made<SlowPpo>,
+    .make = MadeLoop<SlowPpo>,
     // It holds no more than its agents.
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });

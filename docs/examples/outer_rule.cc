@@ -92,7 +92,7 @@ const RegisterRule kRegister({
             violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
           }
         },
-    .make = Made<Reinforce>,
+    .make = MadeRule<Reinforce>,
 });
 
 }  // namespace

@@ -159,7 +159,7 @@ bool GivesGradient(const v1::Shard& shard);
 
 // The factory of a loop that its context alone makes.
 template <class Loop>
-std::unique_ptr<InnerLoop> Made(const InnerLoopContext& context) {
+std::unique_ptr<InnerLoop> MadeLoop(const InnerLoopContext& context) {
   return std::make_unique<Loop>(context);
 }
 

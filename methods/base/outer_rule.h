@@ -246,7 +246,7 @@ std::unique_ptr<OuterRule> MakeOuterRule(RuleContext context, Violations* violat
 
 // The factory of a rule that its context alone makes.
 template <class Rule>
-std::unique_ptr<OuterRule> Made(const RuleContext& context) {
+std::unique_ptr<OuterRule> MadeRule(const RuleContext& context) {
   return std::make_unique<Rule>(context);
 }
 

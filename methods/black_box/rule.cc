@@ -141,7 +141,7 @@ const RegisterRule kBlackBox({
                                          "samples them: take lstm, or mlp or attention with "
                                          "option density, or a rule by gradient"));
         },
-    .make = Made<BlackBox>,
+    .make = MadeRule<BlackBox>,
 });
 
 }  // namespace

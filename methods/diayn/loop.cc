@@ -179,7 +179,7 @@ const RegisterInnerLoop kSkills({
           else
             CheckSkills(ConfigOf(context), context.spec(), context.shape(), violations);
         },
-    .make = Made<Skills>,
+    .make = MadeLoop<Skills>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
       const SkillsConfig config = ConfigOf(context);
       // Agents whose observations also hold the skill.

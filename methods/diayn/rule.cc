@@ -208,7 +208,7 @@ const RegisterRule kDiayn({
             learner::CheckSkills(SkillsConfigOf(context), context.spec, context.shape, violations);
           }
         },
-    .make = Made<Diayn>,
+    .make = MadeRule<Diayn>,
 });
 
 }  // namespace

@@ -315,7 +315,7 @@ const RegisterInnerLoop kEvolvedLoss({
                                             steps, context.steps()));
           }
         },
-    .make = Made<EvolvedLoss>,
+    .make = MadeLoop<EvolvedLoss>,
     .sizes = Sizes,
 });
 

@@ -35,7 +35,7 @@ const RegisterRule kEpisodicControl({
     .inner_loop = "episodic_control",
     .options = {},
     .example = "benchmark { name: 'single' environment: 'maze' }",
-    .make = Made<EpisodicControl>,
+    .make = MadeRule<EpisodicControl>,
 });
 
 }  // namespace

@@ -403,7 +403,7 @@ const RegisterInnerLoop kLirpg({
     .options = kOptions.table(),
     .metrics = Metrics(),
     .check = Check,
-    .make = Made<Lirpg>,
+    .make = MadeLoop<Lirpg>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

@@ -59,7 +59,7 @@ const RegisterRule kLirpg({
           if (context.network == nullptr)
             violations->Add("signal", "is missing; the rule trains a reward network: name 'mlp'");
         },
-    .make = Made<Lirpg>,
+    .make = MadeRule<Lirpg>,
 });
 
 }  // namespace

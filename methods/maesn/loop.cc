@@ -280,7 +280,7 @@ const RegisterInnerLoop kLatentAdaptation({
                  .help = "Distance between the means of the latent before and after that "
                          "adaptation step, mean over agents."}},
     .check = Check,
-    .make = Made<LatentAdaptation>,
+    .make = MadeLoop<LatentAdaptation>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
       const LatentConfig config = ConfigOf(context);
       const int64_t whole = LatentPolicyLayout(config).size();

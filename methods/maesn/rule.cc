@@ -357,7 +357,7 @@ const RegisterRule kMaesn({
                             "with a list of tasks");
           }
         },
-    .make = Made<Maesn>,
+    .make = MadeRule<Maesn>,
 });
 
 }  // namespace

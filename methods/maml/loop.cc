@@ -204,7 +204,7 @@ const RegisterInnerLoop kAdaptation({
                                             context.meta_parameters.numel(), size));
           }
         },
-    .make = Made<Adaptation>,
+    .make = MadeLoop<Adaptation>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
       const StateStdPolicy::Shape policy = ReadAdaptation(context.options, context.shape()).policy;
       const int64_t size = StateStdPolicy(policy).layout().size();

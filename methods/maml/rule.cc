@@ -285,7 +285,7 @@ const RegisterRule kMaml({
         [](const RuleContext& context, Violations* violations) {
           learner::CheckAdaptation(ReadConfig(context).adaptation, context.spec, violations);
         },
-    .make = Made<Maml>,
+    .make = MadeRule<Maml>,
 });
 
 }  // namespace

@@ -677,7 +677,7 @@ const RegisterInnerLoop kMetaGradient({
     .options = kOptions.table(),
     .metrics = Metrics(),
     .check = Check,
-    .make = Made<MetaGradient>,
+    .make = MadeLoop<MetaGradient>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

@@ -74,7 +74,7 @@ const RegisterRule kMetaGradient({
     .inner_loop = "meta_gradient",
     .options = kOptions.table(),
     .metrics = Metrics(),
-    .make = Made<MetaGradient>,
+    .make = MadeRule<MetaGradient>,
 });
 
 }  // namespace

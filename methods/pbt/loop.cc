@@ -190,7 +190,7 @@ const RegisterInnerLoop kPopulation({
                                             context.meta_parameters.numel(), numbers));
           }
         },
-    .make = Made<Population>,
+    .make = MadeLoop<Population>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 

@@ -354,7 +354,7 @@ const RegisterRule kPbt({
                             "is 1; a population has at least 2 members, one for each lifetime");
           }
         },
-    .make = Made<Pbt>,
+    .make = MadeRule<Pbt>,
 });
 
 }  // namespace

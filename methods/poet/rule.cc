@@ -292,7 +292,7 @@ const RegisterRule kPoet({
                "'point_navigation' range { low: -0.4 high: 0.4 } range { low: -0.4 high: 0.4 } } } "
                "rule { lifetimes_per_update: 30000 }",
     .check = Check,
-    .make = Made<PoetRule>,
+    .make = MadeRule<PoetRule>,
 });
 
 }  // namespace

@@ -75,7 +75,7 @@ const RegisterInnerLoop kDisplacement({
                                             context.meta_parameters.numel(), size));
           }
         },
-    .make = Made<Displacement>,
+    .make = MadeLoop<Displacement>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
     .gives_gradient =
         [](const InnerLoopContext& context) {

@@ -90,7 +90,7 @@ const RegisterRule kReptile({
                 {.name = "mean_displacement",
                  .help = "Norm of the mean over agents of how far their weights went."}},
     .check = Check,
-    .make = Made<Reptile>,
+    .make = MadeRule<Reptile>,
 });
 
 }  // namespace

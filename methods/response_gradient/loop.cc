@@ -683,7 +683,7 @@ const RegisterInnerLoop kResponseGradient({
     .metrics = Metrics(),
     .collections = 2,
     .check = Check,
-    .make = Made<ResponseGradient>,
+    .make = MadeLoop<ResponseGradient>,
     .sizes = Sizes,
     .gives_gradient =
         [](const InnerLoopContext& context) {

@@ -113,7 +113,7 @@ const RegisterRule kResponseGradient({
                                             context.spec.signal().name()));
           }
         },
-    .make = Made<ResponseGradient>,
+    .make = MadeRule<ResponseGradient>,
 });
 
 }  // namespace

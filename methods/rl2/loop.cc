@@ -96,7 +96,7 @@ const RegisterInnerLoop kRecurrent({
                  .label = "reinstatement gate",
                  .panel = MetricInfo::Panel::kOwn}},
     .check = Check,
-    .make = Made<Recurrent>,
+    .make = MadeLoop<Recurrent>,
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
       const RecurrentConfig config = ReadRecurrent(context.options, context.shard->shape());
       const RecurrentPolicy& policy = config.policy;

@@ -153,7 +153,7 @@ const RegisterRule kRl2({
     .check = Check,
     .make =
         [](const RuleContext& context) {
-          return context.shape.action_size() == 0 ? nullptr : Made<Rl2>(context);
+          return context.shape.action_size() == 0 ? nullptr : MadeRule<Rl2>(context);
         },
 });
 

@@ -116,7 +116,7 @@ const RegisterInnerLoop kFrozen({
     .summary = "Policies that do not learn, each a row of the meta-parameters",
     .options = {},
     .check = Check,
-    .make = Made<Frozen>,
+    .make = MadeLoop<Frozen>,
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
       const int64_t size = AgentLayout(PolicyShape(context)).size();
       return {.state = 4 * size, .policy = size, .at_once = num_meta_parameters};

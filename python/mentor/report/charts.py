@@ -363,10 +363,10 @@ def rows(
             align="left", dy=-17, limit=alt.ExprRef(f"{narrow} ? width : width - 130")
         ).encode(x=alt.value(0), y=y, text="name:N"),
         base.mark_text(
-            align="right", dy=alt.ExprRef(f"{narrow} ? 18 : -17"), color=theme.colour("muted")
+            align="right", dy=alt.ExprRef(f"{narrow} ? 16 : -17"), color=theme.colour("muted")
         ).encode(x=alt.value("width"), y=y, text="text:N"),
     ]
-    chart = _sized(alt.layer(*layers), 48 * len(found) + 10)
+    chart = _sized(alt.layer(*layers), 54 * len(found) + 10)
     file = [(one.name, *map(_exact, one.value), " ".join(map(_exact, one.seeds))) for one in found]
     return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), file))
 

@@ -108,7 +108,7 @@ const RegisterInnerLoop kSaysItsSeconds({
     .name = "says_its_seconds",
     .summary = "Seconds that are known, for tests",
     .options = {},
-    .make = Made<SaysItsSeconds>,
+    .make = MadeLoop<SaysItsSeconds>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
@@ -145,7 +145,7 @@ const RegisterInnerLoop kCollectsTwice({
     .summary = "Two collections an iteration, for tests",
     .options = {},
     .collections = 2,
-    .make = Made<CollectsTwice>,
+    .make = MadeLoop<CollectsTwice>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 

@@ -352,7 +352,7 @@ void RegisterBrokenParts() {
                                 .options = rule->options,
                                 .metrics = rule->metrics,
                                 .check = rule->check,
-                                .make = meta_learner::Made<OwnScaleRule>});
+                                .make = meta_learner::MadeRule<OwnScaleRule>});
     RegisterBrokenLatents();
     RegisterBrokenSkills();
     return true;

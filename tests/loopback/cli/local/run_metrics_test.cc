@@ -135,7 +135,7 @@ const meta_learner::RegisterRule kPolite({
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "waited", .help = "It had its place, and lost it for a while."}},
-    .make = meta_learner::Made<Polite>,
+    .make = meta_learner::MadeRule<Polite>,
 });
 
 TEST_CASE("metrics: an outer update computes in a place of the pool", "[loopback]") {
@@ -165,7 +165,7 @@ const meta_learner::RegisterRule kTalker({
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "promised", .help = "One."}},
-    .make = meta_learner::Made<Talker>,
+    .make = meta_learner::MadeRule<Talker>,
 });
 
 TEST_CASE("metrics: an experiment whose rule reports more than it declared fails and says so",
