@@ -105,10 +105,8 @@ def _tip(field: str, title: Any = alt.Undefined, format: Any = alt.Undefined) ->
     return alt.Tooltip(field, title=title, format=format)
 
 
-# Altair's calls would copy the whole chart, a tenth of the time of a report.
-
-
 def _sized(chart: Any, height: int) -> Any:
+    # Altair's calls would copy the whole chart, a tenth of the time of a report.
     chart.width, chart.height = "container", height
     return chart
 
