@@ -1,6 +1,6 @@
 #include "agents/adam.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
   const torch::Tensor rows = mask.unsqueeze(1);
@@ -45,4 +45,4 @@ AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
   return next;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

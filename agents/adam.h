@@ -7,7 +7,7 @@
 #include "agents/agent_shape.h"
 #include "agents/ppo_config.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Agents of `yes` where mask [S] is true, else of `no`.
 AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no);
@@ -25,4 +25,4 @@ torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config)
 AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
                          const PpoConfig& config);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

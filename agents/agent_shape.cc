@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 double InitialGain(const AgentShape& shape, const std::string& name) {
   if (name == "actor.W3") return shape.output_gain;
   return name == "critic.W3" ? 1.0 : std::sqrt(2.0);
@@ -59,4 +59,4 @@ AgentBatch JoinAgents(const std::vector<AgentBatch>& parts) {
           join(&AgentBatch::adam_steps)};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

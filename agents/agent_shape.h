@@ -16,7 +16,7 @@
 #include "agents/param_layout.h"
 #include "common/rng.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct AgentShape {
   int64_t observation_size = 0;  // D
@@ -52,4 +52,4 @@ AgentBatch NewAgents(torch::Tensor theta);
 AgentBatch SomeAgents(const AgentBatch& agents, int64_t first, int64_t count);
 AgentBatch JoinAgents(const std::vector<AgentBatch>& parts);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

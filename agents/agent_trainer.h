@@ -22,7 +22,7 @@
 #include "common/pause_point.h"
 #include "kernels/device_work.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // The input of a trainer. References outlive it.
 struct TrainerSetup {
@@ -30,7 +30,7 @@ struct TrainerSetup {
   const PpoConfig& config;
   const MinibatchOrder& order;
   WorkerPool* pool;
-  DeviceWork* work;  // Trainers take and return tensors of the host.
+  kernels::DeviceWork* work;  // Trainers take and return tensors of the host.
 };
 
 // The data of all minibatches; contiguous, dtype of theta.
@@ -104,4 +104,4 @@ absl::Status RunEpochs(const PpoConfig& config, int64_t steps, Agents* agents) {
   return absl::OkStatus();
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -9,7 +9,7 @@
 #include "agents/ppo_loss.h"
 #include "agents/trace_column.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // All agents at once, by LibTorch.
@@ -128,4 +128,4 @@ std::unique_ptr<AgentTrainer> NewAutogradTrainer(const TrainerSetup& setup) {
   return std::make_unique<AutogradTrainer>(setup);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -11,7 +11,7 @@
 #include "agents/worker_pool.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using torch::Tensor;
@@ -242,8 +242,8 @@ class PpoSteps {
   StepLoss Loss() {
     return [this](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
       LossTerms terms;
-      const Tensor loss = learner::Loss(layout_, config_, inputs_, inputs_.minibatches[k], theta,
-                                        inputs[0], &terms);
+      const Tensor loss =
+          agents::Loss(layout_, config_, inputs_, inputs_.minibatches[k], theta, inputs[0], &terms);
       if (static_cast<int64_t>(trace_.size()) == k) {
         trace_.push_back(
             {loss.detach(), terms.policy_loss.detach(),
@@ -354,4 +354,4 @@ absl::StatusOr<StepsGradient> DifferentiateSteps(const UpdateConfig& config,
   return Steps(config, agents, steps, loss, inputs).Differentiate(outer_loss, implementation);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

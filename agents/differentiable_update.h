@@ -29,7 +29,7 @@
 #include "agents/minibatch_order.h"
 #include "agents/ppo_config.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct UpdateConfig {
   // Loss, clipping, and Adam or gradient descent. Ignores epochs, minibatches, gamma, gae_lambda
@@ -128,4 +128,4 @@ absl::StatusOr<StepsGradient> DifferentiateSteps(
     const std::vector<torch::Tensor>& inputs, const AgentLoss& outer_loss,
     UpdateImplementation implementation = UpdateImplementation::kAuto);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

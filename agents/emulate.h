@@ -7,7 +7,7 @@
 #include "agents/worker_pool.h"
 #include "kernels/phases.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // A launcher (launch.h) that runs a kernel before it returns. Null pool: on this thread.
 struct EmulatedLauncher {
@@ -20,12 +20,12 @@ struct EmulatedLauncher {
     constexpr int64_t kTasks = 64;
     const int64_t tasks = std::min(clusters, kTasks);
     return ParallelFor(pool, tasks, [&](int64_t task) {
-      InOrder order;
+      kernels::InOrder order;
       for (int64_t cluster = task; cluster < clusters; cluster += tasks)
-        EmulateCluster(kernel, cluster, &order);
+        kernels::EmulateCluster(kernel, cluster, &order);
       return absl::OkStatus();
     });
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -2,7 +2,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 torch::Tensor Double(const torch::Tensor& x) {
@@ -72,4 +72,4 @@ torch::Tensor AtTruncations(const torch::Tensor& values, const torch::Tensor& tr
                       torch::zeros({1}, values.options()));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

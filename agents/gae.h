@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Episodes that a limit cut short, where these are not ends (both [S, T], or neither).
 struct Truncations {
@@ -89,4 +89,4 @@ void GaeOfAgent(const GaeInput<T>& in, T* advantages, T* returns) {
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -12,7 +12,7 @@
 #include "common/pause_point.h"
 #include "kernels/optimizer.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 using torch::Tensor;
 
@@ -23,8 +23,8 @@ bool HaveKernelSteps(const AgentShape& shape, const UpdateConfig& config) {
 
 // TensorFlow's step has both corrections of bias in the rate and m / (sqrt(v) + eps), which is m /
 // (sqrt(v / c) + eps / sqrt(c)) with c = 1 - beta2^step.
-AdamConfig AdamAt(const PpoConfig& config, bool tensorflow_epsilon, int64_t step) {
-  AdamConfig adam = config.Adam();
+kernels::AdamConfig AdamAt(const PpoConfig& config, bool tensorflow_epsilon, int64_t step) {
+  kernels::AdamConfig adam = config.Adam();
   if (tensorflow_epsilon) adam.epsilon /= std::sqrt(1 - exact::Power(adam.beta2, step));
   return adam;
 }
@@ -32,7 +32,7 @@ AdamConfig AdamAt(const PpoConfig& config, bool tensorflow_epsilon, int64_t step
 double ClipFactor(const PpoConfig& config, bool tensorflow_clip, double norm) {
   if (!config.max_grad_norm) return 1;
   const double most = *config.max_grad_norm;
-  return tensorflow_clip ? most / std::max(norm, most) : ClipScale(norm, most);
+  return tensorflow_clip ? most / std::max(norm, most) : kernels::ClipScale(norm, most);
 }
 
 KernelSizes SizesOf(const AgentShape& shape) {
@@ -98,14 +98,14 @@ StepNumbers KernelSteps<T>::Step(const AgentRows<T>& data, std::span<const int64
                                  const AgentState<T>& agent) {
   StepNumbers numbers;
   numbers.loss = kernels_.LossAndGradient(agent.theta, data, rows, grad_.data());
-  numbers.grad_norm = std::sqrt(SquaredNorm<T>(grad_));
+  numbers.grad_norm = std::sqrt(kernels::SquaredNorm<T>(grad_));
   numbers.finite = std::isfinite(numbers.loss.loss) && std::isfinite(numbers.grad_norm);
   if (!numbers.finite) return numbers;
   norm_ = numbers.grad_norm;
   scale_ = ClipFactor(config_.ppo, config_.tensorflow_clip, norm_);
   const int64_t step = ++*agent.adam_steps;
-  AdamStepInPlace<T>(AdamAt(config_.ppo, config_.tensorflow_epsilon, step), step, scale_, grad_,
-                     agent.theta, agent.m, agent.v);
+  kernels::AdamStepInPlace<T>(AdamAt(config_.ppo, config_.tensorflow_epsilon, step), step, scale_,
+                              grad_, agent.theta, agent.m, agent.v);
   return numbers;
 }
 
@@ -115,7 +115,7 @@ void KernelSteps<T>::Differentiate(const AgentRows<T>& data, std::span<const int
                                    const AgentState<T>& after, std::span<const T> by_theta,
                                    std::span<double> by_advantage) {
   const int64_t step = *after.adam_steps;
-  const AdamStep<T> adam(AdamAt(config_.ppo, config_.tensorflow_epsilon, step), step, 1);
+  const kernels::AdamStep<T> adam(AdamAt(config_.ppo, config_.tensorflow_epsilon, step), step, 1);
   const T factor = -adam.fresh1 * adam.rate;
   double product = 0;
   std::fill(direction_.begin(), direction_.end(), T{0});
@@ -190,4 +190,4 @@ template AgentRows<double> RowsOfAgent(const UpdateInputs&, int64_t, const doubl
 template class KernelSteps<float>;
 template class KernelSteps<double>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

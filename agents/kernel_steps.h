@@ -12,14 +12,14 @@
 #include "agents/ppo_kernels.h"
 #include "agents/worker_pool.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // True if kernels exist for such an update and, one step deep, for its gradient.
 bool HaveKernelSteps(const AgentShape& shape, const UpdateConfig& config);
 
 // Adam's settings at this step, which counts from 1, and the factor for a gradient of this norm; in
 // either form (UpdateConfig).
-AdamConfig AdamAt(const PpoConfig& config, bool tensorflow_epsilon, int64_t step);
+kernels::AdamConfig AdamAt(const PpoConfig& config, bool tensorflow_epsilon, int64_t step);
 double ClipFactor(const PpoConfig& config, bool tensorflow_clip, double norm);
 
 KernelSizes SizesOf(const AgentShape& shape);
@@ -84,4 +84,4 @@ absl::StatusOr<UpdateOutputs> RunUpdateByKernels(const AgentShape& shape,
                                                  const UpdateConfig& config,
                                                  const UpdateInputs& inputs, WorkerPool* pool);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -5,7 +5,7 @@
 #include "agents/ppo_kernels.h"
 #include "agents/trace_column.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // Rows of one pass when values of a whole segment are computed.
@@ -121,4 +121,4 @@ std::unique_ptr<AgentTrainer> NewKernelTrainer(const TrainerSetup& setup, torch:
   return std::make_unique<KernelTrainer<double>>(setup);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -5,7 +5,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 void Permutation(const RandomStream& stream, uint32_t epoch, std::span<int64_t> order) {
   struct Element {
@@ -49,4 +49,4 @@ MinibatchOrder KeyedOrder(uint64_t seed, Phase phase, uint32_t iteration,
   };
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -10,7 +10,7 @@
 
 #include "common/rng.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Fills `order` (T elements) for one agent of the batch and one epoch. Several threads may call it.
 using MinibatchOrder =
@@ -22,4 +22,4 @@ void Permutation(const RandomStream& stream, uint32_t epoch, std::span<int64_t> 
 MinibatchOrder KeyedOrder(uint64_t seed, Phase phase, uint32_t iteration,
                           std::vector<uint32_t> lifetimes);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

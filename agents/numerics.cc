@@ -21,7 +21,7 @@
 
 extern char** environ;
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using torch::Tensor;
@@ -200,7 +200,7 @@ std::string ArithmeticHash(const std::vector<Tensor>& results) {
 }
 
 absl::Status FixNumerics() {
-  MENTOR_RETURN_IF_ERROR(CheckIsa());
+  MENTOR_RETURN_IF_ERROR(kernels::CheckIsa());
   // Read when a device is opened.
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
   const FixedEnvironment environment;
@@ -228,4 +228,4 @@ absl::Status FixNumerics() {
   return CheckResults();
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

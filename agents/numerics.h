@@ -9,7 +9,7 @@
 
 #include <absl/status/status.h>
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Names the one arithmetic: the first 32 hexadecimal digits of the SHA-256 over ArithmeticResults.
 // Every x86-64 processor with AVX2 has it. A change ends the experiments that have begun.
@@ -29,4 +29,4 @@ torch::Tensor ProofNormals(at::IntArrayRef shape, uint32_t step,
 // The digits that kArithmetic has if the results are Mentor's.
 std::string ArithmeticHash(const std::vector<torch::Tensor>& results);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

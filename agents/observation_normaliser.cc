@@ -1,6 +1,6 @@
 #include "agents/observation_normaliser.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 constexpr double kVarianceFloor = 1e-8;  // Added to the variance.
@@ -78,4 +78,4 @@ void ObservationNormaliser::Add(const torch::Tensor& observations) {
                       1);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

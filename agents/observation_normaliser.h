@@ -7,7 +7,7 @@
 #include "agents/agent_shape.h"
 #include "agents/segment.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 class ObservationNormaliser {
  public:
@@ -37,4 +37,4 @@ class ObservationNormaliser {
   torch::Tensor state_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

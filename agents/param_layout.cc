@@ -5,7 +5,7 @@
 #include "common/check.h"
 #include "common/rng.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 NamedShapes ThreeLayers(const std::string& name, int64_t in, int64_t hidden, int64_t out) {
   return {{name + ".W1", {hidden, in}},     {name + ".b1", {hidden}},
@@ -70,4 +70,4 @@ void FillMatrices(const ParamLayout& layout, const RandomStream& stream,
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -14,7 +14,7 @@
 
 #include "common/rng.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Names and shapes in the order of the tensor.
 using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
@@ -60,4 +60,4 @@ torch::Tensor Orthogonal(int64_t out, int64_t in, double gain, const RandomStrea
 void FillMatrices(const ParamLayout& layout, const RandomStream& stream,
                   const std::function<double(const std::string& name)>& gain, torch::Tensor flat);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -4,7 +4,7 @@
 #include "agents/agent_trainer.h"
 #include "agents/phase_trainer.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 std::optional<int64_t> PpoDeviceBytes(const AgentShape& shape, const PpoConfig& config,
                                       int64_t num_agents, int64_t steps) {
@@ -41,7 +41,7 @@ std::optional<int64_t> PpoDeviceBytes(const AgentShape& shape, const PpoConfig& 
       num_agents * 2 * train.num_doubles() + num_agents * (optimizer_steps * kNumTraceColumns + 6);
   constexpr int64_t kArrays = 20;
   return floats * int64_t{sizeof(float)} + doubles * int64_t{sizeof(double)} +
-         kArrays * kArrayAlignment;
+         kArrays * kernels::kArrayAlignment;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

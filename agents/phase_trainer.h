@@ -16,7 +16,7 @@
 #include "agents/ppo_values.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Calls use(sizes) with sizes for shared memory where such kernels exist; otherwise with the sizes
 // as they are.
@@ -66,12 +66,13 @@ class PhaseTrainer : public AgentTrainer {
     const int64_t num_agents = theta.size(0), rows = observations.size(1);
     MENTOR_ASSIGN_OR_RETURN(const T* const weights, There(theta));
     MENTOR_ASSIGN_OR_RETURN(const T* const seen, There(observations));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> values, work_.Allocate<T>(num_agents * rows));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> values,
+                            work_.Allocate<T>(num_agents * rows));
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
         launcher_.has_clusters, PpoSizesOf(setup_.shape, std::min(rows, kValueRows)),
         [&]<class S>(const S& sizes) -> absl::Status {
           const int64_t blocks = ValueBlocks(sizes, num_agents, rows);
-          MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> workspace,
+          MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> workspace,
                                   Workspace(num_agents * blocks, PpoLayout<S>{sizes}));
           return Launch(PpoValues<T, S>(sizes, {.theta = weights,
                                                 .observations = seen,
@@ -111,12 +112,12 @@ class PhaseTrainer : public AgentTrainer {
     if (!x.defined()) return nullptr;
     for (const auto& [here, there] : sent_)
       if (here.is_same(x)) return there.data();
-    MENTOR_ASSIGN_OR_RETURN(DeviceArray<T> there, work_.ToDevice<T>(x));
+    MENTOR_ASSIGN_OR_RETURN(kernels::DeviceArray<T> there, work_.ToDevice<T>(x));
     sent_.emplace_back(x, std::move(there));
     return sent_.back().second.data();
   }
   template <class S>
-  absl::StatusOr<DeviceArray<T>> Workspace(int64_t networks, const PpoLayout<S>& layout) {
+  absl::StatusOr<kernels::DeviceArray<T>> Workspace(int64_t networks, const PpoLayout<S>& layout) {
     return work_.Allocate<T>(S::kShared ? 0 : networks * layout.num_numbers(false));
   }
 
@@ -146,15 +147,18 @@ class PhaseTrainer : public AgentTrainer {
       MENTOR_ASSIGN_OR_RETURN(*to, There(*from));
     }
     MENTOR_ASSIGN_OR_RETURN(const T* const before, There(agents.theta));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> theta, work_.Copy(before, agents.theta.numel()));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> m, work_.ToDevice<T>(agents.adam_m));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> v, work_.ToDevice<T>(agents.adam_v));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<T> workspace, Workspace(num_agents * 2, layout));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> theta,
+                            work_.Copy(before, agents.theta.numel()));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> m, work_.ToDevice<T>(agents.adam_m));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> v, work_.ToDevice<T>(agents.adam_v));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<T> workspace,
+                            Workspace(num_agents * 2, layout));
     MENTOR_ASSIGN_OR_RETURN(
-        const DeviceArray<double> double_workspace,
+        const kernels::DeviceArray<double> double_workspace,
         work_.Allocate<double>(S::kShared ? 0 : num_agents * 2 * layout.num_doubles()));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<double> trace, work_.ToDevice<double>(empty_trace));
-    MENTOR_ASSIGN_OR_RETURN(const DeviceArray<PpoAgentState> states_there,
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<double> trace,
+                            work_.ToDevice<double>(empty_trace));
+    MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<PpoAgentState> states_there,
                             work_.ToDevice(std::span<const PpoAgentState>(states)));
     epoch_data.theta = theta.data();
     epoch_data.m = m.data();
@@ -168,7 +172,8 @@ class PhaseTrainer : public AgentTrainer {
     };
     for (int64_t epoch = 0; epoch < config.epochs; ++epoch) {
       // A cancelled update ends here.
-      MENTOR_ASSIGN_OR_RETURN(const DeviceArray<uint32_t> order, Order(epoch, num_agents, steps));
+      MENTOR_ASSIGN_OR_RETURN(const kernels::DeviceArray<uint32_t> order,
+                              Order(epoch, num_agents, steps));
       epoch_data.order = order.data();
       epoch_data.first_trace_row = epoch * StepsOfEpoch(config, steps);
       MENTOR_RETURN_IF_ERROR(Launch(PpoEpoch<T, S, blocks>(sizes, epoch_data), num_agents));
@@ -207,7 +212,8 @@ class PhaseTrainer : public AgentTrainer {
   }
 
   // [S, T] for all agents, on the device. CANCELLED when the update is cancelled.
-  absl::StatusOr<DeviceArray<uint32_t>> Order(int64_t epoch, int64_t num_agents, int64_t steps) {
+  absl::StatusOr<kernels::DeviceArray<uint32_t>> Order(int64_t epoch, int64_t num_agents,
+                                                       int64_t steps) {
     std::vector<uint32_t> order(num_agents * steps);
     MENTOR_RETURN_IF_ERROR(ParallelFor(setup_.pool, num_agents, [&](int64_t s) {
       std::vector<int64_t> rows(steps);
@@ -218,9 +224,9 @@ class PhaseTrainer : public AgentTrainer {
     return work_.ToDevice(std::span<const uint32_t>(order));
   }
 
-  DeviceWork& work_;
+  kernels::DeviceWork& work_;
   Launcher launcher_;
-  std::vector<std::pair<torch::Tensor, DeviceArray<T>>> sent_;
+  std::vector<std::pair<torch::Tensor, kernels::DeviceArray<T>>> sent_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

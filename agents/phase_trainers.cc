@@ -2,7 +2,7 @@
 #include "agents/phase_trainer.h"
 #include "kernels/launch.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torch::Dtype dtype) {
   const EmulatedLauncher launcher{setup.pool};
@@ -12,8 +12,8 @@ std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torc
 }
 
 std::unique_ptr<AgentTrainer> NewCudaTrainer(const TrainerSetup& setup) {
-  return std::make_unique<PhaseTrainer<float, CudaLauncher>>(
-      setup, CudaLauncher{setup.work->stream(), setup.work->device().has_clusters});
+  return std::make_unique<PhaseTrainer<float, kernels::CudaLauncher>>(
+      setup, kernels::CudaLauncher{setup.work->stream(), setup.work->device().has_clusters});
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

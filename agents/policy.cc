@@ -2,7 +2,7 @@
 
 #include "common/exact_math.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
                      const torch::Tensor& bias) {
@@ -67,4 +67,4 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, v1::Poli
   return policies;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -10,7 +10,7 @@
 #include "agents/agent_shape.h"
 #include "mentor/v1/rollout_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // in -> hidden -> tanh -> hidden -> tanh -> out.
 struct Mlp {
@@ -49,4 +49,4 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, const to
 std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, v1::PolicyNetwork network,
                                                const torch::Tensor& rows);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

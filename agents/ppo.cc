@@ -17,7 +17,7 @@
 #include "common/status.h"
 #include "kernels/device_work.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 absl::Status CheckShape(const char* name, const torch::Tensor& x,
@@ -33,12 +33,12 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
 
 // The device that computes the update. The CPU makes the bits of every device, and has kernels for
 // more cases.
-Device DeviceOf(const AgentShape& shape, const PpoConfig& config, int64_t num_agents, int64_t steps,
-                const PpoOptions& options) {
-  if (options.engine == PpoEngine::kEmulated) return {.kind = DeviceKind::kEmulated};
+kernels::Device DeviceOf(const AgentShape& shape, const PpoConfig& config, int64_t num_agents,
+                         int64_t steps, const PpoOptions& options) {
+  if (options.engine == PpoEngine::kEmulated) return {.kind = kernels::DeviceKind::kEmulated};
   const bool can = options.engine == PpoEngine::kDefault && HavePpoKernels(shape, config) &&
                    PpoDeviceBytes(shape, config, num_agents, steps).has_value();
-  return can ? options.device : Device{};
+  return can ? options.device : kernels::Device{};
 }
 
 std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype dtype,
@@ -46,11 +46,11 @@ std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype
   if (engine == PpoEngine::kAutograd || !HavePpoKernels(setup.shape, setup.config))
     return NewAutogradTrainer(setup);
   switch (setup.work->device().kind) {
-    case DeviceKind::kCpu:
+    case kernels::DeviceKind::kCpu:
       return NewKernelTrainer(setup, dtype);
-    case DeviceKind::kEmulated:
+    case kernels::DeviceKind::kEmulated:
       return NewEmulatedTrainer(setup, dtype);
-    case DeviceKind::kCuda:
+    case kernels::DeviceKind::kCuda:
       return NewCudaTrainer(setup);
   }
   return nullptr;
@@ -128,7 +128,8 @@ std::vector<AgentReport> Reports(const torch::Tensor& trace, const std::vector<c
 absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
                            const Segment& segment, const torch::Tensor& signal,
                            const PpoConfig& config, const MinibatchOrder& order,
-                           const PpoOptions& options, DeviceWork* work, UpdateResult* done) {
+                           const PpoOptions& options, kernels::DeviceWork* work,
+                           UpdateResult* done) {
   const torch::Dtype dtype = agents.theta.scalar_type();
   const std::unique_ptr<AgentTrainer> trainer =
       NewTrainer({shape, config, order, options.pool, work}, dtype, options.engine);
@@ -196,9 +197,9 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
   const c10::AutoGradMode gradients_off(false);
   MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.engine));
   const int64_t num_agents = signal.size(0), steps = signal.size(1);
-  const Device device = DeviceOf(shape, config, num_agents, steps, options);
-  DeviceLease lease;
-  if (device.kind != DeviceKind::kCpu && device.monitor != nullptr) {
+  const kernels::Device device = DeviceOf(shape, config, num_agents, steps, options);
+  kernels::DeviceLease lease;
+  if (device.kind != kernels::DeviceKind::kCpu && device.monitor != nullptr) {
     const auto bytes = static_cast<uint64_t>(*PpoDeviceBytes(shape, config, num_agents, steps));
     MENTOR_ASSIGN_OR_RETURN(
         lease, device.monitor->Take(bytes, "an update of a shard's agents",
@@ -206,11 +207,13 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
                                     "take another device"));
   }
   UpdateResult result;
-  const absl::Status status = OnDevice(device, DevicePhase::kPpo, [&](DeviceWork& work) {
-    return CheckedUpdate(shape, agents, segment, signal, config, order, options, &work, &result);
-  });
+  const absl::Status status =
+      kernels::OnDevice(device, kernels::DevicePhase::kPpo, [&](kernels::DeviceWork& work) {
+        return CheckedUpdate(shape, agents, segment, signal, config, order, options, &work,
+                             &result);
+      });
   if (!status.ok()) return WithPrefix("PPO update: ", status);
   return result;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

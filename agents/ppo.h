@@ -18,7 +18,7 @@
 #include "agents/worker_pool.h"
 #include "kernels/device.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // The engine that takes agents through the optimizer steps (agent_trainer.h). kDefault and
 // kAutograd take anything. The others need continuous actions and Adam, and have the same bits.
@@ -34,8 +34,8 @@ bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config);
 
 struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
-  Device device = {};          // For kDefault; in float.
-  WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
+  kernels::Device device = {};  // For kDefault; in float.
+  WorkerPool* pool = nullptr;   // Null: everything on the calling thread.
 };
 
 // Means over the optimizer steps of one update. value_loss is 0 without a critic.
@@ -70,4 +70,4 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
                                        const PpoConfig& config, const MinibatchOrder& order,
                                        const PpoOptions& options = {});
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -5,7 +5,7 @@
 #include "common/check.h"
 #include "mentor/v1/spec.pb.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t num_updates) {
   MENTOR_CHECK(update >= 1 && update <= num_updates);
@@ -49,4 +49,4 @@ absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int
                    "agent.normalize_advantage to false"));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -12,7 +12,7 @@ namespace mentor::v1 {
 class AgentSpec;
 }  // namespace mentor::v1
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct PpoConfig {
   int64_t epochs = 64;
@@ -34,7 +34,7 @@ struct PpoConfig {
   std::optional<double> target_kl = std::nullopt;  // Unset: an update never stops early.
   bool bootstrap_on_truncation = false;            // Needs Segment::truncated.
 
-  AdamConfig Adam() const { return {learning_rate, adam_beta1, adam_beta2, adam_epsilon}; }
+  kernels::AdamConfig Adam() const { return {learning_rate, adam_beta1, adam_beta2, adam_epsilon}; }
 };
 
 // `update` counts from 1 to num_updates = inner iterations - 1; only annealing reads it.
@@ -49,4 +49,4 @@ inline int64_t MinibatchSteps(int64_t steps, int64_t minibatches) {
 // deviation.
 absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int64_t steps);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

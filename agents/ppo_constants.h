@@ -6,7 +6,7 @@
 #include "agents/ppo_config.h"
 #include "agents/ppo_step.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 inline PpoConstants ConstantsOf(const PpoConfig& config) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -21,4 +21,4 @@ inline PpoConstants ConstantsOf(const PpoConfig& config) {
           .clip_value_loss = config.clip_value_loss};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

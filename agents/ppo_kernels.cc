@@ -7,16 +7,17 @@
 #include "common/exact_math.h"
 #include "kernels/ppo_terms.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 template <typename T>
 double ValueLoss(std::span<const int64_t> rows, const T* targets, const T* old, const double* clip,
-                 double factor, TanhRows<T>* x, double* curvatures) {
+                 double factor, kernels::TanhRows<T>* x, double* curvatures) {
   double loss = 0;
   for (size_t b = 0; b < rows.size(); ++b) {
     const double value = x->y[b * x->out_stride], target = targets[rows[b]];
-    const ValueStep step = clip ? ClippedSquaredError(value, target, old[rows[b]], *clip)
-                                : SquaredError(value, target);
+    const kernels::ValueStep step =
+        clip ? kernels::ClippedSquaredError(value, target, old[rows[b]], *clip)
+             : kernels::SquaredError(value, target);
     loss += 0.5 * step.square;
     x->dy[b * x->out_stride] = static_cast<T>(factor * step.slope);
     if (curvatures) curvatures[b] = step.curvature;
@@ -28,20 +29,20 @@ double ValueLoss(std::span<const int64_t> rows, const T* targets, const T* old, 
 template <typename T>
 struct PpoKernels<T>::Network {
   const int64_t offset;
-  TanhNetwork<T> layers;
-  TanhRows<T> x;
-  std::optional<TanhTangents<T>> kept;
+  kernels::TanhNetwork<T> layers;
+  kernels::TanhRows<T> x;
+  std::optional<kernels::TanhTangents<T>> kept;
 
-  Network(const TanhSizes& sizes, int64_t first, int64_t rows, bool keeps)
+  Network(const kernels::TanhSizes& sizes, int64_t first, int64_t rows, bool keeps)
       : offset(first), layers(sizes), x(sizes, rows) {
     if (keeps) kept.emplace(sizes, rows);
   }
 
-  void Forward(const T* theta, Matrix<const T> inputs, int64_t rows) {
+  void Forward(const T* theta, kernels::Matrix<const T> inputs, int64_t rows) {
     layers.Load(theta + offset);
     layers.Forward(inputs, rows, &x);
   }
-  void Backward(Matrix<const T> inputs, int64_t rows, T* grad) {
+  void Backward(kernels::Matrix<const T> inputs, int64_t rows, T* grad) {
     if (kept) layers.Keep(x, rows, &*kept);
     layers.Backward(inputs, rows, &x, grad + offset);
   }
@@ -53,11 +54,11 @@ PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int
     : sizes_(sizes),
       config_(config),
       rows_max_(rows_max),
-      inputs_stride_(RowStride<T>(sizes.observation_size)),
+      inputs_stride_(kernels::RowStride<T>(sizes.observation_size)),
       standardiser_(options.advantage_ddof, config.advantage_epsilon) {
   const int64_t d = sizes.observation_size, a = sizes.action_size, h = sizes.hidden_units;
   MENTOR_CHECK(rows_max > 0);
-  const TanhSizes policy{d, h, a}, value{d, h, 1};
+  const kernels::TanhSizes policy{d, h, a}, value{d, h, 1};
   const bool keeps = options.advantage_gradient;
   policy_ = std::make_unique<Network>(policy, 0, rows_max, keeps);
   if (sizes.critic)
@@ -93,7 +94,8 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
                                              std::span<const int64_t> rows, T* grad) {
   const int64_t a = sizes_.action_size, count = static_cast<int64_t>(rows.size());
   MENTOR_CHECK(count > 0 && count <= rows_max_);
-  GatherRows<T>(data.observations, sizes_.observation_size, rows, {inputs_.data(), inputs_stride_});
+  kernels::GatherRows<T>(data.observations, sizes_.observation_size, rows,
+                         {inputs_.data(), inputs_stride_});
   policy_->Forward(theta, Inputs(), count);
   if (value_) value_->Forward(theta, Inputs(), count);
 
@@ -133,7 +135,7 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
     inverse_std_[j] = exact::Exp(-static_cast<double>(log_std[j]));
     dlog_std_[j] = 0;
   }
-  TanhRows<T>& x = policy_->x;
+  kernels::TanhRows<T>& x = policy_->x;
   for (int64_t b = 0; b < count; ++b) {
     const T* mean = &x.y[b * x.out_stride];
     const T* action = data.actions + rows[b] * a;
@@ -143,8 +145,8 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       log_prob -= 0.5 * z * z;
     }
-    const ClippedStep step =
-        ClippedSurrogate(log_prob, data.log_probs[rows[b]], advantages_[b], config_.clip, n);
+    const kernels::ClippedStep step = kernels::ClippedSurrogate(log_prob, data.log_probs[rows[b]],
+                                                                advantages_[b], config_.clip, n);
     result->policy_loss += step.loss;
     result->approx_kl += step.kl;
     result->clip_fraction += step.clipped;
@@ -193,10 +195,10 @@ void PpoKernels<T>::AdvantageGradient(const AgentRows<T>& data, std::span<const 
 }
 
 template double ValueLoss<float>(std::span<const int64_t>, const float*, const float*,
-                                 const double*, double, TanhRows<float>*, double*);
+                                 const double*, double, kernels::TanhRows<float>*, double*);
 template double ValueLoss<double>(std::span<const int64_t>, const double*, const double*,
-                                  const double*, double, TanhRows<double>*, double*);
+                                  const double*, double, kernels::TanhRows<double>*, double*);
 template class PpoKernels<float>;
 template class PpoKernels<double>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -13,7 +13,7 @@
 #include "agents/ppo_config.h"
 #include "kernels/tanh_network.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Shifts and scales a minibatch's numbers to mean 0 and deviation 1, in double, and takes a
 // gradient back. row_statistics.h does the same by LibTorch. One thread.
@@ -88,7 +88,7 @@ struct KernelOptions {
 // move by `clip` from the old one, or freely if `clip` is null.
 template <typename T>
 double ValueLoss(std::span<const int64_t> rows, const T* targets, const T* old, const double* clip,
-                 double factor, TanhRows<T>* x, double* curvatures = nullptr);
+                 double factor, kernels::TanhRows<T>* x, double* curvatures = nullptr);
 
 // Parameters are in the order of AgentLayout (agent_shape.h). Holds scratch memory; each thread
 // needs its own.
@@ -113,7 +113,7 @@ class PpoKernels {
 
  private:
   struct Network;
-  Matrix<const T> Inputs() const { return {inputs_.data(), inputs_stride_}; }
+  kernels::Matrix<const T> Inputs() const { return {inputs_.data(), inputs_stride_}; }
   // Terms of the loss, and its gradient by the outputs of the networks.
   void PolicyLoss(const T* theta, const AgentRows<T>& data, std::span<const int64_t> rows,
                   MinibatchLoss* result);
@@ -133,4 +133,4 @@ class PpoKernels {
   std::vector<double> mixed_, curvatures_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -3,7 +3,7 @@
 #include "agents/policy.h"
 #include "agents/row_statistics.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // Densities in double, as in the kernels: a KL of 1e-5 is in the last digits of float32
@@ -52,4 +52,4 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
   return terms;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -7,7 +7,7 @@
 #include "agents/param_layout.h"
 #include "agents/ppo_config.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct Minibatch {
   torch::Tensor observations;  // [S, B, D]
@@ -37,4 +37,4 @@ struct LossTerms {
 LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const Minibatch& batch,
                   const PpoConfig& config);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

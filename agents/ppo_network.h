@@ -5,7 +5,7 @@
 
 #include "kernels/tile_products.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Sizes of one agent, known when compiling; `rows` of its largest minibatch. Its arrays lie in
 // shared memory.
@@ -63,9 +63,9 @@ struct PpoLayout {
   }
 
   // Offsets in memory. They depend only on the bounds.
-  MENTOR_HD constexpr int input_stride() const { return tiles::Stride(most().inputs); }
-  MENTOR_HD constexpr int hidden_stride() const { return tiles::Stride(most().hidden); }
-  MENTOR_HD constexpr int output_stride() const { return tiles::Stride(most().actions); }
+  MENTOR_HD constexpr int input_stride() const { return kernels::tiles::Stride(most().inputs); }
+  MENTOR_HD constexpr int hidden_stride() const { return kernels::tiles::Stride(most().hidden); }
+  MENTOR_HD constexpr int output_stride() const { return kernels::tiles::Stride(most().actions); }
 
   MENTOR_HD constexpr int w1() const { return 0; }
   MENTOR_HD constexpr int w2() const { return w1() + Fours(most().hidden) * input_stride(); }
@@ -139,8 +139,10 @@ struct PpoLayout {
     return (most().hidden + most().actions) * (most().hidden + 1) + most().actions;
   }
   MENTOR_HD constexpr int most_chains() const { return kLogStdChain + most().actions; }
-  MENTOR_HD constexpr int rows() const { return tiles::RoundUp(most().rows, tiles::kRowsPadded); }
-  MENTOR_HD static constexpr int Fours(int n) { return tiles::RoundUp(n, 4); }
+  MENTOR_HD constexpr int rows() const {
+    return kernels::tiles::RoundUp(most().rows, kernels::tiles::kRowsPadded);
+  }
+  MENTOR_HD static constexpr int Fours(int n) { return kernels::tiles::RoundUp(n, 4); }
 };
 
 // The memory of a network in the shared memory of a block; empty when it lies in a workspace.
@@ -161,7 +163,7 @@ struct PpoNetwork {
   T* numbers;       // [num_numbers], at 16 bytes
   double* doubles;  // [num_doubles]
 
-  using Share = tiles::Share;
+  using Share = kernels::tiles::Share;
 
   MENTOR_HD int num_params() const { return at.num_params(network); }
   MENTOR_HD int num_outputs() const { return at.num_outputs(network); }
@@ -196,73 +198,79 @@ struct PpoNetwork {
           at.b2(), at.h2());
   }
   MENTOR_HD void OutputLayer(Share share, int rows) const {
-    tiles::TimesTransposed<1, T>(share, rows, num_outputs(), at.sizes.hidden, Hidden(at.h2()),
-                                 {numbers + at.w3(), at.hidden_stride()}, numbers + at.b3(),
-                                 [&](int row, int column, T sum) { Output(row)[column] = sum; });
+    kernels::tiles::TimesTransposed<1, T>(
+        share, rows, num_outputs(), at.sizes.hidden, Hidden(at.h2()),
+        {numbers + at.w3(), at.hidden_stride()}, numbers + at.b3(),
+        [&](int row, int column, T sum) { Output(row)[column] = sum; });
   }
 
   // The backward pass, in this order. Before it, outputs become their gradients. Gradients of
   // hidden layers, before their tanh, replace the activations.
   MENTOR_HD void OutputWeightsGradient(Share share, int rows) const {
-    tiles::TransposedTimes<1, T>(share, num_outputs(), at.sizes.hidden, rows, Outputs(),
-                                 Hidden(at.h2()), Gradient(at.theta_w3()));
+    kernels::tiles::TransposedTimes<1, T>(share, num_outputs(), at.sizes.hidden, rows, Outputs(),
+                                          Hidden(at.h2()), Gradient(at.theta_w3()));
   }
   MENTOR_HD void OutputBiasGradient(Share share, int rows) const {
-    tiles::SumRows<T>(share, num_outputs(), rows, Outputs(), Gradient(at.theta_b3(network)));
+    kernels::tiles::SumRows<T>(share, num_outputs(), rows, Outputs(),
+                               Gradient(at.theta_b3(network)));
   }
   MENTOR_HD void SecondLayerGradient(Share share, int rows) const {
     TanhGradient(share, rows, num_outputs(), Outputs(), at.w3(), at.h2());
   }
   MENTOR_HD void SecondWeightsGradient(Share share, int rows) const {
-    tiles::TransposedTimes<4, T>(share, at.sizes.hidden, at.sizes.hidden, rows, Hidden(at.h2()),
-                                 Hidden(at.h1()), Gradient(at.theta_w2()));
+    kernels::tiles::TransposedTimes<4, T>(share, at.sizes.hidden, at.sizes.hidden, rows,
+                                          Hidden(at.h2()), Hidden(at.h1()),
+                                          Gradient(at.theta_w2()));
   }
   MENTOR_HD void SecondBiasGradient(Share share, int rows) const {
-    tiles::SumRows<T>(share, at.sizes.hidden, rows, Hidden(at.h2()), Gradient(at.theta_b2()));
+    kernels::tiles::SumRows<T>(share, at.sizes.hidden, rows, Hidden(at.h2()),
+                               Gradient(at.theta_b2()));
   }
   MENTOR_HD void FirstLayerGradient(Share share, int rows) const {
     TanhGradient(share, rows, at.sizes.hidden, Hidden(at.h2()), at.w2(), at.h1());
   }
   MENTOR_HD void FirstWeightsGradient(Share share, int rows) const {
-    tiles::TransposedTimes<4, T>(share, at.sizes.hidden, at.sizes.inputs, rows, Hidden(at.h1()),
-                                 Inputs(), Gradient(0));
+    kernels::tiles::TransposedTimes<4, T>(share, at.sizes.hidden, at.sizes.inputs, rows,
+                                          Hidden(at.h1()), Inputs(), Gradient(0));
   }
   MENTOR_HD void FirstBiasGradient(Share share, int rows) const {
-    tiles::SumRows<T>(share, at.sizes.hidden, rows, Hidden(at.h1()), Gradient(at.theta_b1()));
+    kernels::tiles::SumRows<T>(share, at.sizes.hidden, rows, Hidden(at.h1()),
+                               Gradient(at.theta_b1()));
   }
 
  private:
-  MENTOR_HD tiles::Rows<const T> Inputs() const {
+  MENTOR_HD kernels::tiles::Rows<const T> Inputs() const {
     return {numbers + at.inputs(), at.input_stride()};
   }
-  MENTOR_HD tiles::Rows<const T> Hidden(int offset) const {
+  MENTOR_HD kernels::tiles::Rows<const T> Hidden(int offset) const {
     return {numbers + offset, at.hidden_stride()};
   }
-  MENTOR_HD tiles::Rows<const T> Outputs() const {
+  MENTOR_HD kernels::tiles::Rows<const T> Outputs() const {
     return {numbers + at.outputs(), at.output_stride()};
   }
-  MENTOR_HD void Layer(Share share, int rows, int k_size, tiles::Rows<const T> in,
-                       tiles::Rows<const T> weights, int bias, int out) const {
+  MENTOR_HD void Layer(Share share, int rows, int k_size, kernels::tiles::Rows<const T> in,
+                       kernels::tiles::Rows<const T> weights, int bias, int out) const {
     T* h = numbers + out;
     const int stride = at.hidden_stride();
-    tiles::TimesTransposed<tiles::kRows, T>(
+    kernels::tiles::TimesTransposed<kernels::tiles::kRows, T>(
         share, rows, at.sizes.hidden, k_size, in, weights, numbers + bias,
-        [&](int row, int column, T sum) { h[row * stride + column] = scalar::Tanh(sum); });
+        [&](int row, int column, T sum) { h[row * stride + column] = kernels::scalar::Tanh(sum); });
   }
-  MENTOR_HD void TanhGradient(Share share, int rows, int k_size, tiles::Rows<const T> out_grad,
-                              int weights, int hidden) const {
+  MENTOR_HD void TanhGradient(Share share, int rows, int k_size,
+                              kernels::tiles::Rows<const T> out_grad, int weights,
+                              int hidden) const {
     T* h = numbers + hidden;
     const int stride = at.hidden_stride();
-    tiles::Times<T>(share, rows, at.sizes.hidden, k_size, out_grad,
-                    {numbers + weights, at.hidden_stride()},
-                    [&](int row, int column, const Four<T>& sum) {
-                      T* place = h + row * stride + column;
-                      Four<T> x = Load4(place);
-                      MENTOR_UNROLL for (int j = 0; j < 4; ++j) x.x[j] =
-                          sum.x[j] * scalar::Fma(-x.x[j], x.x[j], T{1});
-                      Store4(place, x);
-                    });
+    kernels::tiles::Times<T>(share, rows, at.sizes.hidden, k_size, out_grad,
+                             {numbers + weights, at.hidden_stride()},
+                             [&](int row, int column, const Four<T>& sum) {
+                               T* place = h + row * stride + column;
+                               Four<T> x = Load4(place);
+                               MENTOR_UNROLL for (int j = 0; j < 4; ++j) x.x[j] =
+                                   sum.x[j] * kernels::scalar::Fma(-x.x[j], x.x[j], T{1});
+                               Store4(place, x);
+                             });
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

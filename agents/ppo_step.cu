@@ -3,15 +3,15 @@
 #include "agents/ppo_values.h"
 #include "kernels/run_phases.cuh"
 
-namespace mentor::learner {
+namespace mentor {
 
-template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 2>>();
-template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 1>>();
-template DeviceKernel DeviceKernelOf<PpoEpoch<float, SharedPpoSizes, 2>>();
-template DeviceKernel DeviceKernelOf<PpoEpoch<float, SharedPpoSizes, 1>>();
-template DeviceKernel DeviceKernelOf<PpoEpoch<float, AnyPpoSizes, 1>>();
-template DeviceKernel DeviceKernelOf<PpoValues<float, CommonPpoSizes>>();
-template DeviceKernel DeviceKernelOf<PpoValues<float, SharedPpoSizes>>();
-template DeviceKernel DeviceKernelOf<PpoValues<float, AnyPpoSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 2>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 1>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 2>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 1>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::AnyPpoSizes, 1>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::CommonPpoSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::SharedPpoSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::AnyPpoSizes>>();
 
-}  // namespace mentor::learner
+}  // namespace mentor

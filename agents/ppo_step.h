@@ -19,11 +19,11 @@
 #include "kernels/phases.h"
 #include "kernels/ppo_terms.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Constants of an update (ppo_constants.h).
 struct PpoConstants {
-  AdamConfig adam;
+  kernels::AdamConfig adam;
   double clip, value_coef, entropy_coef, advantage_epsilon;
   double max_grad_norm, target_kl;  // Infinite: unset.
   bool normalize_advantage, clip_value_loss;
@@ -73,7 +73,7 @@ class PpoEpoch {
 
  private:
   using Layout = PpoLayout<Sizes>;
-  static_assert(kNormChains<T> <= kChains);
+  static_assert(kernels::kNormChains<T> <= kChains);
   // Networks of a block. Shared memory has room for one, so a critic needs two blocks there.
   static constexpr int kNetworks = Sizes::kShared ? 1 : 2 / kRanks;
   // A block has at most 227 KiB (compute capability 9.0); small things need some of it.
@@ -89,7 +89,7 @@ class PpoEpoch {
     T norm_chains[kChains];
     // In the policy's block.
     double advantage_mean, advantage_scale, log_prob_offset, entropy;
-    AdamStep<T> adam;  // In each block; without the scale.
+    kernels::AdamStep<T> adam;  // In each block; without the scale.
     // In the last block.
     double last_kl;
     T scale;
@@ -149,7 +149,7 @@ class PpoEpoch {
   }
 
  private:
-  using Thread = PhaseThread<PpoEpoch>;
+  using Thread = kernels::PhaseThread<PpoEpoch>;
   using Network = PpoNetwork<T, Sizes>;
 
   MENTOR_HD int num_networks() const { return data_.critic ? 2 : 1; }
@@ -184,9 +184,9 @@ class PpoEpoch {
     run.Block([&](const auto& t) {
       Networks(t, agent, [&](const Network& n) {
         if (t.tid < kWorkers) {
-          work(n, tiles::Share{t.tid, kWorkers});
+          work(n, kernels::tiles::Share{t.tid, kWorkers});
         } else {
-          chains(t, n, tiles::Share{t.tid - kWorkers, kChains});
+          chains(t, n, kernels::tiles::Share{t.tid - kWorkers, kChains});
         }
       });
     });
@@ -226,7 +226,8 @@ class PpoEpoch {
     return left < data_.minibatch ? left : data_.minibatch;
   }
   // Loads the minibatch that begins there in the order, if there is one.
-  MENTOR_HD void Gather(const Thread& t, int64_t agent, int begin, tiles::Share share) const {
+  MENTOR_HD void Gather(const Thread& t, int64_t agent, int begin,
+                        kernels::tiles::Share share) const {
     const int d = layout_.sizes.inputs, a = layout_.sizes.actions, all = layout_.sizes.rows;
     const int rows = RowsFrom(begin);
     const int64_t first = agent * data_.steps;
@@ -258,10 +259,11 @@ class PpoEpoch {
   template <class Run>
   MENTOR_HD void Forward(int64_t agent, int rows, int64_t adam_step, const Run& run) const {
     Beside(
-        agent, run, [&](const Network& n, tiles::Share share) { n.FirstLayer(share, rows); },
-        [&](const Thread& t, const Network& n, tiles::Share share) {
+        agent, run,
+        [&](const Network& n, kernels::tiles::Share share) { n.FirstLayer(share, rows); },
+        [&](const Thread& t, const Network& n, kernels::tiles::Share share) {
           Shared& s = t.shared();
-          if (share.first == 0) s.adam = AdamStep<T>(data_.constants.adam, adam_step, 1);
+          if (share.first == 0) s.adam = kernels::AdamStep<T>(data_.constants.adam, adam_step, 1);
           if (n.network != 0) return;
           const int a = layout_.sizes.actions;
           const T* log_std = n.numbers + layout_.log_std();
@@ -282,8 +284,9 @@ class PpoEpoch {
         });
     // Advantages: two passes, unbiased.
     Beside(
-        agent, run, [&](const Network& n, tiles::Share share) { n.SecondLayer(share, rows); },
-        [&](const Thread& t, const Network& n, tiles::Share share) {
+        agent, run,
+        [&](const Network& n, kernels::tiles::Share share) { n.SecondLayer(share, rows); },
+        [&](const Thread& t, const Network& n, kernels::tiles::Share share) {
           if (n.network == 0 && share.first == 0) {
             Shared& s = t.shared();
             s.advantage_scale = InverseDeviation(Advantages(n), rows, s.advantage_mean);
@@ -325,8 +328,8 @@ class PpoEpoch {
     double advantage = Advantages(n)[b];
     if (data_.constants.normalize_advantage)
       advantage = (advantage - s.advantage_mean) * s.advantage_scale;
-    const ClippedStep step = ClippedSurrogate(log_prob, n.Targets()[layout_.sizes.rows * a + b],
-                                              advantage, data_.constants.clip, rows);
+    const kernels::ClippedStep step = kernels::ClippedSurrogate(
+        log_prob, n.Targets()[layout_.sizes.rows * a + b], advantage, data_.constants.clip, rows);
     n.Terms(Layout::kLossChain)[b] = step.loss;
     n.Terms(Layout::kKlChain)[b] = step.kl;
     n.Terms(Layout::kClippedChain)[b] = step.clipped;
@@ -339,10 +342,10 @@ class PpoEpoch {
   MENTOR_HD void ValueLoss(const Network& n, int b, int rows) const {
     const PpoConstants& c = data_.constants;
     const double value = *n.Output(b), target = n.Targets()[b];
-    const ValueStep step =
-        c.clip_value_loss
-            ? ClippedSquaredError(value, target, n.Targets()[layout_.sizes.rows + b], c.clip)
-            : SquaredError(value, target);
+    const kernels::ValueStep step =
+        c.clip_value_loss ? kernels::ClippedSquaredError(
+                                value, target, n.Targets()[layout_.sizes.rows + b], c.clip)
+                          : kernels::SquaredError(value, target);
     n.Terms(Layout::kLossChain)[b] = 0.5 * step.square;
     *n.Output(b) = static_cast<T>(c.value_coef / rows * step.slope);
   }
@@ -351,8 +354,10 @@ class PpoEpoch {
   MENTOR_HD void Backward(int64_t agent, int rows, const Run& run) const {
     Beside(
         agent, run,
-        [&](const Network& n, tiles::Share share) { n.OutputWeightsGradient(share, rows); },
-        [&](const Thread&, const Network& n, tiles::Share share) {
+        [&](const Network& n, kernels::tiles::Share share) {
+          n.OutputWeightsGradient(share, rows);
+        },
+        [&](const Thread&, const Network& n, kernels::tiles::Share share) {
           n.OutputBiasGradient(share, rows);
         });
     run.Block([&](const auto& t) {
@@ -360,8 +365,10 @@ class PpoEpoch {
     });
     Beside(
         agent, run,
-        [&](const Network& n, tiles::Share share) { n.SecondWeightsGradient(share, rows); },
-        [&](const Thread&, const Network& n, tiles::Share share) {
+        [&](const Network& n, kernels::tiles::Share share) {
+          n.SecondWeightsGradient(share, rows);
+        },
+        [&](const Thread&, const Network& n, kernels::tiles::Share share) {
           Sums(n, share, rows);
           n.SecondBiasGradient(share, rows);
         });
@@ -370,12 +377,12 @@ class PpoEpoch {
     });
     Beside(
         agent, run,
-        [&](const Network& n, tiles::Share share) { n.FirstWeightsGradient(share, rows); },
-        [&](const Thread&, const Network& n, tiles::Share share) {
+        [&](const Network& n, kernels::tiles::Share share) { n.FirstWeightsGradient(share, rows); },
+        [&](const Thread&, const Network& n, kernels::tiles::Share share) {
           n.FirstBiasGradient(share, rows);
         });
   }
-  MENTOR_HD void Sums(const Network& n, tiles::Share share, int rows) const {
+  MENTOR_HD void Sums(const Network& n, kernels::tiles::Share share, int rows) const {
     const int chains = layout_.num_chains(n.network);
     for (int i = share.first; i < chains; i += share.step) {
       double sum = 0;
@@ -390,7 +397,7 @@ class PpoEpoch {
 
   // Chains of the squared norm, through the parameters of this network.
   MENTOR_HD void NormChains(const Thread& t, int64_t agent, int network) const {
-    constexpr int k = kNormChains<T>;
+    constexpr int k = kernels::kNormChains<T>;
     const int chain = t.tid - kWorkers;
     if (t.rank != RankOf(network) || chain >= k) return;
     const Network n = NetworkIn(t.shared(), agent, network);
@@ -401,7 +408,7 @@ class PpoEpoch {
     MENTOR_UNROLL_BY(8)
     for (int i = (chain + k - before % k) % k; i < end; i += k) {
       const T g = *n.Gradient(i);
-      sum = scalar::Fma(g, g, sum);
+      sum = kernels::scalar::Fma(g, g, sum);
     }
     t.shared().norm_chains[chain] = sum;
   }
@@ -412,8 +419,9 @@ class PpoEpoch {
     const PpoConstants& c = data_.constants;
     Shared& s = t.shared();
     const Network policy = NetworkIn(*t.of[0], agent, 0), value = NetworkIn(s, agent, 1);
-    double squares = SumOfNormChains(s.norm_chains);
-    for (int i = num_params() / kNormChains<T> * kNormChains<T>; i < num_params(); ++i) {
+    double squares = kernels::SumOfNormChains(s.norm_chains);
+    for (int i = num_params() / kernels::kNormChains<T> * kernels::kNormChains<T>; i < num_params();
+         ++i) {
       const int i_value = i - layout_.num_params(0);
       const T g = i_value < 0 ? *policy.Gradient(i) : *value.Gradient(i_value);
       squares += static_cast<double>(g) * g;
@@ -436,11 +444,11 @@ class PpoEpoch {
     row[kGradNorm] = norm;
     s.last_kl = kl;
     s.finite = std::isfinite(loss) && std::isfinite(norm);
-    s.scale = static_cast<T>(ClipScale(norm, c.max_grad_norm));
+    s.scale = static_cast<T>(kernels::ClipScale(norm, c.max_grad_norm));
   }
 
   MENTOR_HD void Adam(const Thread& t, int64_t agent) const {
-    AdamStep<T> adam = t.shared().adam;
+    kernels::AdamStep<T> adam = t.shared().adam;
     adam.scale = LastBlock(t).scale;
     Networks(t, agent, [&](const Network& n) {
       const int64_t first = ParamsOf(agent, n.network);
@@ -456,4 +464,4 @@ class PpoEpoch {
   PpoEpochData<T> data_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -6,7 +6,7 @@
 #include "agents/ppo_network.h"
 #include "kernels/phases.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // Pointers of the device.
 template <typename T>
@@ -58,7 +58,8 @@ class PpoValues {
   }
 
  private:
-  MENTOR_HD PpoNetwork<T, Sizes> Value(const PhaseThread<PpoValues>& t, int64_t cluster) const {
+  MENTOR_HD PpoNetwork<T, Sizes> Value(const kernels::PhaseThread<PpoValues>& t,
+                                       int64_t cluster) const {
     if constexpr (Sizes::kShared) {
       return {layout_, 1, t.shared().numbers, t.shared().doubles};
     } else {
@@ -70,4 +71,4 @@ class PpoValues {
   PpoValuesData<T> data_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

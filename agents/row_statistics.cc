@@ -1,6 +1,6 @@
 #include "agents/row_statistics.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 using torch::Tensor;
 
@@ -30,4 +30,4 @@ Tensor ApproxKl(const Tensor& log_ratio) {
   return Mean(x.expm1() - x);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 // [S]
 torch::Tensor Mean(const torch::Tensor& x);
@@ -33,4 +33,4 @@ torch::Tensor Standardised(const torch::Tensor& x, const Standardisation& how = 
 // No graph.
 torch::Tensor ApproxKl(const torch::Tensor& log_ratio);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

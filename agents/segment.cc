@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using Axes = SegmentField::Axes;
@@ -236,4 +236,4 @@ std::vector<std::vector<EndedEpisode>> EndedEpisodes(const Segment& segment) {
   return all;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

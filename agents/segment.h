@@ -16,7 +16,7 @@ class Lifetime;
 class Shard;
 }  // namespace mentor::v1
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct Segment {
   // From the actors (float32 unless said).
@@ -133,4 +133,4 @@ struct EndedEpisode {
 // the segment does not say which episodes were open before it, all its episodes begin in it.
 std::vector<std::vector<EndedEpisode>> EndedEpisodes(const Segment& segment);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

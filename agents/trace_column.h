@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 enum TraceColumn : int64_t {
   kLoss,
@@ -16,4 +16,4 @@ enum TraceColumn : int64_t {
   kNumTraceColumns
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

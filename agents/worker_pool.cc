@@ -14,7 +14,7 @@
 #include "common/check.h"
 #include "common/cpu_time.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // Calls of quick experiments take less than one slice.
@@ -259,7 +259,7 @@ size_t WorkerPool::num_waiting() {
 
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
-  if (on_lane) return learner::ParallelFor(nullptr, n, task);
+  if (on_lane) return agents::ParallelFor(nullptr, n, task);
   Job job{.n = n, .task = &task};
   PlaceScope* const place =
       place_of_thread != nullptr && place_of_thread->pool_ == this ? place_of_thread : nullptr;
@@ -326,4 +326,4 @@ absl::Status ParallelFor(WorkerPool* pool, int64_t n,
   return first;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -27,7 +27,7 @@
 #include "common/turns.h"
 #include "mentor/v1/experiment.pb.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 class PlaceScope;
 
@@ -128,4 +128,4 @@ absl::Status CheckInterrupt();
 absl::Status ParallelFor(WorkerPool* pool, int64_t n,
                          const std::function<absl::Status(int64_t)>& task);
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -116,7 +116,7 @@ void AddDoctorCommand(CLI::App* app, Action* action) {
   command->add_option("--threads", flags->machine.threads, "Threads that simulate and learn")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  learner::AddDeviceFlags(command, &flags->machine.device);
+  kernels::AddDeviceFlags(command, &flags->machine.device);
   command->add_flag("--json", flags->json, "Print numbers and findings as JSON");
   command->add_flag("--quiet", flags->quiet, "Show no progress");
   command->footer(

@@ -16,7 +16,7 @@ namespace mentor {
 namespace {
 
 uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
-  return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
+  return shards::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
 }
 
 // Memory of a device that the learner and the meta-learner share.
@@ -25,16 +25,16 @@ uint64_t DeviceBytes(const meta_learner::SpecMemory& memory) {
 }
 
 // Memory of learner and meta-learner in one process, which needs their common part only once.
-uint64_t NeededHere(const meta_learner::SpecMemory& memory, const learner::Device& device,
+uint64_t NeededHere(const meta_learner::SpecMemory& memory, const kernels::Device& device,
                     int threads) {
   return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads)) +
-         (device.kind == learner::DeviceKind::kEmulated ? DeviceBytes(memory) : 0);
+         (device.kind == kernels::DeviceKind::kEmulated ? DeviceBytes(memory) : 0);
 }
 
 absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
-                               const learner::Device& device) {
+                               const kernels::Device& device) {
   const uint64_t most = device.monitor->memory_bytes();
-  if (device.kind == learner::DeviceKind::kCpu || most == 0 || DeviceBytes(memory) <= most)
+  if (device.kind == kernels::DeviceKind::kCpu || most == 0 || DeviceBytes(memory) <= most)
     return absl::OkStatus();
   using meta_learner::Gigabytes;
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -56,7 +56,7 @@ void AddMachineFlags(CLI::App* command, MachineFlags* flags) {
                    "Threads of each actor, and of learner and meta-learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  learner::AddDeviceFlags(command, &flags->device);
+  kernels::AddDeviceFlags(command, &flags->device);
 }
 
 std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
@@ -67,11 +67,11 @@ std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) 
                       Gigabytes(memory.meta_learner_device_bytes), " of its memory");
 }
 
-absl::StatusOr<learner::Device> OpenProved(const MachineFlags& flags,
+absl::StatusOr<kernels::Device> OpenProved(const MachineFlags& flags,
                                            const meta_learner::SpecMemory* memory) {
-  MENTOR_ASSIGN_OR_RETURN(learner::Device device, learner::OpenDevice(flags.device));
+  MENTOR_ASSIGN_OR_RETURN(kernels::Device device, kernels::OpenDevice(flags.device));
   if (memory != nullptr) MENTOR_RETURN_IF_ERROR(CheckDeviceMemory(*memory, device));
-  MENTOR_RETURN_IF_ERROR(learner::ProveDevice(&device));
+  MENTOR_RETURN_IF_ERROR(shards::ProveDevice(&device));
   const uint64_t machine = MachineMemoryBytes();
   if (memory == nullptr || machine == 0 || NeededHere(*memory, device, flags.threads) <= machine)
     return device;

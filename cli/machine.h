@@ -17,7 +17,7 @@ struct MachineFlags {
   int actors = 1;
   // Each actor, the learner and the meta-learner have as many.
   int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  learner::DeviceFlags device = {};
+  kernels::DeviceFlags device = {};
 };
 // Adds --actors, --threads and --device.
 void AddMachineFlags(CLI::App* command, MachineFlags* flags);
@@ -26,7 +26,7 @@ std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads);
 // Opens the device and proves its arithmetic. All errors are those of a flag. With `memory`:
 // RESOURCE_EXHAUSTED where the device has less, and a sentence on standard error where the machine
 // has less. The bound is exact for a device, and no other learner could take the shard.
-absl::StatusOr<learner::Device> OpenProved(const MachineFlags& flags,
+absl::StatusOr<kernels::Device> OpenProved(const MachineFlags& flags,
                                            const meta_learner::SpecMemory* memory = nullptr);
 
 }  // namespace mentor

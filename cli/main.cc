@@ -46,7 +46,7 @@ int Main(int argc, char** argv) {
       "Meta-learns training signals: intrinsic rewards and advantages that teach "
       "reinforcement-learning agents.");
   app.require_subcommand(1);
-  AddVersionFlag(&app, std::string(learner::kKernels));
+  AddVersionFlag(&app, std::string(kernels::kKernels));
   Action action;
 
   AddRunCommand(&app, &action);
@@ -82,7 +82,7 @@ int Main(int argc, char** argv) {
       "  mentor env render door-close-v3 --out door.gif");
 
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
-  if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  if (const absl::Status status = agents::FixNumerics(); !status.ok()) return Fail(status);
   // The output of a command informs the user, so logs report only problems.
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   return action();

@@ -113,7 +113,7 @@ void Say(const std::string& name, const ClaimVerdict& verdict) {
 }
 
 // Runs the claim on this machine; an interrupted run resumes.
-absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const learner::Device& device,
+absl::StatusOr<int> RunHere(const ReproduceFlags& flags, const kernels::Device& device,
                             const ClaimRow& row, const meta_learner::CheckedSpec& checked) {
   if (!flags.quiet) {
     std::printf("%s (%s): %s\n", row.name().c_str(), Cost(row).c_str(),

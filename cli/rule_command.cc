@@ -29,13 +29,13 @@ struct PartFlags {
 
 // Returns the needs of the rule with this signal network on a small benchmark; nullopt when the two
 // do not fit together.
-std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& entry,
-                                                 const v1::SignalSpec& signal) {
+std::optional<methods::RuleNeeds> NeedsWith(const methods::RuleEntry& entry,
+                                            const v1::SignalSpec& signal) {
   v1::ExperimentSpec spec;
   spec.mutable_benchmark()->set_name("point_reach");
   spec.mutable_rule()->set_lifetimes_per_update(30);
   spec.mutable_rule()->set_shard_lifetimes(30);
-  meta_learner::AddExample(entry, &spec);
+  methods::AddExample(entry, &spec);
   // Keep the example's settings when they are for this network.
   if (spec.signal().name() != signal.name()) spec.clear_signal();
   spec.mutable_signal()->MergeFrom(signal);
@@ -48,9 +48,9 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
 
 // Adds the needs of the rule, and the signal networks and roles that fit. A network may fit only
 // with one of its flags inverted.
-void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
+void AddNeeds(const methods::RuleEntry& entry, Json* rule) {
   (*rule)["signals"] = Json::array();
-  for (const learner::SignalEntry* network : learner::SignalNetworks()) {
+  for (const signals::SignalEntry* network : signals::SignalNetworks()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
       v1::SignalSpec signal;
       signal.set_name(network->name);
@@ -68,8 +68,8 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
         if (fits) found["option"] = absl::StrCat(option.name, ": ", turned);
       }
       if (!fits) continue;
-      const meta_learner::RuleNeeds& needs = *fits;
-      using Network = meta_learner::RuleNeeds::Network;
+      const methods::RuleNeeds& needs = *fits;
+      using Network = methods::RuleNeeds::Network;
       (*rule)["needs"] = {{"signal_network", needs.signal_network()},
                           {"signal_density", needs.network == Network::kDensity},
                           {"signal_gradient", needs.network == Network::kGradient},
@@ -90,8 +90,8 @@ Json MetricsJson(const MetricTable& metrics) {
   return list;
 }
 
-Json RuleJson(const meta_learner::RuleEntry& entry) {
-  const learner::InnerLoopEntry& loop = meta_learner::LoopOf(entry);
+Json RuleJson(const methods::RuleEntry& entry) {
+  const methods::InnerLoopEntry& loop = methods::LoopOf(entry);
   Json rule = {
       {"name", entry.name},
       {"summary", entry.summary},
@@ -173,7 +173,7 @@ std::string RuleText(const Json& rule) {
 }
 
 // Describes a network with one observation and one action.
-Json SignalJson(const learner::SignalEntry& entry) {
+Json SignalJson(const signals::SignalEntry& entry) {
   Json json = {{"name", entry.name}, {"summary", entry.summary}};
   Violations none;
   const OptionValues options = OptionValues::Parse(entry.options, {}, "", &none);
@@ -254,9 +254,9 @@ absl::StatusOr<std::string> Show(const char* kind, const std::string& name, bool
 }  // namespace
 
 std::string DescribeParts(const std::string& kind, bool json) {
-  if (kind == "rule") return List(meta_learner::OuterRules(), "Outer rules", kind, json);
+  if (kind == "rule") return List(methods::OuterRules(), "Outer rules", kind, json);
   if (kind == "curriculum") return List(meta_learner::Curricula(), "Curricula", kind, json);
-  return List(learner::SignalNetworks(), "Signal networks", kind, json);
+  return List(signals::SignalNetworks(), "Signal networks", kind, json);
 }
 
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,

@@ -8,7 +8,7 @@
 #include "common/device_code.h"
 #include "common/exact_math_inline.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct AdamConfig {
   double learning_rate = 3e-4;
@@ -65,4 +65,4 @@ MENTOR_HD double SumOfNormChains(const T* chains) {
   return total;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -7,7 +7,7 @@
 
 #include "kernels/device.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 inline absl::Status CudaStatus(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return absl::OkStatus();
@@ -21,4 +21,4 @@ inline absl::Status CudaStatus(cudaError_t error, const char* what) {
   return absl::InternalError(absl::StrCat(what, ": ", cudaGetErrorString(error)));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

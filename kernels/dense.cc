@@ -7,7 +7,7 @@
 #include "kernels/isa.h"
 #include "kernels/lanes.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 namespace avx2 {
@@ -117,4 +117,4 @@ template void Dot(const float*, int64_t, int64_t, const float*, int64_t, float, 
 template void Dot(const double*, int64_t, int64_t, const double*, int64_t, double, double*,
                   int64_t);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

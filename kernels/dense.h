@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 template <typename T>
 struct CacheLineAllocator {
@@ -76,4 +76,4 @@ class WeightGradient {
   AlignedVector<T> packed_y_, packed_x_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

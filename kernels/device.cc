@@ -14,7 +14,7 @@
 #include "common/status.h"
 #include "kernels/gpu_stream.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 // cmake/Cuda.cmake compiles for no older ones.
@@ -155,4 +155,4 @@ absl::StatusOr<Device> DeviceOfFlag(
                 .name = gpu->name};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -3,7 +3,7 @@
 #include "kernels/cuda_status.cuh"
 #include "kernels/device.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 namespace {
 
@@ -80,4 +80,4 @@ absl::Status ProbeGpu(int index) {
   return CudaStatus(error, absl::StrCat("device ", index).c_str());
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

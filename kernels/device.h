@@ -11,7 +11,7 @@
 
 #include <absl/status/statusor.h>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 class DeviceMonitor;
 
@@ -82,4 +82,4 @@ absl::StatusOr<Device> DeviceOfFlag(
     std::string_view text,
     const std::function<absl::StatusOr<std::vector<Gpu>>()>& list_gpus = ListGpus);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

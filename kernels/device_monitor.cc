@@ -6,7 +6,7 @@
 #include "common/check.h"
 #include "common/status.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 std::string Amount(uint64_t bytes) {
@@ -197,4 +197,4 @@ void DeviceMonitor::Watch() {
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -23,7 +23,7 @@
 #include "common/metrics.h"
 #include "common/mutex.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // What a device computes, for metrics.
 enum class DevicePhase { kSignal, kPpo, kOuter };
@@ -133,4 +133,4 @@ class DeviceMonitor {
   std::thread watch_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

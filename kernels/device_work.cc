@@ -13,7 +13,7 @@
 #include "common/failpoint.h"
 #include "common/status.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 constexpr std::chrono::seconds kMemoryEvery{1};
@@ -170,4 +170,4 @@ absl::Status OnDevice(const Device& device, DevicePhase phase,
   return Judge(device, here.injected(), std::move(status));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

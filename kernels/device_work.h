@@ -27,7 +27,7 @@
 #include "kernels/device_monitor.h"
 #include "kernels/gpu_stream.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Bytes that an array may take beside its numbers, since it begins at a multiple of them.
 inline constexpr int64_t kArrayAlignment = 256;
@@ -155,4 +155,4 @@ absl::Status TorchError(const c10::Error& error);
 absl::Status OnDevice(const Device& device, DevicePhase phase,
                       const std::function<absl::Status(DeviceWork&)>& work);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -9,7 +9,7 @@
 #include "kernels/cuda_status.cuh"
 #include "kernels/gpu_stream.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 class Stream : public GpuStream {
@@ -178,4 +178,4 @@ absl::StatusOr<std::shared_ptr<GpuStream>> GpuStream::OfThread(int index) {
   return stream;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -10,7 +10,7 @@
 
 struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 class GpuStream {
  public:
@@ -39,4 +39,4 @@ class GpuStream {
   virtual absl::StatusOr<double> Wait() = 0;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

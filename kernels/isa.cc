@@ -7,7 +7,7 @@
 
 #include <absl/strings/str_cat.h>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 bool HaveAvx512() {
@@ -49,4 +49,4 @@ bool SetIsa(Isa isa) {
   return true;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

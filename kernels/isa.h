@@ -8,7 +8,7 @@
 
 #include <absl/status/status.h>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 enum class Isa { kAvx2, kAvx512 };
 
@@ -21,7 +21,7 @@ absl::Status CheckIsa();
 // or the build lacks the set.
 bool SetIsa(Isa isa);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels
 
 // Only GCC compiles functions for another set within a file; other compilers do without.
 #if defined(__GNUC__) && !defined(__clang__)

@@ -11,7 +11,7 @@
 #include "common/exact_math.h"
 #include "kernels/simd.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 #include "kernels/elementary.inc"
 
@@ -59,8 +59,8 @@ inline __m256d WherePositive(__m256d gate, __m256d x) {
 // Reads and writes whole registers, or the first lanes of one at the end of an array.
 template <typename T>
 struct WholeRegister {
-  Lanes<T> Load(const T* p) const { return learner::Load(p); }
-  void Store(T* p, Lanes<T> x) const { learner::Store(p, x); }
+  Lanes<T> Load(const T* p) const { return kernels::Load(p); }
+  void Store(T* p, Lanes<T> x) const { kernels::Store(p, x); }
 };
 template <typename T>
 struct PartOfRegister {
@@ -114,4 +114,4 @@ inline __m256d Sigmoid(__m256d x) {
   return x;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -6,7 +6,7 @@
 #include "kernels/cuda_status.cuh"
 #include "kernels/launch.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 // Sees that this thread's device can run the kernel, and tells it of the shared memory. The driver
@@ -66,4 +66,4 @@ absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, in
   return CudaStatus(cudaLaunchKernelExC(&config, kernel.function, arguments), "launch of a kernel");
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -18,7 +18,7 @@
 
 struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it; null is the default stream.
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct DeviceKernel {
   const void* function;  // For cudaLaunchKernelExC.
@@ -54,8 +54,8 @@ struct CudaLauncher {
 
   template <class Kernel>
   absl::Status Launch(const Kernel& kernel, int64_t clusters) const {
-    return learner::Launch(kernel, clusters, stream);
+    return kernels::Launch(kernel, clusters, stream);
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

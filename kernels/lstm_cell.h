@@ -7,7 +7,7 @@
 #include "common/device_code.h"
 #include "kernels/scalar.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // A row of the 4 H gates i, f, g, o.
 template <typename T>
@@ -40,4 +40,4 @@ MENTOR_HD CellDerivatives<T> CellBackward(T i, T f, T g, T o, T c_previous, T ta
           dnext * f};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

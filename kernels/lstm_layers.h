@@ -10,7 +10,7 @@
 #include "kernels/lstm_weights.h"
 #include "kernels/signal_distribution.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Activates a row of 4 H gates i, f, g, o, then computes c_t, tanh(c_t) and h_t. c may be
 // c_previous. more(j, access, c) returns c_t with whatever else the cell is given.
@@ -146,4 +146,4 @@ void Critic(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, 
       values, 1);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

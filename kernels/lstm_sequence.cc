@@ -5,7 +5,7 @@
 #include "common/check.h"
 #include "kernels/lstm_layers.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 using torch::Tensor;
@@ -135,4 +135,4 @@ LstmStates LstmSequence(const Tensor& gates_x, const Tensor& w_hh, const Tensor&
   return {out[0], out[1], fifth ? out[2] : Tensor()};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -5,7 +5,7 @@
 
 #include <torch/types.h>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct LstmStates {
   torch::Tensor h;        // [t, N, H]: after each step
@@ -28,4 +28,4 @@ LstmStates LstmSequence(const torch::Tensor& gates_x, const torch::Tensor& w_hh,
                         const torch::Tensor& h, const torch::Tensor& c,
                         const LstmEpisodes& episodes = {});
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

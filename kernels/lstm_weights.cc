@@ -4,7 +4,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 std::vector<std::pair<std::string, std::vector<int64_t>>> LstmSizes::Parameters() const {
   return {{"enc1.W", {enc1, features}},
@@ -130,4 +130,4 @@ template struct LstmForwardWeights<double>;
 template struct LstmBackwardWeights<float>;
 template struct LstmBackwardWeights<double>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

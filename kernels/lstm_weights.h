@@ -10,7 +10,7 @@
 #include "common/device_code.h"
 #include "kernels/dense.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct LstmSizes {
   int64_t features = 0;  // D + A + side
@@ -89,4 +89,4 @@ struct LstmBackwardWeights {
   PackedMatrix<T> first;  // [2 M + C, H]
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

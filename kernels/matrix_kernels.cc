@@ -2,7 +2,7 @@
 
 #include "kernels/isa.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 namespace avx2 {
@@ -48,4 +48,4 @@ MENTOR_MULTIPLY(kRows, kBiasTanhGrad, double);
 MENTOR_MULTIPLY(kColumns, kStore, double);
 #undef MENTOR_MULTIPLY
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

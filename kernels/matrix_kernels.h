@@ -8,7 +8,7 @@
 
 #include "kernels/simd.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // The operation on an element s of the product before it is stored.
 enum class Then {
@@ -98,4 +98,4 @@ void SumRows(int64_t rows, int64_t columns, Matrix<const T> a, T* out) {
     internal::SumColumns<T, 1>(rows, a.data + n, a.stride, out + n, columns - n);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -2,7 +2,7 @@
 
 #include "kernels/simd.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 template <typename T>
 double SquaredNorm(std::span<const T> x) {
@@ -55,4 +55,4 @@ template void AdamStepInPlace<float>(const AdamConfig&, int64_t, double, std::sp
 template void AdamStepInPlace<double>(const AdamConfig&, int64_t, double, std::span<const double>,
                                       double*, double*, double*);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -7,7 +7,7 @@
 
 #include "kernels/adam_step.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Sum of squares, in a fixed order.
 template <typename T>
@@ -19,4 +19,4 @@ template <typename T>
 void AdamStepInPlace(const AdamConfig& config, int64_t step, double scale, std::span<const T> grad,
                      T* theta, T* m, T* v);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -10,7 +10,7 @@
 #include "kernels/phases.h"
 #include "kernels/scalar.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // For ForEachKernel: sum = groups[0] + groups[1] + ... in this order.
 template <typename T>
@@ -105,4 +105,4 @@ struct ClippedAdam {
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

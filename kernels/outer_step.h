@@ -7,7 +7,7 @@
 
 #include "kernels/ppo_terms.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 inline constexpr double kEntropyOfUnitNormal = 1.4189385332046727;  // (1 + ln 2 pi) / 2
 
@@ -76,4 +76,4 @@ MENTOR_HD void AddTerms(const OuterLossTerms& step, OuterLossTerms* sums) {
   sums->rho_error = GreaterRhoError(sums->rho_error, step.rho_error);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -26,7 +26,7 @@
 #include <cooperative_groups.h>
 #endif
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // The shared memory of all blocks of a cluster, seen from one block. A device reads its own block
 // faster by its own address.
@@ -114,4 +114,4 @@ void Emulate(const Kernel& kernel, int64_t clusters, Order order = {}) {
   for (int64_t cluster = 0; cluster < clusters; ++cluster) EmulateCluster(kernel, cluster, &order);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

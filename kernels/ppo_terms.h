@@ -8,7 +8,7 @@
 #include "common/device_code.h"
 #include "common/exact_math_inline.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct ClippedStep {
   double ratio;       // The density now over the density when the output was made.
@@ -57,4 +57,4 @@ MENTOR_HD ValueStep ClippedSquaredError(double value, double target, double old,
   return plain;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -9,7 +9,7 @@
 #include "kernels/phases.h"
 #include "kernels/scalar.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 MENTOR_HD constexpr int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -333,4 +333,4 @@ struct ForEachKernel {
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -7,7 +7,7 @@
 #include "kernels/launch.h"
 #include "kernels/phases.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Clusters exist from compute capability 9.0. For older devices kernels of several ranks are empty,
 // and LaunchOnDevice() refuses them.
@@ -88,4 +88,4 @@ DeviceKernel DeviceKernelOf() {
           .shared_bytes = shared_bytes};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

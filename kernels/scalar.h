@@ -8,7 +8,7 @@
 #include "common/device_code.h"
 #include "common/exact_math_inline.h"
 
-namespace mentor::learner::scalar {
+namespace mentor::kernels::scalar {
 
 // a b + c, rounded once.
 MENTOR_HD float Fma(float a, float b, float c) {
@@ -60,4 +60,4 @@ MENTOR_HD double Sigmoid(double x) {
   return 1.0 / (1.0 + exact::inlined::Exp(-x));
 }
 
-}  // namespace mentor::learner::scalar
+}  // namespace mentor::kernels::scalar

@@ -5,7 +5,7 @@
 #include "common/exact_math.h"
 #include "common/exact_math_inline.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // The distribution of one signal, in double.
 struct SignalDistribution {
@@ -22,4 +22,4 @@ struct SignalDistribution {
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -12,7 +12,7 @@
 #include "common/exact_math.h"
 #include "kernels/isa.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 template <typename T>
 struct Simd;
@@ -167,4 +167,4 @@ struct Simd512 {
 MENTOR_AVX512_END
 #endif
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -5,7 +5,7 @@
 #include "common/check.h"
 #include "common/pause_point.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 int64_t RoundUp(int64_t n, int64_t multiple) {
@@ -192,4 +192,4 @@ template struct TanhTangents<double>;
 template class TanhNetwork<float>;
 template class TanhNetwork<double>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

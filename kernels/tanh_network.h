@@ -12,7 +12,7 @@
 #include "kernels/matrix_kernels.h"
 #include "kernels/tanh_sizes.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Distance between rows of n columns that products read fast.
 template <typename T>
@@ -80,4 +80,4 @@ class TanhNetwork {
   Matrix<const T> w2_of_, w3_of_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

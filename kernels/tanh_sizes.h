@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct TanhSizes {
   int64_t in = 0, hidden = 0, out = 0;
@@ -12,4 +12,4 @@ struct TanhSizes {
   int64_t num_params() const { return hidden * (in + 1 + hidden + 1) + out * (hidden + 1); }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

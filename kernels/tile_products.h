@@ -9,7 +9,7 @@
 
 #include "kernels/scalar.h"
 
-namespace mentor::learner::tiles {
+namespace mentor::kernels::tiles {
 
 // Rows of a tile are interleaved, so that neighbouring threads hold neighbouring rows. With an odd
 // number of fours as stride these lie in different banks of shared memory.
@@ -175,4 +175,4 @@ MENTOR_HD void SumRows(Share share, int n, int k_size, Rows<const T> a, T* out) 
   }
 }
 
-}  // namespace mentor::learner::tiles
+}  // namespace mentor::kernels::tiles

@@ -82,13 +82,13 @@ struct Learner::Job {
 
 Learner::Options Learner::WithFingerprint(Options options) {
   if (options.device_name.empty()) options.device_name = options.device.name;
-  if (options.fingerprint.empty()) options.fingerprint = LearnerFingerprint(options.device);
+  if (options.fingerprint.empty()) options.fingerprint = shards::LearnerFingerprint(options.device);
   return options;
 }
 
 Learner::Learner(Options options, Metrics* metrics)
     : options_(WithFingerprint(std::move(options))),
-      pool_(std::make_shared<WorkerPool>(options_.num_threads)),
+      pool_(std::make_shared<agents::WorkerPool>(options_.num_threads)),
       shards_(metrics->Counter("mentor_learner_shards_total", "Shards run to their end.")),
       nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total",
                                   "Agent updates skipped because a loss was not finite.")),
@@ -191,12 +191,13 @@ void Learner::Connect() {
              hello.set_peer_uid(options_.rollout->uid());
              hello.set_threads(static_cast<uint32_t>(options_.num_threads));
              hello.set_numeric_fingerprint(options_.fingerprint);
-             hello.set_cpu_fingerprint(LearnerFingerprint());
+             hello.set_cpu_fingerprint(shards::LearnerFingerprint());
              hello.set_memory_bytes(options_.memory_bytes.value_or(MachineMemoryBytes()));
              hello.set_device(options_.device_name);
-             if (options_.device.kind != DeviceKind::kCpu && options_.device.monitor != nullptr)
+             if (options_.device.kind != kernels::DeviceKind::kCpu &&
+                 options_.device.monitor != nullptr)
                hello.set_device_memory_bytes(options_.device.monitor->memory_bytes());
-             hello.set_device_in_memory(options_.device.kind == DeviceKind::kEmulated);
+             hello.set_device_in_memory(options_.device.kind == kernels::DeviceKind::kEmulated);
              hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
              return message;
            },
@@ -246,8 +247,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       TakeBackEnded();
       return;
     case v1::RunResponse::kSignalWeights: {
-      auto meta_parameters =
-          FromProto(message.signal_weights().weights(), "meta-parameters", torch::kFloat32, {-1});
+      auto meta_parameters = shards::FromProto(message.signal_weights().weights(),
+                                               "meta-parameters", torch::kFloat32, {-1});
       if (!meta_parameters.ok()) {
         connection->stream->Close(meta_parameters.status());
         return;
@@ -398,7 +399,7 @@ void Learner::CountPhase(int learning, int simulating) {
 void Learner::RunJob(const std::shared_ptr<Job>& job) {
   Sha256 hash;
   uint32_t sent = 0;
-  const EmitSegment emit = [&](v1::Segment segment) -> absl::Status {
+  const shards::EmitSegment emit = [&](v1::Segment segment) -> absl::Status {
     {
       MutexLock lock(mutex_);
       while (!job->cancel && !job->connection->closed && sent >= job->acknowledged + kWindow) {
@@ -408,7 +409,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
         return absl::CancelledError("the shard was dropped");
     }
     if (MENTOR_FAILPOINT("learner.segment.wrong")) Falsify(&segment);
-    HashSegment(segment, &hash);
+    shards::HashSegment(segment, &hash);
     ++sent;
     updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
     last_update_.SetToCurrentTime();
@@ -417,7 +418,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                               {"shard", segment.shard_id()},
                               {"epoch", segment.epoch()},
                               {"segment", segment.iteration()},
-                              {"hash", DigestOf(segment)}});
+                              {"hash", shards::DigestOf(segment)}});
     }
     MENTOR_FAILPOINT("learner.segment.before_send");
     v1::RunRequest message;
@@ -426,28 +427,29 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
       return absl::CancelledError("the stream has ended");
     return absl::OkStatus();
   };
-  const RunUnits run_units = [&](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+  const shards::RunUnits run_units = [&](std::vector<v1::Unit> units,
+                                         const std::atomic<bool>& cancel) {
     CountPhase(/*learning=*/-1, /*simulating=*/+1);
     auto results = options_.rollout->RunUnits(std::move(units), cancel);
     CountPhase(/*learning=*/+1, /*simulating=*/-1);
     return results;
   };
 
-  const auto run = [&]() -> absl::StatusOr<ShardReport> {
-    MENTOR_RETURN_IF_ERROR(CheckShard(job->shard));
+  const auto run = [&]() -> absl::StatusOr<shards::ShardReport> {
+    MENTOR_RETURN_IF_ERROR(shards::CheckShard(job->shard));
     if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->meta_parameters.defined()) {
       return absl::InvalidArgumentError("the shard came before its meta-parameters");
     }
-    return RunShard({.shard = &job->shard,
-                     .unit_shard = job->unit_shard,
-                     .meta_parameters = job->meta_parameters,
-                     .pool = pool_.get(),
-                     .device = options_.device},
-                    run_units, emit, job->cancel);
+    return shards::RunShard({.shard = &job->shard,
+                             .unit_shard = job->unit_shard,
+                             .meta_parameters = job->meta_parameters,
+                             .pool = pool_.get(),
+                             .device = options_.device},
+                            run_units, emit, job->cancel);
   };
   // A dropped shard also ends in the middle of its update.
-  const CallerScope caller(&job->cancel, &job->shard.share());
-  absl::StatusOr<ShardReport> report = run();
+  const agents::CallerScope caller(&job->cancel, &job->shard.share());
+  absl::StatusOr<shards::ShardReport> report = run();
   const absl::Cleanup ends = [&] { options_.rollout->ForgetChecks(job->unit_shard); };
   if (report.ok()) {
     CountPhase(/*learning=*/-1, /*simulating=*/+1);
@@ -469,7 +471,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
       *done.mutable_snapshot() = std::move(report->snapshot);
     }
     if (report->outer_gradient.defined())
-      *done.mutable_outer_gradient() = ToProto(report->outer_gradient);
+      *done.mutable_outer_gradient() = shards::ToProto(report->outer_gradient);
     for (const auto& [name, value] : report->statistics) (*done.mutable_statistics())[name] = value;
     shards_.Increment();
     nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
@@ -493,7 +495,7 @@ void Learner::SendDone(const Job& job, v1::ShardDone done) {
   TakeBackEnded();
   const auto taint = [&]() -> std::string {
     const absl::Status good = options_.rollout->StillGood(job.unit_shard);
-    return good.ok() ? "" : absl::StrCat(kTakenBack, good.message());
+    return good.ok() ? "" : absl::StrCat(shards::kTakenBack, good.message());
   };
   const auto send = [&](const v1::ShardDone& end) {
     MENTOR_HISTORY("sent", {{"server", job.connection->server},
@@ -547,7 +549,7 @@ void Learner::TakeBackEnded() {
     v1::RunRequest message;
     message.mutable_shard_done()->set_shard_id(shard.shard_id);
     message.mutable_shard_done()->set_epoch(shard.epoch);
-    message.mutable_shard_done()->set_error(absl::StrCat(kTakenBack, why));
+    message.mutable_shard_done()->set_error(absl::StrCat(shards::kTakenBack, why));
     connection->stream->Send(std::move(message));
   }
 }

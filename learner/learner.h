@@ -39,8 +39,8 @@ class Learner {
     // Memory that shards and the process may take; the meta-learner gives no shard that needs more.
     // 0: no limit. Nothing: the machine's memory when a stream begins.
     std::optional<uint64_t> memory_bytes = std::nullopt;
-    Device device = {};   // Where signal network and PPO run.
-    int shard_slots = 2;  // Shards at once: one learns while another simulates.
+    kernels::Device device = {};  // Where signal network and PPO run.
+    int shard_slots = 2;          // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     std::function<std::string()> meta_learner_address =
         {};  // The address of that channel; may be null.
@@ -93,8 +93,8 @@ class Learner {
 
   // Fixed after construction.
   const Options options_;
-  const std::shared_ptr<WorkerPool> pool_;
-  DeviceMonitor::Handle device_lost_;
+  const std::shared_ptr<agents::WorkerPool> pool_;
+  kernels::DeviceMonitor::Handle device_lost_;
   prometheus::Counter& shards_;
   prometheus::Counter& nonfinite_;
   prometheus::Counter& updates_;

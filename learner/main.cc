@@ -30,9 +30,9 @@ constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 
 // A device that is not there and a full one are errors of the flag; one that fails ends the
 // process.
-absl::StatusOr<learner::Device> OpenProved(const learner::DeviceFlags& flags) {
-  MENTOR_ASSIGN_OR_RETURN(learner::Device device, learner::OpenDevice(flags));
-  MENTOR_RETURN_IF_ERROR(learner::ProveDevice(&device));
+absl::StatusOr<kernels::Device> OpenProved(const kernels::DeviceFlags& flags) {
+  MENTOR_ASSIGN_OR_RETURN(kernels::Device device, kernels::OpenDevice(flags));
+  MENTOR_RETURN_IF_ERROR(shards::ProveDevice(&device));
   return device;
 }
 
@@ -47,7 +47,7 @@ int Main(int argc, char** argv) {
   SecurityFlags security;
   BundleFlags bundles;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
-  learner::DeviceFlags device;
+  kernels::DeviceFlags device;
   int threads = 2, slots = 2;
   std::optional<double> memory_gb;
   uint32_t check_every = 1000;
@@ -61,7 +61,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads for tensor work")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  learner::AddDeviceFlags(&app, &device);
+  kernels::AddDeviceFlags(&app, &device);
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -78,10 +78,10 @@ int Main(int argc, char** argv) {
   AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
-  AddVersionFlag(&app, std::string(learner::kKernels));
+  AddVersionFlag(&app, std::string(kernels::kKernels));
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "learner");
-  if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  if (const absl::Status status = agents::FixNumerics(); !status.ok()) return Fail(status);
 
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"torch", TORCH_VERSION}}});

@@ -46,7 +46,7 @@ struct Flags {
   SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
   int threads = 2;
-  learner::DeviceFlags device;
+  kernels::DeviceFlags device;
   uint64_t reserve_mb = 64;
   double storage_per_owner_gb = 0;
   double bundles_per_owner_gb = 10;
@@ -131,7 +131,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--listen", flags->listen,
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
       ->capture_default_str();
-  learner::AddDeviceFlags(app, &flags->device);
+  kernels::AddDeviceFlags(app, &flags->device);
   app->add_option("--threads", flags->threads,
                   "Threads for outer updates, of all experiments together")
       ->check(CLI::Range(1, 1024))
@@ -173,7 +173,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   AddRateLimitFlags(app, &flags->rate);
   AddSecurityFlags(app, &flags->security, Side::kServer);
   AddCommonFlags(app, &flags->common);
-  AddVersionFlag(app, std::string(learner::kKernels));
+  AddVersionFlag(app, std::string(kernels::kKernels));
 }
 
 int ReportMove(const absl::StatusOr<BackupSummary>& summary) {
@@ -244,14 +244,14 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
 
 int Serve(Flags flags) {
   if (const absl::Status status = CheckFlags(&flags); !status.ok()) return Fail(status);
-  if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  if (const absl::Status status = agents::FixNumerics(); !status.ok()) return Fail(status);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},
                                                  {"mujoco", envs::MujocoVersion()}}});
-  auto device = learner::OpenDevice(flags.device);
+  auto device = kernels::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
-  absl::Status proved = learner::ProveDevice(&*device);
-  if (proved.ok()) proved = learner::CheckBits(*device);
+  absl::Status proved = shards::ProveDevice(&*device);
+  if (proved.ok()) proved = shards::CheckBits(*device);
   if (!proved.ok()) return Fail(proved, kExitUsage);
   (*device).monitor->Expose(metrics.get());
   if (const absl::Status status = ExposeMetrics(flags.common, metrics.get()); !status.ok())

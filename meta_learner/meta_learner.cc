@@ -37,8 +37,8 @@ void CheckFleet(const ShardBoard& board, const SpecMemory& memory, Violations* v
 }
 
 // Adds a violation if the outer update does not fit on the meta-learner's own device.
-void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violations* violations) {
-  if (device.kind == learner::DeviceKind::kCpu || device.monitor == nullptr) return;
+void CheckDevice(const kernels::Device& device, const SpecMemory& memory, Violations* violations) {
+  if (device.kind == kernels::DeviceKind::kCpu || device.monitor == nullptr) return;
   const uint64_t most = device.monitor->memory_bytes();
   if (most == 0 || memory.meta_learner_device_bytes <= most) return;
   violations->Add(
@@ -52,7 +52,7 @@ void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violat
 // Checks specs against the parts, the memory of fleet, device and machine, and the arithmetic.
 class Specs final : public SpecReviewer {
  public:
-  Specs(const ShardBoard* board, const learner::Device& device) : board_(*board), device_(device) {}
+  Specs(const ShardBoard* board, const kernels::Device& device) : board_(*board), device_(device) {}
   void Check(const v1::ExperimentSpec& spec, Violations* violations) override {
     facts_.Get(spec, violations);
   }
@@ -74,7 +74,7 @@ class Specs final : public SpecReviewer {
     if (!facts) return;
     v1::MemoryNeeds& needs = *experiment->mutable_memory_needs();
     const SpecMemory& memory = facts->memory;
-    needs.set_learner_bytes(learner::kLearnerProcessBytes +
+    needs.set_learner_bytes(shards::kLearnerProcessBytes +
                             memory.largest.With(kUsualLearnerThreads));
     needs.set_meta_learner_bytes(memory.meta_learner_bytes);
     needs.set_learner_device_bytes(memory.largest.device_bytes);
@@ -86,7 +86,7 @@ class Specs final : public SpecReviewer {
 
  private:
   const ShardBoard& board_;
-  const learner::Device device_;
+  const kernels::Device device_;
   SpecCache<SpecFacts> facts_{CheckParts};
 };
 
@@ -106,7 +106,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
                          metrics)),
       shards_({.catalogue_hash = envs::CatalogueHash(),
                .actor_fingerprint = envs::NumericFingerprint(),
-               .learner_fingerprint = learner::LearnerFingerprint(),
+               .learner_fingerprint = shards::LearnerFingerprint(),
                .ingest_threads = options.num_threads},
               &board_, metrics) {
   if (options.store == nullptr) {

@@ -37,7 +37,7 @@ class MetaLearner : private Operations {
     Store* store = nullptr;
     BundleShelf* bundles = nullptr;   // Must outlive it too; null: no bundles.
     int num_threads = 1;              // For the outer updates of all experiments.
-    learner::Device device = {};      // Where outer updates run.
+    kernels::Device device = {};      // Where outer updates run.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.
     TriedAt::Options retries = {};    // See ShardBoard.
@@ -79,8 +79,8 @@ class MetaLearner : private Operations {
 
   Store* const store_;        // May be null.
   BundleShelf* const shelf_;  // May be null.
-  const learner::Device device_;
-  learner::DeviceMonitor::Handle device_lost_;
+  const kernels::Device device_;
+  kernels::DeviceMonitor::Handle device_lost_;
   // In order of dependency.
   std::unique_ptr<ExperimentLogs> logs_;  // Before the parts that log about experiments.
   ShardBoard board_;

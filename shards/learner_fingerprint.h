@@ -12,22 +12,22 @@
 
 #include "kernels/device.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // kArithmetic for the CPU, since FixNumerics proves it, and for a device whose kernels make the
 // CPU's bits, as sound ones do. Otherwise a hash of what the device's kernels compute, as long.
-std::string LearnerFingerprint(const Device& device = {});
+std::string LearnerFingerprint(const kernels::Device& device = {});
 
 // Computes the fingerprint of a device, which then carries it. RESOURCE_EXHAUSTED DEVICE_FULL when
 // the device has no room. Call FixNumerics before.
-absl::Status ProveDevice(Device* device);
+absl::Status ProveDevice(kernels::Device* device);
 
 // FAILED_PRECONDITION NUMERIC_MISMATCH if the device does not make the CPU's bits. For a
 // meta-learner: experiments keep to learners of one kind, and nothing keeps them to outer updates
 // of that kind.
-absl::Status CheckBits(const Device& device);
+absl::Status CheckBits(const kernels::Device& device);
 
 // Results of the kernels of the inner PPO and of the LSTM signal network.
-absl::StatusOr<std::vector<torch::Tensor>> KernelResults(const Device& device);
+absl::StatusOr<std::vector<torch::Tensor>> KernelResults(const kernels::Device& device);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -12,18 +12,18 @@
 #include "methods/base/inner_loop.h"
 #include "shards/tensor_proto.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
-bool IsSent(const SegmentField& field, bool outcomes_only) {
-  return field.sent == SegmentField::Sent::kAlways ||
-         (field.sent == SegmentField::Sent::kTraining && !outcomes_only);
+bool IsSent(const agents::SegmentField& field, bool outcomes_only) {
+  return field.sent == agents::SegmentField::Sent::kAlways ||
+         (field.sent == agents::SegmentField::Sent::kTraining && !outcomes_only);
 }
 
 }  // namespace
 
-void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto) {
-  for (const SegmentField& field : SegmentFields()) {
+void AddTensors(const agents::Segment& segment, bool outcomes_only, v1::Segment* proto) {
+  for (const agents::SegmentField& field : agents::SegmentFields()) {
     const torch::Tensor& tensor = segment.*field.member;
     if (!tensor.defined() || !IsSent(field, outcomes_only)) continue;
     v1::NamedTensor* named = proto->add_tensors();
@@ -48,8 +48,8 @@ std::string DigestOf(const v1::Segment& segment) {
   return history::Digest(hash.Finish());
 }
 
-absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard) {
-  const uint32_t end = shard.first_iteration() + IterationsOf(shard);
+absl::StatusOr<agents::Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard) {
+  const uint32_t end = shard.first_iteration() + agents::IterationsOf(shard);
   if (proto.iteration() < shard.first_iteration() || proto.iteration() >= end) {
     return absl::InvalidArgumentError(
         absl::StrFormat("shard %d: segment of iteration %d, it has only %d to %d", shard.shard_id(),
@@ -62,23 +62,23 @@ absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Sha
                                                         shard.shard_id(), named.name()));
     }
   }
-  Segment segment;
-  SegmentSizes sizes = SizesOf(shard, proto.iteration());
-  const InnerLoopEntry* loop = FindInnerLoop(shard.inner_loop().name());
+  agents::Segment segment;
+  agents::SegmentSizes sizes = agents::SizesOf(shard, proto.iteration());
+  const methods::InnerLoopEntry* loop = methods::FindInnerLoop(shard.inner_loop().name());
   const bool all_final_observations = loop != nullptr && loop->all_final_observations;
   sizes.truncations = sizes.steps / std::max<int64_t>(1, shard.shape().episode_steps());
-  for (const SegmentField& field : SegmentFields()) {
+  for (const agents::SegmentField& field : agents::SegmentFields()) {
     if (!IsSent(field, shard.outcomes_only())) continue;
     if (field.with_truncations && !all_final_observations) continue;
     const std::string what = absl::StrFormat("shard %d, iteration %d: %s", shard.shard_id(),
                                              proto.iteration(), field.name);
     const auto found = tensors.find(field.name);
-    if (found == tensors.end() && field.source != SegmentField::Source::kActor) continue;
+    if (found == tensors.end() && field.source != agents::SegmentField::Source::kActor) continue;
     if (found == tensors.end()) return absl::InvalidArgumentError(what + " is missing");
-    MENTOR_ASSIGN_OR_RETURN(segment.*field.member,
-                            FromProto(*found->second, what, field.dtype, ShapeOf(field, sizes)));
+    MENTOR_ASSIGN_OR_RETURN(segment.*field.member, FromProto(*found->second, what, field.dtype,
+                                                             agents::ShapeOf(field, sizes)));
   }
   return segment;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

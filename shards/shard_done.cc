@@ -19,7 +19,7 @@
 #include "methods/base/inner_loop.h"
 #include "shards/tensor_proto.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 absl::Status CheckCursor(const v1::Shard& shard, uint32_t end, const v1::EpisodeCursor& cursor) {
@@ -48,12 +48,13 @@ std::string FormOf(const v1::Snapshot& snapshot) {
   return absl::StrCat("tensors:\n", absl::StrJoin(forms, "\n"));
 }
 
-absl::Status TryToLoad(const v1::Shard& shard, const TensorMap& state,
+absl::Status TryToLoad(const v1::Shard& shard, const methods::TensorMap& state,
                        int64_t num_meta_parameters) {
   Violations violations;
   torch::Tensor meta_parameters;
   if (num_meta_parameters > 0) meta_parameters = torch::zeros({num_meta_parameters});
-  const auto loop = MakeInnerLoop(shard, meta_parameters, /*pool=*/nullptr, Device{}, &violations);
+  const auto loop = methods::MakeInnerLoop(shard, meta_parameters, /*pool=*/nullptr,
+                                           kernels::Device{}, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   return loop->Load(state);
 }
@@ -70,7 +71,7 @@ absl::StatusOr<std::string> CheckSnapshot(const v1::Shard& shard, const v1::Snap
   for (const v1::EpisodeCursor& cursor : snapshot.cursors())
     MENTOR_RETURN_IF_ERROR(CheckCursor(shard, end, cursor));
   std::vector<v1::EpisodeCursor> cursors;
-  MENTOR_ASSIGN_OR_RETURN(const TensorMap state, ReadSnapshot(snapshot, &cursors));
+  MENTOR_ASSIGN_OR_RETURN(const methods::TensorMap state, ReadSnapshot(snapshot, &cursors));
   for (const auto& [name, tensor] : state) {
     if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>())
       return absl::InvalidArgumentError(absl::StrFormat("tensor '%s' is not finite", name));
@@ -83,12 +84,12 @@ absl::StatusOr<std::string> CheckSnapshot(const v1::Shard& shard, const v1::Snap
 absl::StatusOr<std::string> CheckEnd(const v1::Shard& shard, const v1::ShardDone& done,
                                      int64_t num_meta_parameters, const std::string& known_form) {
   const std::string& name = shard.inner_loop().name();
-  const InnerLoopEntry* entry = FindInnerLoop(name);
+  const methods::InnerLoopEntry* entry = methods::FindInnerLoop(name);
   std::map<std::string, double> of_loop = {done.statistics().begin(), done.statistics().end()};
   of_loop.erase(kFailedStepsMetric);  // The learner's own.
   MENTOR_RETURN_IF_ERROR(CheckDeclared(entry == nullptr ? MetricTable() : entry->metrics, of_loop,
                                        "inner loop '" + name + "'"));
-  if (!done.has_outer_gradient() && done.nonfinite_updates() == 0 && GivesGradient(shard))
+  if (!done.has_outer_gradient() && done.nonfinite_updates() == 0 && methods::GivesGradient(shard))
     return absl::InvalidArgumentError("the outer gradient is missing");
   if (!shard.return_snapshot()) return std::string();
   auto form = CheckSnapshot(shard, done.snapshot(), num_meta_parameters, known_form);
@@ -115,7 +116,7 @@ absl::StatusOr<std::string> CheckShardDone(const v1::Shard& shard, const v1::Sha
 }
 
 v1::Snapshot MakeSnapshot(uint32_t iterations, const std::vector<v1::EpisodeCursor>& cursors,
-                          const TensorMap& state) {
+                          const methods::TensorMap& state) {
   v1::Snapshot snapshot;
   snapshot.set_iterations(iterations);
   for (const v1::EpisodeCursor& cursor : cursors) *snapshot.add_cursors() = cursor;
@@ -127,10 +128,10 @@ v1::Snapshot MakeSnapshot(uint32_t iterations, const std::vector<v1::EpisodeCurs
   return snapshot;
 }
 
-absl::StatusOr<TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
-                                       std::vector<v1::EpisodeCursor>* cursors) {
+absl::StatusOr<methods::TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
+                                                std::vector<v1::EpisodeCursor>* cursors) {
   cursors->assign(snapshot.cursors().begin(), snapshot.cursors().end());
-  TensorMap state;
+  methods::TensorMap state;
   for (const v1::NamedTensor& named : snapshot.tensors()) {
     MENTOR_ASSIGN_OR_RETURN(torch::Tensor tensor,
                             FromProto(named.tensor(), "snapshot: " + named.name()));
@@ -142,4 +143,4 @@ absl::StatusOr<TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
   return state;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -12,7 +12,7 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "methods/base/state.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // An error that begins so takes a shard back, at work or done. The shard used numbers that may be
 // wrong, as the rest of the error says. It has not failed, and begins again.
@@ -30,11 +30,11 @@ absl::StatusOr<std::string> CheckShardDone(const v1::Shard& shard, const v1::Sha
 
 // A snapshot is the state of lifetimes between inner iterations.
 v1::Snapshot MakeSnapshot(uint32_t iterations, const std::vector<v1::EpisodeCursor>& cursors,
-                          const TensorMap& state);
+                          const methods::TensorMap& state);
 
 // Returns the state of the inner loop, and the cursors in *cursors. INVALID_ARGUMENT names a
 // malformed or repeated tensor.
-absl::StatusOr<TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
-                                       std::vector<v1::EpisodeCursor>* cursors);
+absl::StatusOr<methods::TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
+                                                std::vector<v1::EpisodeCursor>* cursors);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

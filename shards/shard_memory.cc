@@ -8,7 +8,7 @@
 #include "methods/base/inner_loop.h"
 #include "shards/unit_plan.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 // The allocator keeps memory between pieces of different sizes.
@@ -44,7 +44,8 @@ Sizes SizesOf(const v1::Shard& shard) {
 }
 
 // Numbers of one step of one agent, from the actor's message to the meta-learner's.
-double NumbersOfStep(const v1::Shard& shard, const Sizes& sizes, const SignalNetwork* network) {
+double NumbersOfStep(const v1::Shard& shard, const Sizes& sizes,
+                     const signals::SignalNetwork* network) {
   const double both = sizes.observation + sizes.action;
   // Bytes of the result, as received and as parsed: rewards are double, flags are bytes.
   double numbers = 2 * (both + 5);
@@ -64,13 +65,14 @@ double NumbersOfStep(const v1::Shard& shard, const Sizes& sizes, const SignalNet
 
 ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
   if (shard.lifetimes().empty()) return {};  // Loops divide by their number.
-  const std::optional<LoopSizes> loop = SizesOfLoop(shard, num_meta_parameters);
+  const std::optional<methods::LoopSizes> loop = methods::SizesOfLoop(shard, num_meta_parameters);
   if (!loop) return {};
   const Sizes sizes = SizesOf(shard);
   Violations violations;
-  std::unique_ptr<SignalNetwork> network;
+  std::unique_ptr<signals::SignalNetwork> network;
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
-    network = MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+    network = signals::MakeSignalNetwork(shard.spec().signal(), methods::SignalContextOf(shard),
+                                         &violations);
   }
   double numbers = static_cast<double>(loop->at_once);
   // The agents, and their snapshot as received and as sent, each as message and as bytes.
@@ -98,4 +100,4 @@ ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
       .device_bytes = static_cast<uint64_t>(kMargin * device)};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

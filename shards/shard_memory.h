@@ -7,7 +7,7 @@
 
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // An idle learner: code of LibTorch and gRPC, arenas and threads' stacks.
 inline constexpr uint64_t kLearnerProcessBytes = uint64_t{160} << 20;
@@ -31,4 +31,4 @@ struct LearnerMemory {
 // run.
 ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -17,7 +17,7 @@
 #include "shards/shard_done.h"
 #include "shards/unit_plan.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 // True if its tasks end episodes at steps that fail, so that there is something to count.
@@ -45,23 +45,24 @@ class Runner {
   absl::StatusOr<ShardReport> Run() {
     const auto start = std::chrono::steady_clock::now();
     Violations violations;
-    const std::unique_ptr<InnerLoop> loop =
-        MakeInnerLoop(shard_, inputs_.meta_parameters, inputs_.pool, inputs_.device, &violations);
+    const std::unique_ptr<methods::InnerLoop> loop = methods::MakeInnerLoop(
+        shard_, inputs_.meta_parameters, inputs_.pool, inputs_.device, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     if (shard_.has_snapshot()) {
-      MENTOR_ASSIGN_OR_RETURN(const TensorMap state, ReadSnapshot(shard_.snapshot(), &cursors_));
+      MENTOR_ASSIGN_OR_RETURN(const methods::TensorMap state,
+                              ReadSnapshot(shard_.snapshot(), &cursors_));
       MENTOR_RETURN_IF_ERROR(loop->Load(state));
     } else {
       loop->Begin();
     }
 
-    LoopReport report;
+    methods::LoopReport report;
     const bool all_final_observations =
-        FindInnerLoop(shard_.inner_loop().name())->all_final_observations;
+        methods::FindInnerLoop(shard_.inner_loop().name())->all_final_observations;
     const uint32_t end = shard_.first_iteration() + shard_.iterations();
     for (uint32_t iteration = shard_.first_iteration(); iteration < end; ++iteration) {
       uint32_t collection = iteration * shard_.collections();
-      const Collect collect = [&](std::vector<v1::PolicyWeights> policies) {
+      const methods::Collect collect = [&](std::vector<v1::PolicyWeights> policies) {
         MENTOR_CHECK(collection < (iteration + 1) * shard_.collections());
         return CollectSegment({.number = collection++,
                                .steps = shard_.spec().lifetime().steps_per_iteration(),
@@ -70,7 +71,7 @@ class Runner {
                                .all_final_observations = all_final_observations,
                                .policies = std::move(policies)});
       };
-      MENTOR_ASSIGN_OR_RETURN(Segment segment, loop->Iterate(iteration, collect, &report));
+      MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, loop->Iterate(iteration, collect, &report));
       // Only the agents' updates need them.
       if (!all_final_observations) segment.final_observations = torch::Tensor();
       MENTOR_RETURN_IF_ERROR(Emit(iteration, segment));
@@ -78,16 +79,16 @@ class Runner {
     if (shard_.return_snapshot()) report_.snapshot = MakeSnapshot(end, cursors_, loop->Save());
     if (shard_.deterministic_episodes() > 0) {
       MENTOR_ASSIGN_OR_RETURN(
-          const Segment segment,
+          const agents::Segment segment,
           CollectSegment({.number = end * shard_.collections(),
-                          .steps = static_cast<uint32_t>(StepsOfIteration(shard_, end)),
+                          .steps = static_cast<uint32_t>(agents::StepsOfIteration(shard_, end)),
                           .deterministic = true,
                           .policies = loop->Policies()}));
       MENTOR_RETURN_IF_ERROR(Emit(end, segment));
     }
     const std::string& loop_name = shard_.inner_loop().name();
-    MENTOR_RETURN_IF_ERROR(CheckDeclared(FindInnerLoop(loop_name)->metrics, report.statistics,
-                                         "inner loop '" + loop_name + "'"));
+    MENTOR_RETURN_IF_ERROR(CheckDeclared(methods::FindInnerLoop(loop_name)->metrics,
+                                         report.statistics, "inner loop '" + loop_name + "'"));
     report_.outer_gradient = report.outer_gradient;
     report_.statistics = std::move(report.statistics);
     if (EndsFailedSteps(shard_)) {
@@ -102,7 +103,7 @@ class Runner {
   }
 
  private:
-  absl::StatusOr<Segment> CollectSegment(const CollectionPlan& plan) {
+  absl::StatusOr<agents::Segment> CollectSegment(const CollectionPlan& plan) {
     std::vector<v1::Unit> units = PlanUnits(shard_, inputs_.unit_shard, plan, cursors_);
     const auto start = std::chrono::steady_clock::now();
     MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Result> results, run_units_(units, cancel_));
@@ -116,7 +117,7 @@ class Runner {
     return AssembleSegment(shard_, plan, units, std::move(results), &cursors_);
   }
 
-  absl::Status Emit(uint32_t iteration, const Segment& segment) {
+  absl::Status Emit(uint32_t iteration, const agents::Segment& segment) {
     MENTOR_RETURN_IF_ERROR(CheckSignals(iteration, segment));
     v1::Segment proto;
     proto.set_shard_id(shard_.shard_id());
@@ -128,9 +129,10 @@ class Runner {
   }
 
   // The meta-learner would refuse them as a learner's fault.
-  absl::Status CheckSignals(uint32_t iteration, const Segment& segment) const {
-    for (const SegmentMember member :
-         {&Segment::signals, &Segment::signal_log_probs, &Segment::signal_values}) {
+  absl::Status CheckSignals(uint32_t iteration, const agents::Segment& segment) const {
+    for (const agents::SegmentMember member :
+         {&agents::Segment::signals, &agents::Segment::signal_log_probs,
+          &agents::Segment::signal_values}) {
       const torch::Tensor& x = segment.*member;
       if (!x.defined() || x.isfinite().all().item<bool>()) continue;
       return absl::InternalError(absl::StrFormat(
@@ -197,7 +199,8 @@ absl::Status CheckShard(const v1::Shard& shard) {
                                    shard.lifetimes_size(), shard.first_iteration()));
   }
   if (violations.empty()) {
-    MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, Device{}, &violations);
+    methods::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, kernels::Device{},
+                           &violations);
   }
   return violations.ToStatus();
 }
@@ -209,11 +212,12 @@ absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& 
     const torch::NoGradGuard no_grad;
     return Runner(inputs, run_units, emit, cancel).Run();
   } catch (const c10::Error& error) {
-    return WithPrefix(absl::StrFormat("shard %d: ", inputs.shard->shard_id()), TorchError(error));
+    return WithPrefix(absl::StrFormat("shard %d: ", inputs.shard->shard_id()),
+                      kernels::TorchError(error));
   } catch (const std::exception& error) {
     return absl::InternalError(
         absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what()));
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -19,7 +19,7 @@
 #include "kernels/device.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // Simulates units and returns their results in the same order. Blocks; CANCELLED when *cancel
 // becomes true.
@@ -40,8 +40,8 @@ struct ShardInputs {
   const v1::Shard* shard = nullptr;  // Checked by CheckShard.
   uint64_t unit_shard = 0;           // First part of unit ids, unique in this process.
   torch::Tensor meta_parameters;     // [Q]; undefined for baselines
-  WorkerPool* pool = nullptr;
-  Device device = {};
+  agents::WorkerPool* pool = nullptr;
+  kernels::Device device = {};
 };
 
 // INVALID_ARGUMENT for a shard that cannot run; checked on arrival.
@@ -50,4 +50,4 @@ absl::Status CheckShard(const v1::Shard& shard);
 absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units,
                                      const EmitSegment& emit, const std::atomic<bool>& cancel);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

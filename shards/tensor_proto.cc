@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
@@ -114,4 +114,4 @@ absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_vi
   return result;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

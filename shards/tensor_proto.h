@@ -14,7 +14,7 @@
 
 #include "mentor/v1/tensor.pb.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // Elements of a tensor of this foreign shape. Nothing where LibTorch could not make it: an axis is
 // negative, or the product of its nonzero axes exceeds 2^32, which no tensor of ours has.
@@ -36,4 +36,4 @@ absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_vi
 absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what,
                                         torch::Dtype dtype, const std::vector<int64_t>& shape);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

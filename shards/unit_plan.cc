@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "signals/stacked_success.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 // True if the last observations of truncated episodes are wanted: no agent learns from
@@ -87,7 +87,7 @@ int64_t GreatestTruncations(const v1::Shard& shard, const CollectionPlan& plan,
 class RowsOfUnits {
  public:
   // `all` keeps the last observations of all episodes, not only of truncated ones.
-  RowsOfUnits(const v1::Shard& shard, bool all, Segment* segment)
+  RowsOfUnits(const v1::Shard& shard, bool all, agents::Segment* segment)
       : shard_(shard),
         all_(all),
         segment_(*segment),
@@ -163,7 +163,7 @@ class RowsOfUnits {
 
   const v1::Shard& shard_;
   const bool all_;
-  Segment& segment_;
+  agents::Segment& segment_;
   std::vector<int64_t> filled_, kept_;  // [S], steps and last observations so far
   torch::Tensor dones_, truncated_;     // [S, T]
 };
@@ -179,12 +179,13 @@ void BeginAfresh(v1::EpisodeCursor* cursor) {
 }
 
 // Sets the segment's first episode state and its success signals. Returns the state at its end.
-SuccessState BeginFrom(const std::vector<v1::EpisodeCursor>& cursors, const torch::Tensor& dones,
-                       int64_t episode_steps, Segment* segment) {
+signals::SuccessState BeginFrom(const std::vector<v1::EpisodeCursor>& cursors,
+                                const torch::Tensor& dones, int64_t episode_steps,
+                                agents::Segment* segment) {
   const int64_t num_agents = dones.size(0), num_steps = dones.size(1);
   const auto done = dones.accessor<float, 2>();
   auto prev_done = segment->prev_done.accessor<float, 2>();
-  SuccessState success = InitialSuccessState(num_agents);
+  signals::SuccessState success = signals::InitialSuccessState(num_agents);
   for (int64_t agent = 0; agent < num_agents; ++agent) {
     const v1::EpisodeCursor& cursor = cursors[agent];
     segment->open_steps[agent] = static_cast<float>(cursor.step());
@@ -197,13 +198,13 @@ SuccessState BeginFrom(const std::vector<v1::EpisodeCursor>& cursors, const torc
     success.succeeded[agent] = static_cast<int64_t>(cursor.success());
   }
   segment->success_signals =
-      SuccessSignals(segment->successes, segment->prev_done, episode_steps, &success);
+      signals::SuccessSignals(segment->successes, segment->prev_done, episode_steps, &success);
   return success;
 }
 
 // Moves the cursors to the segment's end.
-void Advance(const torch::Tensor& dones, const SuccessState& success, Segment* segment,
-             std::vector<v1::EpisodeCursor>* cursors) {
+void Advance(const torch::Tensor& dones, const signals::SuccessState& success,
+             agents::Segment* segment, std::vector<v1::EpisodeCursor>* cursors) {
   const int64_t num_agents = dones.size(0), num_steps = dones.size(1);
   const auto done = dones.accessor<float, 2>();
   const auto prev_done = segment->prev_done.accessor<float, 2>();
@@ -267,7 +268,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       *unit.mutable_policy() = plan.policies[policy];
       *unit.mutable_task() = shard.lifetimes(agent).task();
       unit.mutable_random()->set_seed(shard.spec().seed());
-      unit.mutable_random()->set_lifetime(NoiseNumber(shard.lifetimes(agent)));
+      unit.mutable_random()->set_lifetime(agents::NoiseNumber(shard.lifetimes(agent)));
       unit.mutable_random()->set_iteration(plan.number);
       unit.mutable_random()->set_phase(shard.phase());
       unit.set_first_step(plan.number * shard.spec().lifetime().steps_per_iteration() +
@@ -285,24 +286,26 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
   return units;
 }
 
-absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
-                                        const std::vector<v1::Unit>& units,
-                                        std::vector<v1::Result> results,
-                                        std::vector<v1::EpisodeCursor>* cursors) {
+absl::StatusOr<agents::Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
+                                                const std::vector<v1::Unit>& units,
+                                                std::vector<v1::Result> results,
+                                                std::vector<v1::EpisodeCursor>* cursors) {
   MENTOR_CHECK(units.size() == results.size());
   const bool bootstraps = Bootstraps(shard, plan), all = plan.all_final_observations;
   int64_t finals = 0;
   if (bootstraps) finals = GreatestTruncations(shard, plan, units, results);
   if (all) finals = plan.steps / shard.shape().episode_steps();
-  Segment segment =
-      ZeroSegment({shard.lifetimes_size(), plan.steps, shard.shape().observation_size(),
-                   shard.shape().action_size(), finals},
-                  torch::TensorOptions(), [&](const SegmentField& field) {
-                    if (field.source == SegmentField::Source::kLabels) return plan.labels;
-                    if (field.member == &Segment::final_observations) return bootstraps || all;
-                    return field.source == SegmentField::Source::kActor &&
-                           (bootstraps || !field.with_truncations);
-                  });
+  agents::Segment segment =
+      agents::ZeroSegment({shard.lifetimes_size(), plan.steps, shard.shape().observation_size(),
+                           shard.shape().action_size(), finals},
+                          torch::TensorOptions(), [&](const agents::SegmentField& field) {
+                            if (field.source == agents::SegmentField::Source::kLabels)
+                              return plan.labels;
+                            if (field.member == &agents::Segment::final_observations)
+                              return bootstraps || all;
+                            return field.source == agents::SegmentField::Source::kActor &&
+                                   (bootstraps || !field.with_truncations);
+                          });
 
   RowsOfUnits rows(shard, all, &segment);
   for (size_t i = 0; i < units.size(); ++i) {
@@ -316,10 +319,10 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
   if (plan.deterministic) {
     for (v1::EpisodeCursor& cursor : *cursors) BeginAfresh(&cursor);
   }
-  const SuccessState success =
+  const signals::SuccessState success =
       BeginFrom(*cursors, rows.dones(), shard.shape().episode_steps(), &segment);
   Advance(rows.dones(), success, &segment, cursors);
   return segment;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

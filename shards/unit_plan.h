@@ -15,7 +15,7 @@
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 
 // Shorter episodes share a unit, because a unit costs a message each way.
 inline constexpr uint32_t kUnitStepsMin = 400;
@@ -44,9 +44,9 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
 
 // The segment that the units' results make, and the cursors after it. Results are in the order of
 // the units.
-absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
-                                        const std::vector<v1::Unit>& units,
-                                        std::vector<v1::Result> results,
-                                        std::vector<v1::EpisodeCursor>* cursors);
+absl::StatusOr<agents::Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
+                                                const std::vector<v1::Unit>& units,
+                                                std::vector<v1::Result> results,
+                                                std::vector<v1::EpisodeCursor>* cursors);
 
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -11,7 +11,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -25,7 +25,7 @@ Tensor OnCpu(const Tensor& x) {
   return x.detach().to(torch::kCPU, torch::kFloat64).contiguous();
 }
 
-AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, double gamma,
+AdvantageWithSlopes Scan(const Tensor& rewards_st, const agents::Segment& segment, double gamma,
                          double lambda) {
   const Tensor r = OnCpu(rewards_st), v = OnCpu(segment.values), start = OnCpu(segment.prev_done);
   const Tensor last_v = OnCpu(segment.last_values), last_done = OnCpu(segment.last_done);
@@ -103,7 +103,7 @@ class DiscountNetwork : public SignalNetwork, public SignalGradient {
 
   const SignalGradient* gradient() const override { return this; }
   bool needs_values() const override { return true; }
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   DiscountSight SightOf(const Tensor& weights) const override {
     if (!critic_sees_) return {};
@@ -119,7 +119,8 @@ class DiscountNetwork : public SignalNetwork, public SignalGradient {
     return torch::tensor({initial_[0], initial_[1]}, torch::kFloat64).to(torch::kFloat32);
   }
 
-  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+  Tensor Signals(const Tensor& weights, const agents::Segment& segment,
+                 SignalState* state) const override {
     MENTOR_CHECK(segment.values.defined() && segment.last_values.defined());
     const Tensor bounded = torch::sigmoid(weights.to(torch::kFloat64));
     const Tensor gamma = bounded[0], lambda = bounded[1];
@@ -141,7 +142,7 @@ class DiscountNetwork : public SignalNetwork, public SignalGradient {
   const double initial_[2];
   const bool critic_sees_, policy_sees_;
   const int64_t embedding_;
-  const ParamLayout layout_;
+  const agents::ParamLayout layout_;
 };
 
 const RegisterSignal kDiscount({
@@ -175,4 +176,4 @@ const RegisterSignal kDiscount({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

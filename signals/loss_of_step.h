@@ -7,11 +7,11 @@
 
 #include "kernels/outer_step.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // Returns the loss's derivatives by the network's outputs at a step. Called once for each step of N
 // lifetimes, in the order of time; steps of equal time come by lifetime.
-using LossOfStep =
-    absl::FunctionRef<StepTerms(int64_t lifetime, int64_t step, const StepTerms& now)>;
+using LossOfStep = absl::FunctionRef<kernels::StepTerms(int64_t lifetime, int64_t step,
+                                                        const kernels::StepTerms& now)>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -12,7 +12,7 @@
 #include "signals/signal_network.h"
 #include "signals/step_layers.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -56,20 +56,20 @@ class MlpNetwork : public SignalNetwork,
     const int64_t inputs = context.observation_size + context.action_size +
                            (config.sees_outcome ? NumOutcomes(context.input) : 0) +
                            (config.sees_time ? 1 : 0);
-    NamedShapes parameters = ThreeLayers("sig", inputs, config.hidden, 1);
+    agents::NamedShapes parameters = agents::ThreeLayers("sig", inputs, config.hidden, 1);
     if (config.density) {
-      const NamedShapes critic = ThreeLayers("critic", inputs, config.hidden, 1);
+      const agents::NamedShapes critic = agents::ThreeLayers("critic", inputs, config.hidden, 1);
       parameters.insert(parameters.end(), critic.begin(), critic.end());
       parameters.push_back({"log_std", {1}});
     }
-    layout_ = ParamLayout(std::move(parameters));
+    layout_ = agents::ParamLayout(std::move(parameters));
   }
 
   const SignalGradient* gradient() const override { return this; }
   const SignalDensity* density() const override { return config_.density ? this : nullptr; }
   bool sees_outcome() const override { return config_.sees_outcome; }
   bool sees_normalised() const override { return config_.normalises; }
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {
     return OrthogonalWeights(layout_, seed, [&](const std::string& name) {
@@ -85,7 +85,7 @@ class MlpNetwork : public SignalNetwork,
     return state;
   }
 
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+  SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor& noise,
                     SignalState* state) const override {
     const torch::NoGradGuard no_grad;
     const Tensor x = Inputs(segment, state).to(weights.options());
@@ -102,19 +102,20 @@ class MlpNetwork : public SignalNetwork,
     return outputs;
   }
 
-  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+  Tensor Signals(const Tensor& weights, const agents::Segment& segment,
+                 SignalState* state) const override {
     const Tensor x = Inputs(segment, state).to(weights.options());
     Tensor signals = Mean(layout_.Split(weights), x);
     state->previous = signals.detach().select(1, -1).clone();
     return signals;
   }
 
-  StepLayers Layers(const Segment& segment, SignalState* state) const override {
+  StepLayers Layers(const agents::Segment& segment, SignalState* state) const override {
     const Tensor x = Inputs(segment, state);
     return {{x.size(2), config_.hidden, 1, config_.bounded}, x};
   }
 
-  Tensor Features(const Segment& segment, const Tensor&) const override {
+  Tensor Features(const agents::Segment& segment, const Tensor&) const override {
     SignalState none;
     return Inputs(segment, &none);
   }
@@ -132,7 +133,7 @@ class MlpNetwork : public SignalNetwork,
 
  private:
   // [S, T, F]
-  Tensor Inputs(const Segment& segment, SignalState* state) const {
+  Tensor Inputs(const agents::Segment& segment, SignalState* state) const {
     const torch::NoGradGuard no_grad;
     const Tensor& obs = segment.observations;
     std::vector<Tensor> inputs = {obs, segment.actions.to(obs.options())};
@@ -166,7 +167,7 @@ class MlpNetwork : public SignalNetwork,
   const MlpConfig config_;
   const v1::SignalInput input_;
   const double episode_steps_;
-  ParamLayout layout_;
+  agents::ParamLayout layout_;
 };
 
 const RegisterSignal kMlp({
@@ -194,4 +195,4 @@ const RegisterSignal kMlp({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -33,10 +33,10 @@ PieceGradient GradientByAutograd(
     for (int64_t t = 0; t < steps; ++t) {
       for (int64_t l = 0; l < lifetimes; ++l) {
         const int64_t i = l * steps + t;
-        const StepTerms d = loss(l, t,
-                                 {.log_prob = log_probs.const_data_ptr<double>()[i],
-                                  .entropy = entropies.const_data_ptr<double>()[i],
-                                  .value = values.const_data_ptr<double>()[i]});
+        const kernels::StepTerms d = loss(l, t,
+                                          {.log_prob = log_probs.const_data_ptr<double>()[i],
+                                           .entropy = entropies.const_data_ptr<double>()[i],
+                                           .value = values.const_data_ptr<double>()[i]});
         d_log_probs.mutable_data_ptr<double>()[i] = d.log_prob;
         d_entropies.mutable_data_ptr<double>()[i] = d.entropy;
         d_values.mutable_data_ptr<double>()[i] = d.value;
@@ -56,4 +56,4 @@ PieceGradient GradientByAutograd(
   };
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

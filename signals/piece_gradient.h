@@ -15,9 +15,11 @@
 #include "kernels/outer_step.h"
 #include "signals/loss_of_step.h"
 
-namespace mentor::learner {
-
+namespace mentor::agents {
 class WorkerPool;
+}  // namespace mentor::agents
+
+namespace mentor::signals {
 
 // Runs a piece from `recurrent` with recorded features [N, t, features] and outputs [N, t, ...],
 // all detached. Sets *gradient [P] to the gradient of the loss by the weights for which it was
@@ -53,13 +55,13 @@ struct PieceTrainerBatch {
 };
 
 struct PieceTrainerSetup {
-  OuterLossConfig loss;
-  AdamConfig adam;
+  kernels::OuterLossConfig loss;
+  kernels::AdamConfig adam;
   double max_grad_norm = 0;
-  int64_t group_lifetimes = 1;  // Lifetimes whose gradient is one sum.
-  int64_t piece_steps = 0;      // Steps of a piece, at most.
-  int64_t pieces = 0;           // How many make an epoch.
-  WorkerPool* pool = nullptr;   // For an emulated device.
+  int64_t group_lifetimes = 1;         // Lifetimes whose gradient is one sum.
+  int64_t piece_steps = 0;             // Steps of a piece, at most.
+  int64_t pieces = 0;                  // How many make an epoch.
+  agents::WorkerPool* pool = nullptr;  // For an emulated device.
 };
 
 // Takes a network through the pieces of outer PPO. The CPU trains a group of lifetimes at a time
@@ -67,8 +69,8 @@ struct PieceTrainerSetup {
 class PieceTrainer {
  public:
   struct Piece {
-    std::vector<OuterLossTerms> groups;  // Sums over each group's steps.
-    double grad_norm = 0;                // Before clipping.
+    std::vector<kernels::OuterLossTerms> groups;  // Sums over each group's steps.
+    double grad_norm = 0;                         // Before clipping.
   };
 
   virtual ~PieceTrainer() = default;
@@ -85,4 +87,4 @@ class PieceTrainer {
   virtual absl::Status Read(torch::Tensor weights, torch::Tensor m, torch::Tensor v) = 0;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -3,15 +3,15 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 using torch::Tensor;
 
-Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
+Tensor OrthogonalWeights(const agents::ParamLayout& layout, uint64_t seed,
                          const std::function<double(const std::string&)>& gain) {
   const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
   Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
-  FillMatrices(layout, stream, gain, weights);
+  agents::FillMatrices(layout, stream, gain, weights);
   return weights;
 }
 
@@ -55,4 +55,4 @@ SignalColumn TimeColumn() {
   return {.name = "time", .how = "steps of the episode so far, divided by episode_steps"};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

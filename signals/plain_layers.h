@@ -11,11 +11,11 @@
 #include "agents/param_layout.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // New weights [P] float32 from keyed normals: every matrix orthogonal, with the gain of its name;
 // all else 0.
-torch::Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
+torch::Tensor OrthogonalWeights(const agents::ParamLayout& layout, uint64_t seed,
                                 const std::function<double(const std::string&)>& gain);
 
 // Log-density of a normal distribution; any shapes that broadcast.
@@ -37,4 +37,4 @@ SignalColumn TimeColumn();
 // The greatest size of a layer that an option may set.
 constexpr double kUnitsMax = 4096;
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -6,9 +6,9 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
-std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input) {
+std::vector<torch::Tensor> OutcomeFeatures(const agents::Segment& segment, v1::SignalInput input) {
   std::vector<torch::Tensor> outcomes;
   if (input != v1::SHAPED) outcomes.push_back(3 * segment.success_signals);
   if (input != v1::SUCCESS)
@@ -16,7 +16,7 @@ std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInp
   return outcomes;
 }
 
-torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input) {
+torch::Tensor TaskReward(const agents::Segment& segment, v1::SignalInput input) {
   switch (input) {
     case v1::SHAPED:
       return segment.shaped_rewards;
@@ -39,7 +39,7 @@ SignalState SignalSource::InitialState(int64_t num_lifetimes, torch::Dtype dtype
   return {{}, torch::zeros({num_lifetimes}, dtype)};
 }
 
-SignalOutputs SignalGradient::Run(const torch::Tensor& weights, const Segment& segment,
+SignalOutputs SignalGradient::Run(const torch::Tensor& weights, const agents::Segment& segment,
                                   const torch::Tensor& noise, SignalState* state) const {
   MENTOR_CHECK(!noise.defined());
   const torch::NoGradGuard no_grad;
@@ -52,10 +52,11 @@ PieceGradient SignalDensity::GradientAt(const torch::Tensor& weights) const {
       [this](const torch::Tensor& at, const torch::Tensor& features, const torch::Tensor& signals,
              const std::vector<torch::Tensor>& recurrent) -> PieceEvaluation {
         SignalEvaluation evaluation = Evaluate(at, features, signals, recurrent);
-        return {.log_probs = evaluation.log_probs,
-                .entropies = evaluation.log_stds.to(torch::kFloat64) + kEntropyOfUnitNormal,
-                .values = evaluation.values,
-                .final_recurrent = std::move(evaluation.final_recurrent)};
+        return {
+            .log_probs = evaluation.log_probs,
+            .entropies = evaluation.log_stds.to(torch::kFloat64) + kernels::kEntropyOfUnitNormal,
+            .values = evaluation.values,
+            .final_recurrent = std::move(evaluation.final_recurrent)};
       });
 }
 
@@ -67,7 +68,7 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> SignalDensity::NewTrainer(
 
 int64_t SignalNetwork::NumbersPerStep(bool graph) const {
   int64_t widths = 0;
-  for (const ParamSlice& slice : layout().slices()) {
+  for (const agents::ParamSlice& slice : layout().slices()) {
     if (slice.shape.size() == 1) widths += slice.size;  // A layer's biases.
   }
   // Sums, their activations, and with a graph their gradients.
@@ -108,4 +109,4 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
   return nullptr;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -18,7 +18,7 @@
 #include "mentor/v1/spec.pb.h"
 #include "signals/piece_gradient.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 struct SignalContext {
   int64_t observation_size = 0;  // D
@@ -31,15 +31,15 @@ struct SignalContext {
   int64_t steps_per_iteration = 0;  // T; 0: unknown, as if lifetimes had one segment.
   bool discrete_actions = false;
   // The device of the network's kernels, if it has any; all tensors are the host's.
-  Device device = {};
+  kernels::Device device = {};
 };
 
 // A task's outcome at each step as the network sees it (methods/black_box/README.md#inputs, feature
 // 4). Three times the success signal, the shaped reward, or both in this order; each [S, T] in the
 // dtype of the observations.
-std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input);
+std::vector<torch::Tensor> OutcomeFeatures(const agents::Segment& segment, v1::SignalInput input);
 // [S, T]: the outcome that signal.input names, as a reward; both outcomes are added.
-torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input);
+torch::Tensor TaskReward(const agents::Segment& segment, v1::SignalInput input);
 inline int64_t NumOutcomes(v1::SignalInput input) {
   return input == v1::SUCCESS_AND_SHAPED ? 2 : 1;
 }
@@ -122,7 +122,7 @@ class SignalSource {
   virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
   // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
   // noise: [S, T] standard normals for sampled signals, which take a density; undefined for means.
-  virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
+  virtual SignalOutputs Run(const torch::Tensor& weights, const agents::Segment& segment,
                             const torch::Tensor& noise, SignalState* state) const = 0;
   // Device memory of the kernels of Run along the steps of so many lifetimes. 0: no such kernels.
   virtual int64_t RunDeviceBytes(int64_t /*lifetimes*/, int64_t /*steps*/) const { return 0; }
@@ -133,10 +133,10 @@ class SignalGradient : public SignalSource {
  public:
   // Mean signals [S, T] of one segment, with a graph back to `weights` (any floating dtype). Begins
   // at *state and advances it without a graph.
-  virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
+  virtual torch::Tensor Signals(const torch::Tensor& weights, const agents::Segment& segment,
                                 SignalState* state) const = 0;
   // The default serves networks without density: the means.
-  SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
+  SignalOutputs Run(const torch::Tensor& weights, const agents::Segment& segment,
                     const torch::Tensor& noise, SignalState* state) const override;
   // How many of the last weights a conditioned policy sees: eta of
   // methods/response_gradient/README.md#conditional-layer-normalisation. 0: none.
@@ -154,7 +154,8 @@ class SignalDensity {
   virtual int64_t piece_unit() const { return 1; }
   // The network's input [N, t, features] for a recorded piece. `previous` [N, t]: the signals one
   // step before.
-  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const = 0;
+  virtual torch::Tensor Features(const agents::Segment& segment,
+                                 const torch::Tensor& previous) const = 0;
   // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
   // `recurrent`. A network whose features hold its whole state returns `recurrent` unchanged.
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
@@ -191,7 +192,8 @@ class SignalExplainer {
  public:
   virtual ~SignalExplainer() = default;
   // Where the network looked while it gave the signals of a segment that begins in `state`.
-  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,
+  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights,
+                                            const agents::Segment& segment,
                                             const SignalState& state) const = 0;
 };
 
@@ -200,7 +202,7 @@ class SignalExplainer {
 class SignalNetwork {
  public:
   virtual ~SignalNetwork() = default;
-  virtual const ParamLayout& layout() const = 0;
+  virtual const agents::ParamLayout& layout() const = 0;
   // [P] float32 from keyed normals (purpose kSignalWeights).
   virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
   // Upper bound of the numbers that an evaluation holds for each step beside its input; with
@@ -258,4 +260,4 @@ auto MadeBy(const BoundOptions<Config>& options) {
 
 using RegisterSignal = Registration<SignalEntry>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "common/success_signal.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 SuccessState InitialSuccessState(int64_t num_lifetimes) {
   return {torch::zeros({num_lifetimes}, torch::kInt64),
@@ -36,4 +36,4 @@ torch::Tensor SuccessSignals(const torch::Tensor& successes, const torch::Tensor
   return signals.to(successes.is_floating_point() ? successes.scalar_type() : torch::kFloat32);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // The place of each of S lifetimes in its episode, carried from segment to segment. Begins as
 // zeros.
@@ -25,4 +25,4 @@ SuccessState InitialSuccessState(int64_t num_lifetimes);
 torch::Tensor SuccessSignals(const torch::Tensor& successes, const torch::Tensor& prev_done,
                              int64_t max_episode_steps, SuccessState* state);
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -9,18 +9,18 @@
 #include "kernels/tanh_sizes.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 struct StepLayers {
-  TanhSizes sizes;       // The first weights are the parameters of these layers.
-  torch::Tensor inputs;  // [S, T, F]
+  kernels::TanhSizes sizes;  // The first weights are the parameters of these layers.
+  torch::Tensor inputs;      // [S, T, F]
 };
 
 class StepLayersSource {
  public:
   virtual ~StepLayersSource() = default;
   // The layers whose outputs are the mean signals of the segment. Advances *state.
-  virtual StepLayers Layers(const Segment& segment, SignalState* state) const = 0;
+  virtual StepLayers Layers(const agents::Segment& segment, SignalState* state) const = 0;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -10,17 +10,16 @@
 
 namespace mentor::testing {
 
-class FakeFleet : public meta_learner::Fleet {
+class FakeFleet : public methods::Fleet {
  public:
-  using Answer = std::function<meta_learner::LifetimeBatch(const meta_learner::RoundRequest&)>;
+  using Answer = std::function<methods::LifetimeBatch(const methods::RoundRequest&)>;
 
-  explicit FakeFleet(meta_learner::LifetimeBatch batch) : batch_(std::move(batch)) {}
+  explicit FakeFleet(methods::LifetimeBatch batch) : batch_(std::move(batch)) {}
   // For rules that name their lifetimes.
   explicit FakeFleet(Answer answer) : answer_(std::move(answer)) {}
 
-  absl::StatusOr<meta_learner::LifetimeBatch> Collect() override { return batch_; }
-  absl::StatusOr<meta_learner::LifetimeBatch> Collect(
-      const meta_learner::RoundRequest& request) override {
+  absl::StatusOr<methods::LifetimeBatch> Collect() override { return batch_; }
+  absl::StatusOr<methods::LifetimeBatch> Collect(const methods::RoundRequest& request) override {
     requests.push_back(request);
     return answer_(request);
   }
@@ -29,11 +28,11 @@ class FakeFleet : public meta_learner::Fleet {
     return absl::OkStatus();
   }
 
-  std::vector<meta_learner::RoundRequest> requests;
+  std::vector<methods::RoundRequest> requests;
   std::optional<std::vector<uint32_t>> parents;  // Nothing: each lifetime continues as it is.
 
  private:
-  const meta_learner::LifetimeBatch batch_;
+  const methods::LifetimeBatch batch_;
   const Answer answer_;
 };
 

@@ -74,7 +74,7 @@ class FakeLearner {
   absl::Status Finish(const v1::Shard& shard, const std::vector<double>& rewards) {
     Sha256 hash;
     for (uint32_t i = 0; i < rewards.size(); ++i)
-      learner::HashSegment(Segment(shard, i, rewards[i]), &hash);
+      shards::HashSegment(Segment(shard, i, rewards[i]), &hash);
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
     done.set_epoch(shard.epoch());

@@ -31,7 +31,7 @@ inline void CheckBits(const std::string& part, const std::string& hash) {
     std::ofstream(table, std::ios::app) << part << ',' << hash << '\n';
   INFO(part);
   // The table is of one arithmetic. Another one is another table.
-  CHECK(known.at("arithmetic") == learner::kArithmetic);
+  CHECK(known.at("arithmetic") == agents::kArithmetic);
   CHECK(known.contains(part));
   if (known.contains(part)) CHECK(known.at(part) == hash);
 }

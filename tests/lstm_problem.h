@@ -19,13 +19,13 @@
 
 namespace mentor::testing {
 
-inline learner::LstmSizes DefaultLstm(int64_t side = 4) {
+inline kernels::LstmSizes DefaultLstm(int64_t side = 4) {
   return {.features = 39 + 4 + side, .side = side};
 }
-inline learner::LstmSizes OddLstm() {
+inline kernels::LstmSizes OddLstm() {
   return {.features = 7, .side = 4, .enc1 = 5, .enc2 = 3, .hidden = 6, .heads = 9, .critic = 11};
 }
-inline learner::LstmSizes SmallestLstm() {
+inline kernels::LstmSizes SmallestLstm() {
   return {.features = 6, .side = 4, .enc1 = 1, .enc2 = 1, .hidden = 1, .heads = 1, .critic = 1};
 }
 
@@ -62,8 +62,8 @@ bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
 template <typename T, class Launcher>
 class EngineWithMemory {
  public:
-  EngineWithMemory(const learner::LstmEngineShape& shape, Launcher launcher)
-      : memory_(learner::LstmEngineBytes<T>(shape) / sizeof(Block)),
+  EngineWithMemory(const signals::LstmEngineShape& shape, Launcher launcher)
+      : memory_(signals::LstmEngineBytes<T>(shape) / sizeof(Block)),
         engine_(shape, Fill(), launcher) {}
   auto* operator->() { return &engine_; }
 
@@ -77,7 +77,7 @@ class EngineWithMemory {
     unsigned char bytes[256];
   };
   std::vector<Block> memory_;
-  learner::LstmEngineOn<T, Launcher> engine_;
+  signals::LstmEngineOn<T, Launcher> engine_;
 };
 
 constexpr double kInitialStd = 0.2;
@@ -85,7 +85,7 @@ constexpr double kInitialStd = 0.2;
 // Two segments, one after the other.
 template <typename T>
 struct LstmActing {
-  learner::LstmSizes sizes;
+  kernels::LstmSizes sizes;
   int64_t lifetimes = 0, steps = 0;
   bool with_noise = true;
   std::vector<T> weights = NormalNumbers<T>(1, sizes.NumWeights(), 0.15);
@@ -99,9 +99,9 @@ struct LstmActing {
     for (int64_t i = sizes.features - 1; i < static_cast<int64_t>(features.size());
          i += sizes.features)
       features[i] = 0;
-    const learner::LstmForwardWeights<T> packed(sizes, weights.data());
+    const kernels::LstmForwardWeights<T> packed(sizes, weights.data());
     const Outputs want = Run([&](const auto& run) {
-      learner::RunLstm(packed, run);
+      signals::RunLstm(packed, run);
       return true;
     });
     EngineWithMemory<T, Launcher> engine({.sizes = sizes, .lifetimes = lifetimes}, launcher);
@@ -131,7 +131,7 @@ struct LstmActing {
                 .log_probs = nothing,
                 .values = nothing};
     for (int64_t i = 0; i < 2 * size; i += size) {
-      const learner::LstmRun<T> run = {.lifetimes = lifetimes,
+      const signals::LstmRun<T> run = {.lifetimes = lifetimes,
                                        .steps = steps,
                                        .log_initial_std = exact::Log(kInitialStd),
                                        .features = features.data(),
@@ -149,7 +149,7 @@ struct LstmActing {
 };
 
 struct LstmTrainingShape {
-  learner::LstmSizes sizes;
+  kernels::LstmSizes sizes;
   int64_t lifetimes = 0, steps = 0, group = 0;  // Steps of a piece; lifetimes of a group.
   bool cut = false;                             // Pieces begin with other features.
 };
@@ -197,8 +197,8 @@ class LstmTraining {
 
  private:
   static constexpr int64_t kPieces = 4;
-  static constexpr learner::OuterLossConfig kLoss = {};
-  static constexpr learner::AdamConfig kAdam = {.learning_rate = 1e-2};
+  static constexpr kernels::OuterLossConfig kLoss = {};
+  static constexpr kernels::AdamConfig kAdam = {.learning_rate = 1e-2};
   static constexpr double kMaxGradNorm = 0.5;
 
   struct State {
@@ -221,7 +221,7 @@ class LstmTraining {
   static void Append(std::vector<X>* to, const X* from, int64_t size) {
     to->insert(to->end(), from, from + size);
   }
-  static void Append(std::vector<double>* to, const learner::OuterLossTerms& x) {
+  static void Append(std::vector<double>* to, const kernels::OuterLossTerms& x) {
     for (const double term : {x.pg, x.entropy, x.value, x.kl, x.clipped, x.rho_error})
       to->push_back(term);
   }
@@ -238,11 +238,11 @@ class LstmTraining {
         Add(group, first == 0, &gradient);
       }
       Append(&x.gradients, gradient.data(), size);
-      x.norms.push_back(std::sqrt(learner::SquaredNorm<T>(gradient)));
+      x.norms.push_back(std::sqrt(kernels::SquaredNorm<T>(gradient)));
       Add(gradient, piece % 2 == 0, &sum);
       if (piece % 2 == 0) continue;
-      const double norm = std::sqrt(learner::SquaredNorm<T>(sum));
-      learner::AdamStepInPlace<T>(kAdam, piece / 2 + 1, learner::ClipScale(norm, kMaxGradNorm), sum,
+      const double norm = std::sqrt(kernels::SquaredNorm<T>(sum));
+      kernels::AdamStepInPlace<T>(kAdam, piece / 2 + 1, kernels::ClipScale(norm, kMaxGradNorm), sum,
                                   x.weights.data(), x.m.data(), x.v.data());
     }
     return x;
@@ -269,11 +269,11 @@ class LstmTraining {
     }
     T* h_of = x->h.data() + first * shape.sizes.hidden;
     T* c_of = x->c.data() + first * shape.sizes.hidden;
-    learner::OuterLossTerms sums;
+    kernels::OuterLossTerms sums;
     std::vector<T> gradient(x->weights.size());
-    learner::LstmPiece<T> lstm;
+    signals::LstmPiece<T> lstm;
     lstm.Run(
-        learner::LstmTrainingWeights<T>(shape.sizes, x->weights.data()),
+        signals::LstmTrainingWeights<T>(shape.sizes, x->weights.data()),
         {.lifetimes = count,
          .steps = shape.steps,
          .log_initial_std = exact::Log(kInitialStd),
@@ -281,12 +281,12 @@ class LstmTraining {
          .signals = piece_signals.data(),
          .h = h_of,
          .c = c_of},
-        [&](int64_t lifetime, int64_t step, const learner::StepTerms& now) {
+        [&](int64_t lifetime, int64_t step, const kernels::StepTerms& now) {
           const int64_t i = at(step * count + lifetime);
-          const auto [terms, derivatives] = learner::EvaluateOuterStep(
+          const auto [terms, derivatives] = kernels::EvaluateOuterStep(
               kLoss, static_cast<double>(shape.lifetimes * shape.steps), now,
               {.log_prob = log_probs[i], .advantage = advantages[i], .target = targets[i]});
-          learner::AddTerms(terms, &sums);
+          kernels::AddTerms(terms, &sums);
           x->log_probs.push_back(static_cast<T>(now.log_prob));
           x->values.push_back(static_cast<T>(now.value));
           return derivatives;
@@ -300,7 +300,7 @@ class LstmTraining {
   template <class Launcher>
   State OnEngine(Launcher launcher) const {
     State x = Begin();
-    const learner::LstmBatch<T> batch = {.lifetimes = shape.lifetimes,
+    const signals::LstmBatch<T> batch = {.lifetimes = shape.lifetimes,
                                          .steps = kPieces * shape.steps,
                                          .features = features.data(),
                                          .cut_features = shape.cut ? cut_features.data() : nullptr,
@@ -315,11 +315,11 @@ class LstmTraining {
                                           .group_lifetimes = shape.group},
                                          launcher);
     const int64_t rows = shape.lifetimes * shape.steps;
-    const int64_t groups = learner::CeilDiv(shape.lifetimes, shape.group);
+    const int64_t groups = kernels::CeilDiv(shape.lifetimes, shape.group);
     const auto size = static_cast<int64_t>(weights.size());
-    const learner::LstmPieceMemory<T>& memory = engine->piece();
+    const signals::LstmPieceMemory<T>& memory = engine->piece();
     for (int64_t piece = 0; piece < kPieces; ++piece) {
-      std::vector<learner::OuterLossTerms> sums(groups);
+      std::vector<kernels::OuterLossTerms> sums(groups);
       double norm = 0;
       x.ok &=
           engine
@@ -330,7 +330,7 @@ class LstmTraining {
       Append(&x.values, memory.values, rows);
       Append(&x.group_gradients, memory.group_gradients, groups * size);
       Append(&x.gradients, piece % 2 == 0 ? memory.sum : memory.gradient, size);
-      for (const learner::OuterLossTerms& terms : sums) Append(&x.sums, terms);
+      for (const kernels::OuterLossTerms& terms : sums) Append(&x.sums, terms);
       x.norms.push_back(norm);
       if (piece % 2 == 0) continue;
       x.ok &= engine

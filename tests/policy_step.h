@@ -10,7 +10,7 @@
 #include "agents/row_statistics.h"
 #include "methods/response_gradient/response_terms.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 
 struct PolicyStep {
   torch::Tensor log_probs;   // [S, B]: the denominator, under the collecting weights.
@@ -22,13 +22,13 @@ struct PolicyStep {
 
 // theta + alpha dJ_in/dtheta, with a graph back to theta, eta and advantages, which require
 // gradients.
-inline torch::Tensor StepWithGraph(const LogProbs& log_probs, const torch::Tensor& theta,
+inline torch::Tensor StepWithGraph(const methods::LogProbs& log_probs, const torch::Tensor& theta,
                                    const torch::Tensor& eta, const torch::Tensor& advantages,
                                    const PolicyStep& step) {
   const torch::Tensor used = step.standardise ? Standardised(advantages) : advantages;
   // A sum over agents: each agent's objective depends on its own theta only.
   const torch::Tensor objective =
-      ClippedSurrogate(log_probs(theta, eta), step.log_probs, used, {.range = step.clip})
+      methods::ClippedSurrogate(log_probs(theta, eta), step.log_probs, used, {.range = step.clip})
           .objective.sum();
   const torch::Tensor gradient =
       torch::autograd::grad({objective}, {theta}, {}, /*retain_graph=*/true,
@@ -37,7 +37,7 @@ inline torch::Tensor StepWithGraph(const LogProbs& log_probs, const torch::Tenso
 }
 
 // The same without a graph.
-inline torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
+inline torch::Tensor AfterPolicyStep(const methods::LogProbs& log_probs, const torch::Tensor& theta,
                                      const torch::Tensor& eta, const PolicyStep& step) {
   const torch::AutoGradMode with_gradients(true);
   const torch::Tensor leaf = theta.detach().clone().requires_grad_(true);
@@ -47,9 +47,9 @@ inline torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Ten
 // The gradient of u^T theta1 with theta1 = AfterPolicyStep. Differentiating the ratio twice, not
 // its logarithm, keeps the products of scores that the printed equations lack
 // (methods/response_gradient/README.md#reading-product-of-scores).
-inline StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
-                                      const torch::Tensor& eta, const PolicyStep& step,
-                                      const torch::Tensor& u) {
+inline methods::StepGradient ThroughPolicyStep(const methods::LogProbs& log_probs,
+                                               const torch::Tensor& theta, const torch::Tensor& eta,
+                                               const PolicyStep& step, const torch::Tensor& u) {
   const torch::AutoGradMode with_gradients(true);
   const auto leaf = [](const torch::Tensor& x) { return x.detach().clone().requires_grad_(true); };
   const torch::Tensor eta_leaf = leaf(eta), advantages = leaf(step.advantages);
@@ -62,4 +62,4 @@ inline StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Te
   return {.eta = gradients[0], .advantages = gradients[1]};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::agents

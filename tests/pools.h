@@ -8,8 +8,8 @@
 namespace mentor::testing {
 
 // One pool with this many threads for all tests of the program.
-inline learner::WorkerPool* Pool(int threads) {
-  static std::map<int, learner::WorkerPool> pools;
+inline agents::WorkerPool* Pool(int threads) {
+  static std::map<int, agents::WorkerPool> pools;
   return &pools.try_emplace(threads, threads).first->second;
 }
 

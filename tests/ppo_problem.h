@@ -28,10 +28,10 @@ template <typename T>
 class PpoProblem {
  public:
   const PpoProblemShape shape;
-  learner::PpoConfig config;
+  agents::PpoConfig config;
   std::vector<T> observations, actions, log_probs, advantages, returns, values;
   std::vector<T> theta, m, v;  // [S, P]: by phases
-  std::vector<learner::PpoAgentState> states;
+  std::vector<agents::PpoAgentState> states;
   std::vector<double> trace;
 
   explicit PpoProblem(const PpoProblemShape& s) : shape(s) {
@@ -70,36 +70,36 @@ class PpoProblem {
     order_.resize(int64_t{shape.agents} * shape.steps);
     std::vector<int64_t> order(shape.steps);
     for (int s = 0; s < shape.agents; ++s) {
-      learner::Permutation({.seed = 5, .lifetime = static_cast<uint32_t>(s)}, epoch_, order);
+      agents::Permutation({.seed = 5, .lifetime = static_cast<uint32_t>(s)}, epoch_, order);
       std::copy(order.begin(), order.end(), &order_[int64_t{s} * shape.steps]);
     }
     const int64_t rows = (epoch_ + 1) * StepsOfEpoch();
     // Rows of one agent lie together.
-    std::vector<double> longer(shape.agents * rows * learner::kNumTraceColumns, -1);
+    std::vector<double> longer(shape.agents * rows * agents::kNumTraceColumns, -1);
     workspace_.assign(shape.agents * 2 * Layout().num_numbers(false) + 4,
                       std::numeric_limits<T>::quiet_NaN());
     double_workspace_.assign(shape.agents * 2 * Layout().num_doubles(), 0);
-    const learner::PpoEpochData<T> data = {.constants = learner::ConstantsOf(config),
-                                           .critic = shape.critic,
-                                           .steps = shape.steps,
-                                           .minibatch = shape.minibatch,
-                                           .observations = observations.data(),
-                                           .actions = actions.data(),
-                                           .log_probs = log_probs.data(),
-                                           .advantages = advantages.data(),
-                                           .returns = shape.critic ? returns.data() : nullptr,
-                                           .values = shape.critic ? values.data() : nullptr,
-                                           .order = order_.data(),
-                                           .theta = theta.data(),
-                                           .m = m.data(),
-                                           .v = v.data(),
-                                           .states = states.data(),
-                                           .trace = longer.data(),
-                                           .trace_rows = rows,
-                                           .first_trace_row = rows - StepsOfEpoch(),
-                                           .workspace = workspace_.data(),
-                                           .double_workspace = double_workspace_.data()};
-    run(learner::PpoEpoch<T, Sizes, blocks, workers>(sizes, data), shape.agents);
+    const agents::PpoEpochData<T> data = {.constants = agents::ConstantsOf(config),
+                                          .critic = shape.critic,
+                                          .steps = shape.steps,
+                                          .minibatch = shape.minibatch,
+                                          .observations = observations.data(),
+                                          .actions = actions.data(),
+                                          .log_probs = log_probs.data(),
+                                          .advantages = advantages.data(),
+                                          .returns = shape.critic ? returns.data() : nullptr,
+                                          .values = shape.critic ? values.data() : nullptr,
+                                          .order = order_.data(),
+                                          .theta = theta.data(),
+                                          .m = m.data(),
+                                          .v = v.data(),
+                                          .states = states.data(),
+                                          .trace = longer.data(),
+                                          .trace_rows = rows,
+                                          .first_trace_row = rows - StepsOfEpoch(),
+                                          .workspace = workspace_.data(),
+                                          .double_workspace = double_workspace_.data()};
+    run(agents::PpoEpoch<T, Sizes, blocks, workers>(sizes, data), shape.agents);
     trace = std::move(longer);
     ByKernels(rows);
     ++epoch_;
@@ -112,7 +112,7 @@ class PpoProblem {
     for (int s = 0; s < shape.agents; ++s) {
       const std::string agent = " of agent " + std::to_string(s);
       if (states[s].stop != want.states[s].stop) return "stop" + agent;
-      if (want.states[s].stop == learner::PpoStop::kNonfinite) continue;
+      if (want.states[s].stop == agents::PpoStop::kNonfinite) continue;
       if (states[s].adam_steps != want.states[s].adam_steps) return "adam_steps" + agent;
       const auto same = [&](const std::vector<T>& a, const std::vector<T>& b) {
         return std::memcmp(&a[s * parameters], &b[s * parameters], parameters * sizeof(T)) == 0;
@@ -121,7 +121,7 @@ class PpoProblem {
       if (!same(m, want.m)) return "m" + agent;
       if (!same(v, want.v)) return "v" + agent;
     }
-    const int64_t columns = learner::kNumTraceColumns, rows = epoch_ * StepsOfEpoch();
+    const int64_t columns = agents::kNumTraceColumns, rows = epoch_ * StepsOfEpoch();
     for (int64_t i = 0; i < static_cast<int64_t>(trace.size()); ++i) {
       // Which NaN it is depends on the processor.
       const double got = trace[i], expected = want.trace[i];
@@ -137,10 +137,10 @@ class PpoProblem {
   struct State {
     std::vector<T> theta, m, v;
     std::vector<double> trace;
-    std::vector<learner::PpoAgentState> states;
+    std::vector<agents::PpoAgentState> states;
   };
 
-  learner::PpoLayout<learner::AnyPpoSizes> Layout() const {
+  agents::PpoLayout<agents::AnyPpoSizes> Layout() const {
     return {{shape.inputs, shape.hidden, shape.actions, shape.minibatch}};
   }
   std::vector<T> Normals(int64_t size, double scale) {
@@ -155,47 +155,47 @@ class PpoProblem {
     const int64_t parameters = NumParams(), steps = shape.steps;
     State& state = by_kernels_;
     // Numbers that no step has written are unchanged.
-    state.trace = std::vector<double>(shape.agents * trace_rows * learner::kNumTraceColumns, -1);
+    state.trace = std::vector<double>(shape.agents * trace_rows * agents::kNumTraceColumns, -1);
     std::vector<T> grad(parameters);
     for (int64_t s = 0; s < shape.agents; ++s) {
-      learner::PpoAgentState& agent = state.states[s];
-      if (agent.stop != learner::PpoStop::kNone) continue;
-      learner::PpoKernels<T> kernels({shape.inputs, shape.actions, shape.hidden, shape.critic},
-                                     config, shape.minibatch);
+      agents::PpoAgentState& agent = state.states[s];
+      if (agent.stop != agents::PpoStop::kNone) continue;
+      agents::PpoKernels<T> kernels({shape.inputs, shape.actions, shape.hidden, shape.critic},
+                                    config, shape.minibatch);
       const int64_t first = s * steps;
-      const learner::AgentRows<T> rows = {&observations[first * shape.inputs],
-                                          &actions[first * shape.actions],
-                                          &log_probs[first],
-                                          &advantages[first],
-                                          shape.critic ? &returns[first] : nullptr,
-                                          shape.critic ? &values[first] : nullptr};
+      const agents::AgentRows<T> rows = {&observations[first * shape.inputs],
+                                         &actions[first * shape.actions],
+                                         &log_probs[first],
+                                         &advantages[first],
+                                         shape.critic ? &returns[first] : nullptr,
+                                         shape.critic ? &values[first] : nullptr};
       double* row =
-          &state.trace[(s * trace_rows + trace_rows - StepsOfEpoch()) * learner::kNumTraceColumns];
+          &state.trace[(s * trace_rows + trace_rows - StepsOfEpoch()) * agents::kNumTraceColumns];
       double kl = 0;
       for (int64_t begin = 0; begin < steps; begin += shape.minibatch) {
         const std::vector<int64_t> order(
             order_.begin() + first + begin,
             order_.begin() + first + std::min<int64_t>(steps, begin + shape.minibatch));
         T* theta_of = &state.theta[s * parameters];
-        const learner::MinibatchLoss loss =
+        const agents::MinibatchLoss loss =
             kernels.LossAndGradient(theta_of, rows, order, grad.data());
-        const double norm = std::sqrt(learner::SquaredNorm<T>(grad));
+        const double norm = std::sqrt(kernels::SquaredNorm<T>(grad));
         for (double x : {loss.loss, loss.policy_loss, loss.value_loss, loss.entropy, loss.approx_kl,
                          loss.clip_fraction, norm}) {
           *row++ = x;
         }
         kl = loss.approx_kl;
         if (!std::isfinite(loss.loss) || !std::isfinite(norm)) {
-          agent.stop = learner::PpoStop::kNonfinite;
+          agent.stop = agents::PpoStop::kNonfinite;
           break;
         }
         const double scale =
-            config.max_grad_norm ? learner::ClipScale(norm, *config.max_grad_norm) : 1.0;
-        learner::AdamStepInPlace<T>(config.Adam(), ++agent.adam_steps, scale, grad, theta_of,
+            config.max_grad_norm ? kernels::ClipScale(norm, *config.max_grad_norm) : 1.0;
+        kernels::AdamStepInPlace<T>(config.Adam(), ++agent.adam_steps, scale, grad, theta_of,
                                     &state.m[s * parameters], &state.v[s * parameters]);
       }
-      if (agent.stop == learner::PpoStop::kNone && config.target_kl && kl > *config.target_kl)
-        agent.stop = learner::PpoStop::kTargetKl;
+      if (agent.stop == agents::PpoStop::kNone && config.target_kl && kl > *config.target_kl)
+        agent.stop = agents::PpoStop::kTargetKl;
     }
   }
 

@@ -11,7 +11,7 @@ namespace mentor::testing {
 struct QuadraticPopulation {
   double learning_rate = 0.01;
   bool exploit = true, explore = true;
-  meta_learner::Explore how = meta_learner::Explore::kAdd;
+  methods::Explore how = methods::Explore::kAdd;
   torch::Tensor theta = torch::full({2, 2}, 0.9, torch::kFloat64);
   torch::Tensor h = torch::eye(2, torch::kFloat64);
 
@@ -21,12 +21,12 @@ struct QuadraticPopulation {
   // The worse one copies the better one, and changes its h by these uniforms.
   void Select(double first, double second) {
     if (!exploit) return;
-    const learner::Hyperparameter x{.name = "h", .log_scale = false, .low = 0, .high = 1};
-    const meta_learner::PopulationConfig config{
+    const methods::Hyperparameter x{.name = "h", .log_scale = false, .low = 0, .high = 1};
+    const methods::PopulationConfig config{
         .hyperparameters = {x, x}, .fraction = 0.5, .resample = 0, .explore = how};
     const torch::Tensor row =
         torch::tensor({0.5, 0.5, first, 0.5, second}, torch::kFloat64).repeat({2, 1});
-    const auto selection = meta_learner::SelectAndExplore(config, Q(), h, row);
+    const auto selection = methods::SelectAndExplore(config, Q(), h, row);
     const torch::Tensor parents =
         torch::tensor(std::vector<int64_t>(selection.parents.begin(), selection.parents.end()));
     theta = theta.index_select(0, parents);

@@ -68,16 +68,16 @@ inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10)
   *result.mutable_id() = unit.id();
   result.set_cpu_seconds(0.5);
   v1::Trajectory& trajectory = *result.mutable_trajectory();
-  *trajectory.mutable_observations() = learner::ToProto(normals({n, d}, 0));
-  *trajectory.mutable_actions() = learner::ToProto(normals({n, a}, 1));
+  *trajectory.mutable_observations() = shards::ToProto(normals({n, d}, 0));
+  *trajectory.mutable_actions() = shards::ToProto(normals({n, a}, 1));
   // Works with any policy: the first byte of its weights identifies it.
   *trajectory.mutable_log_probs() =
-      learner::ToProto(torch::full({n}, -2.0 - 0.001 * (unit.policy().weights().at(0) & 0x7f)));
-  *trajectory.mutable_rewards() = learner::ToProto(normals({n}, 2).to(torch::kFloat64));
-  *trajectory.mutable_successes() = learner::ToProto((normals({n}, 3) > 1).to(torch::kUInt8));
-  *trajectory.mutable_terminations() = learner::ToProto(torch::zeros_like(truncations));
-  *trajectory.mutable_truncations() = learner::ToProto(truncations);
-  *trajectory.mutable_next_observation() = learner::ToProto(normals({d}, 0));
+      shards::ToProto(torch::full({n}, -2.0 - 0.001 * (unit.policy().weights().at(0) & 0x7f)));
+  *trajectory.mutable_rewards() = shards::ToProto(normals({n}, 2).to(torch::kFloat64));
+  *trajectory.mutable_successes() = shards::ToProto((normals({n}, 3) > 1).to(torch::kUInt8));
+  *trajectory.mutable_terminations() = shards::ToProto(torch::zeros_like(truncations));
+  *trajectory.mutable_truncations() = shards::ToProto(truncations);
+  *trajectory.mutable_next_observation() = shards::ToProto(normals({d}, 0));
   if (unit.return_state() && truncations[n - 1].item<int64_t>() == 0)
     result.set_final_state("state");
   return result;
@@ -102,21 +102,21 @@ inline v1::Segment OutcomesSegment(const v1::Shard& shard, double reward) {
   v1::Segment segment;
   segment.set_shard_id(shard.shard_id());
   segment.set_epoch(shard.epoch());
-  const learner::Segment values{.shaped_rewards = torch::full({1, 4}, reward, torch::kFloat64),
-                                .success_signals = torch::zeros({1, 4}),
-                                .successes = torch::zeros({1, 4}),
-                                .prev_done = torch::zeros({1, 4}),
-                                .last_done = torch::ones({1}),
-                                .open_steps = torch::zeros({1}),
-                                .open_returns = torch::zeros({1}, torch::kFloat64),
-                                .open_successes = torch::zeros({1})};
-  learner::AddTensors(values, /*outcomes_only=*/true, &segment);
+  const agents::Segment values{.shaped_rewards = torch::full({1, 4}, reward, torch::kFloat64),
+                               .success_signals = torch::zeros({1, 4}),
+                               .successes = torch::zeros({1, 4}),
+                               .prev_done = torch::zeros({1, 4}),
+                               .last_done = torch::ones({1}),
+                               .open_steps = torch::zeros({1}),
+                               .open_returns = torch::zeros({1}, torch::kFloat64),
+                               .open_successes = torch::zeros({1})};
+  shards::AddTensors(values, /*outcomes_only=*/true, &segment);
   return segment;
 }
 // The end of a shard that has one segment.
 inline v1::ShardDone DoneAfter(const v1::Segment& segment) {
   Sha256 hash;
-  learner::HashSegment(segment, &hash);
+  shards::HashSegment(segment, &hash);
   v1::ShardDone done;
   done.set_shard_id(segment.shard_id());
   done.set_epoch(segment.epoch());

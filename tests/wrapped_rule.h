@@ -12,26 +12,25 @@
 
 namespace mentor::testing {
 
-class WrappedRule : public meta_learner::OuterRule {
+class WrappedRule : public methods::OuterRule {
  public:
   explicit WrappedRule(std::unique_ptr<OuterRule> inner) : inner_(std::move(inner)) {}
 
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
+  methods::RuleNeeds needs() const override { return inner_->needs(); }
   torch::Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  void State(learner::StateFields* fields) override { inner_->State(fields); }
+  void State(methods::StateFields* fields) override { inner_->State(fields); }
   std::map<std::string, std::string> Tables() const override { return inner_->Tables(); }
-  meta_learner::RuleSizes Sizes() const override { return inner_->Sizes(); }
+  methods::RuleSizes Sizes() const override { return inner_->Sizes(); }
   int64_t DeviceBytes() const override { return inner_->DeviceBytes(); }
 
  protected:
-  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
-                                                 uint32_t outer_step) override {
+  absl::StatusOr<methods::RuleReport> DoRun(methods::Fleet* fleet, uint32_t outer_step) override {
     ChangingFleet changing(this, fleet, outer_step);
     return inner_->Run(&changing, outer_step);
   }
   // The rule gets this in place of the batch; the batch's own tensors do not change.
-  virtual meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
-                                              uint32_t /*outer_step*/) const {
+  virtual methods::LifetimeBatch Changed(const methods::LifetimeBatch& batch,
+                                         uint32_t /*outer_step*/) const {
     return batch;
   }
 
@@ -39,21 +38,17 @@ class WrappedRule : public meta_learner::OuterRule {
 
  private:
   // Never called: DoRun hands every update to the wrapped rule.
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
-                                                    uint32_t) final {
+  absl::StatusOr<methods::RuleReport> DoUpdate(const methods::LifetimeBatch&, uint32_t) final {
     return absl::InternalError("a wrapped rule has no update of its own");
   }
 
-  class ChangingFleet : public meta_learner::Fleet {
+  class ChangingFleet : public methods::Fleet {
    public:
-    ChangingFleet(const WrappedRule* rule, meta_learner::Fleet* fleet, uint32_t outer_step)
+    ChangingFleet(const WrappedRule* rule, methods::Fleet* fleet, uint32_t outer_step)
         : rule_(rule), fleet_(fleet), outer_step_(outer_step) {}
 
-    absl::StatusOr<meta_learner::LifetimeBatch> Collect() override {
-      return Change(fleet_->Collect());
-    }
-    absl::StatusOr<meta_learner::LifetimeBatch> Collect(
-        const meta_learner::RoundRequest& request) override {
+    absl::StatusOr<methods::LifetimeBatch> Collect() override { return Change(fleet_->Collect()); }
+    absl::StatusOr<methods::LifetimeBatch> Collect(const methods::RoundRequest& request) override {
       return Change(fleet_->Collect(request));
     }
     absl::Status GoOnAs(std::vector<uint32_t> parents) override {
@@ -61,14 +56,14 @@ class WrappedRule : public meta_learner::OuterRule {
     }
 
    private:
-    absl::StatusOr<meta_learner::LifetimeBatch> Change(
-        absl::StatusOr<meta_learner::LifetimeBatch> batch) const {
+    absl::StatusOr<methods::LifetimeBatch> Change(
+        absl::StatusOr<methods::LifetimeBatch> batch) const {
       if (!batch.ok()) return batch;
       return rule_->Changed(*batch, outer_step_);
     }
 
     const WrappedRule* const rule_;
-    meta_learner::Fleet* const fleet_;
+    methods::Fleet* const fleet_;
     const uint32_t outer_step_;
   };
 };

@@ -16,7 +16,7 @@ struct MeasureOptions {
   meta_learner::CheckedSpec checked;
   uint64_t steps = 0;  // Environment steps of everything together, about.
   int threads = 1;
-  learner::Device device = {};
+  kernels::Device device = {};
   bool quiet = false;  // No progress bar.
 };
 

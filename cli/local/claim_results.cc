@@ -391,7 +391,7 @@ absl::StatusOr<ClaimRow> MeasureAll(const ClaimRow& row, const std::vector<Claim
 std::string ClaimFingerprint() {
   return absl::StrJoin({envs::CatalogueHash().substr(0, kClaimFingerprintDigits),
                         envs::NumericFingerprint().substr(0, kClaimFingerprintDigits),
-                        learner::LearnerFingerprint().substr(0, kClaimFingerprintDigits)},
+                        shards::LearnerFingerprint().substr(0, kClaimFingerprintDigits)},
                        "/");
 }
 

@@ -30,7 +30,7 @@ class Cluster {
   struct Options {
     int actors = 1;
     int threads = 1;              // Each actor, the learner and the meta-learner have as many.
-    learner::Device device = {};  // Device of the learner and of the meta-learner.
+    kernels::Device device = {};  // Device of the learner and of the meta-learner.
     // See MetaLearner::Options. Users come to HOST:PORT of `listen`; learners only from this
     // process.
     std::string listen = "";

@@ -292,10 +292,10 @@ absl::Status CheckMemory(const std::vector<meta_learner::EvaluationJob>& jobs, i
   const uint64_t machine = MachineMemoryBytes();
   for (const meta_learner::EvaluationJob& job : jobs) {
     const auto& parameters = job.teacher.parameters;
-    const uint64_t needed = learner::kLearnerProcessBytes +
+    const uint64_t needed = shards::kLearnerProcessBytes +
                             static_cast<uint64_t>(meta_learner::EvaluationBytes(job.owner.spec)) +
-                            learner::MemoryOf(meta_learner::FirstShard(job),
-                                              parameters.defined() ? parameters.numel() : 0)
+                            shards::MemoryOf(meta_learner::FirstShard(job),
+                                             parameters.defined() ? parameters.numel() : 0)
                                 .With(static_cast<uint32_t>(threads));
     if (machine == 0 || needed <= machine) continue;
     return absl::ResourceExhaustedError(absl::StrFormat(

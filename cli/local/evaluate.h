@@ -39,7 +39,7 @@ struct EvaluateOptions {
   std::string name = {};  // Name of the evaluation; empty: derived from tasks and outer updates.
   int actors = 1;
   int threads = 1;  // Per actor, and for the learner.
-  learner::Device device = {};
+  kernels::Device device = {};
   bool quiet = false;
 };
 

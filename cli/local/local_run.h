@@ -20,7 +20,7 @@ struct LocalRunOptions {
   std::filesystem::path out;  // State folder; one experiment.
   int actors = 1;
   int threads = 1;  // Each actor, the learner and the meta-learner have as many.
-  learner::Device device = {};
+  kernels::Device device = {};
   std::string metrics_address = {};  // HOST:PORT; empty: none
   // Folder in which TensorBoard finds this run's folder (tensorboard.h); empty: none.
   std::filesystem::path tensorboard = {};

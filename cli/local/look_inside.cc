@@ -17,7 +17,7 @@ namespace {
 // Maps per inner iteration, one for each layer of a network.
 constexpr size_t kMaps = 2;
 
-void AddMap(const learner::AttentionMap& map, uint32_t iteration, v1::SignalMaps* maps) {
+void AddMap(const signals::AttentionMap& map, uint32_t iteration, v1::SignalMaps* maps) {
   v1::SignalMap& added = *maps->add_map();
   added.set_name("attention, " + map.name);
   added.set_lifetime(static_cast<uint32_t>(map.lifetime));
@@ -34,9 +34,9 @@ void AddMap(const learner::AttentionMap& map, uint32_t iteration, v1::SignalMaps
 absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::ExperimentSpec& spec,
                                           const envs::Benchmark& benchmark, envs::Split split) {
   v1::SignalMaps maps;
-  const learner::SignalNetwork& network = *run.parts.network;
+  const signals::SignalNetwork& network = *run.parts.network;
   const torch::Tensor parameters = run.learned_parameters;
-  const learner::SignalExplainer* explainer = network.explainer();
+  const signals::SignalExplainer* explainer = network.explainer();
   if (explainer == nullptr || !run.parts.rule->needs().signal_network() ||
       network.signals()->needs_values() || parameters.numel() != network.layout().size())
     return maps;
@@ -48,11 +48,10 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
                                      /*first_number=*/0, split, v1::REWARD_SOURCE_SIGNAL)[0];
   shard.set_outcomes_only(false);
   shard.set_deterministic_episodes(0);
-  learner::SignalState state = network.signals()->InitialState(1, torch::kFloat32);
+  signals::SignalState state = network.signals()->InitialState(1, torch::kFloat32);
   const uint32_t last = shard.iterations() - 1;
   const auto emit = [&](const v1::Segment& proto) -> absl::Status {
-    MENTOR_ASSIGN_OR_RETURN(const learner::Segment segment,
-                            learner::SegmentFromProto(proto, shard));
+    MENTOR_ASSIGN_OR_RETURN(const agents::Segment segment, shards::SegmentFromProto(proto, shard));
     if (proto.iteration() == 0 || proto.iteration() == last) {
       const auto explained = explainer->Explain(parameters, segment, state);
       for (size_t i = 0; i < std::min(kMaps, explained.size()); ++i) {

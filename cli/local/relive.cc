@@ -114,8 +114,8 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
   if (IsLearned(method)) absl::StrAppendFormat(&lifetime.name, ", outer update %d", run.outer_step);
 
   int64_t steps = 0, steps_done = 0;
-  for (uint32_t i = 0; i < learner::IterationsOf(shard); ++i)
-    steps += learner::StepsOfIteration(shard, i);
+  for (uint32_t i = 0; i < agents::IterationsOf(shard); ++i)
+    steps += agents::StepsOfIteration(shard, i);
   const auto on_unit = [&](const v1::Unit& unit, const v1::Trajectory& trajectory) {
     AddSteps(unit, trajectory, &lifetime.episodes);
     steps_done += unit.steps();
@@ -128,9 +128,9 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
 
 absl::Status LiveShard(const v1::Shard& shard, const torch::Tensor& meta_parameters,
                        const std::function<bool(const v1::Unit&, const v1::Trajectory&)>& on_unit,
-                       const learner::EmitSegment& emit) {
+                       const shards::EmitSegment& emit) {
   actor::UnitRunner runner;
-  const learner::RunUnits run_units =
+  const shards::RunUnits run_units =
       [&](std::vector<v1::Unit> units,
           const std::atomic<bool>&) -> absl::StatusOr<std::vector<v1::Result>> {
     std::vector<v1::Result> results;
@@ -142,8 +142,8 @@ absl::Status LiveShard(const v1::Shard& shard, const torch::Tensor& meta_paramet
     return results;
   };
   const std::atomic<bool> never = false;
-  return learner::RunShard({.shard = &shard, .meta_parameters = meta_parameters}, run_units, emit,
-                           never)
+  return shards::RunShard({.shard = &shard, .meta_parameters = meta_parameters}, run_units, emit,
+                          never)
       .status();
 }
 

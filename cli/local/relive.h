@@ -54,7 +54,7 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
 // ends the shard (CANCELLED).
 absl::Status LiveShard(const v1::Shard& shard, const torch::Tensor& meta_parameters,
                        const std::function<bool(const v1::Unit&, const v1::Trajectory&)>& on_unit,
-                       const learner::EmitSegment& emit);
+                       const shards::EmitSegment& emit);
 
 // Replays the actions of an episode. Returns INTERNAL when any result differs.
 absl::StatusOr<envs::Episode> PlayAgain(envs::Environment& environment, const Lifetime& lifetime,

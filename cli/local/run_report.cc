@@ -96,8 +96,8 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec, const envs::Benchmar
   method.clear_signal();
   method.clear_evaluation();
   identity.protocol = CanonicalText(method);
-  const learner::InnerLoopEntry* loop =
-      learner::FindInnerLoop(meta_learner::InnerLoopOf(spec.rule()).name());
+  const methods::InnerLoopEntry* loop =
+      methods::FindInnerLoop(methods::InnerLoopOf(spec.rule()).name());
   identity.iteration_steps = identity.baseline_iteration_steps * loop->collections;
   return identity;
 }
@@ -357,7 +357,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.outer_updates_paper = PaperUpdates(spec);
   Violations ignored;
   const auto parts = meta_learner::LookAtParts(spec, &ignored);
-  meta_learner::RuleNeeds needs;
+  methods::RuleNeeds needs;
   if (parts.rule != nullptr) needs = parts.rule->needs();
   data.seg0_is_control = needs.signal_network() && !needs.conditions();
   if (!needs.signal_network()) data.signal_role.clear();

@@ -80,7 +80,7 @@ struct RewardMix {
 
 absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
   RewardMix mix;
-  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(shard.inner_loop().name());
+  const methods::InnerLoopEntry* loop = methods::FindInnerLoop(shard.inner_loop().name());
   MENTOR_CHECK(loop != nullptr);
   Violations violations;
   const OptionValues options =
@@ -149,7 +149,7 @@ class Recorder {
   absl::StatusOr<SafeTensors> Record() {
     if (network_.loss() != nullptr) {
       RecordLoss(*network_.loss());
-    } else if (const auto discriminator = learner::AsDiscriminator(run_.parts.network)) {
+    } else if (const auto discriminator = methods::AsDiscriminator(run_.parts.network)) {
       RecordSkills(*discriminator);
     } else {
       MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
@@ -164,16 +164,16 @@ class Recorder {
     file_.tensors.push_back(ToSafeTensor(name, tensor));
   }
 
-  absl::Status RecordLifetime(const learner::SignalSource& signals) {
+  absl::Status RecordLifetime(const signals::SignalSource& signals) {
     const v1::Shard shard = FirstLifetime(run_).shard;
-    learner::SignalState state = signals.InitialState(1, torch::kFloat32);
-    const uint32_t iterations = learner::IterationsOf(shard);
+    signals::SignalState state = signals.InitialState(1, torch::kFloat32);
+    const uint32_t iterations = agents::IterationsOf(shard);
     const auto emit = [&](const v1::Segment& proto) -> absl::Status {
-      MENTOR_ASSIGN_OR_RETURN(learner::Segment segment, learner::SegmentFromProto(proto, shard));
+      MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, shards::SegmentFromProto(proto, shard));
       if (signals.needs_values()) AddValues(&segment);
       RecordSegment(signals, segment, &state);
       const bool more = segments_ < kCheckIterations ||
-                        steps_ + learner::StepsOfIteration(shard, segments_) <= kCheckSteps;
+                        steps_ + agents::StepsOfIteration(shard, segments_) <= kCheckSteps;
       return more || segments_ == iterations ? absl::OkStatus() : absl::CancelledError("enough");
     };
     const absl::Status status = LiveShard(
@@ -181,21 +181,21 @@ class Recorder {
     return absl::IsCancelled(status) && segments_ > 0 ? absl::OkStatus() : status;
   }
 
-  void RecordSegment(const learner::SignalSource& signals, const learner::Segment& segment,
-                     learner::SignalState* state) {
+  void RecordSegment(const signals::SignalSource& signals, const agents::Segment& segment,
+                     signals::SignalState* state) {
     const std::string prefix = absl::StrCat(segments_, "/");
-    for (const learner::SegmentField& field : learner::SegmentFields()) {
+    for (const agents::SegmentField& field : agents::SegmentFields()) {
       if (field.seen >= 0 && (segment.*field.member).defined())
         Add(prefix + field.name, segment.*field.member);
     }
-    learner::Segment seen = segment;
+    agents::Segment seen = segment;
     seen.shaped_rewards = segment.shaped_rewards * scale_;
     Add(prefix + "signals", signals.Run(weights_, seen, /*noise=*/{}, state).signals);
     steps_ += segment.observations.size(1);
     ++segments_;
   }
 
-  void AddValues(learner::Segment* segment) const {
+  void AddValues(agents::Segment* segment) const {
     const int64_t steps = segment->observations.size(1);
     segment->values = DrawNumbers(3 * segments_, {1, steps});
     segment->last_values = DrawNumbers(3 * segments_ + 1, {1});
@@ -206,26 +206,26 @@ class Recorder {
     segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
   }
 
-  void RecordSkills(const learner::Discriminator& discriminator) {
+  void RecordSkills(const methods::Discriminator& discriminator) {
     kind_ = "skills";
     steps_ = 64;
     const Tensor observations = DrawNumbers(
-        0, {steps_, learner::SignalContextOf(FirstLifetime(run_).shard).observation_size});
+        0, {steps_, methods::SignalContextOf(FirstLifetime(run_).shard).observation_size});
     Add("observations", observations);
     Add("log_skills", discriminator.LogSkills(weights_, observations));
   }
 
-  void RecordLoss(const learner::LearnedLoss& loss) {
+  void RecordLoss(const signals::LearnedLoss& loss) {
     kind_ = "loss";
-    const learner::SignalContext context = learner::SignalContextOf(FirstLifetime(run_).shard);
-    const learner::LossSizes sizes = loss.sizes();
+    const signals::SignalContext context = methods::SignalContextOf(FirstLifetime(run_).shard);
+    const signals::LossSizes sizes = loss.sizes();
     const int64_t agents = 2, n = sizes.steps, a = context.action_size, rows = 8;
     steps_ = n;
     const Tensor numbers = DrawNumbers(4, {agents, n, (context.discrete_actions ? 1 : 2) * a});
     Tensor actions = DrawNumbers(1, {agents, n, a});
     if (context.discrete_actions)
       actions = torch::one_hot(actions.argmax(2), a).to(torch::kFloat32);
-    const learner::LossInputs in = {
+    const signals::LossInputs in = {
         .observations = DrawNumbers(0, {agents, n, context.observation_size}),
         .actions = actions,
         .rewards = DrawNumbers(2, {agents, n}),
@@ -247,7 +247,7 @@ class Recorder {
   }
 
   const TrainedRun& run_;
-  const learner::SignalNetwork& network_;
+  const signals::SignalNetwork& network_;
   const Tensor weights_;  // [Q]
   const double scale_;
   SafeTensors file_;
@@ -270,9 +270,9 @@ Json ValueOf(const OptionInfo& option, const OptionValues& values) {
   }
 }
 
-Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, Json* columns) {
-  const learner::SignalEntry* entry =
-      Registry<learner::SignalEntry>::Instance().Find(run.spec.signal().name());
+Json NetworkJson(const TrainedRun& run, const signals::SignalContext& context, Json* columns) {
+  const signals::SignalEntry* entry =
+      Registry<signals::SignalEntry>::Instance().Find(run.spec.signal().name());
   MENTOR_CHECK(entry != nullptr);
   Violations none;
   const OptionValues values =
@@ -281,7 +281,7 @@ Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, J
   for (const OptionInfo& option : entry->options) options[option.name] = ValueOf(option, values);
   *columns = Json::array();
   if (entry->columns != nullptr) {
-    for (const learner::SignalColumn& column : entry->columns(context, values))
+    for (const signals::SignalColumn& column : entry->columns(context, values))
       columns->push_back({{"name", column.name}, {"size", column.size}, {"how", column.how}});
   }
   return {{"name", entry->name}, {"summary", entry->summary}, {"options", options}};
@@ -423,7 +423,7 @@ Tensor WeightsOf(const TrainedRun& run, const ExportOptions& options) {
   return weights;
 }
 
-SafeTensors NamedWeights(const learner::ParamLayout& layout, const Tensor& weights) {
+SafeTensors NamedWeights(const agents::ParamLayout& layout, const Tensor& weights) {
   SafeTensors file;
   const std::vector<Tensor> parts = layout.Split(weights);
   for (size_t i = 0; i < parts.size(); ++i)
@@ -436,7 +436,7 @@ SafeTensors NamedWeights(const learner::ParamLayout& layout, const Tensor& weigh
 absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
                                                    const ExportOptions& options) {
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
-  if (learner::AsDiscriminator(run.parts.network) == nullptr) {
+  if (methods::AsDiscriminator(run.parts.network) == nullptr) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "signal.name: '%s' tells no skills apart; --discriminator takes a run of rule diayn, and "
         "--out exports any other signal",
@@ -459,10 +459,10 @@ absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
   MENTOR_RETURN_IF_ERROR(CheckRun(run));
   MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalConfig));
-  const learner::SignalNetwork& network = *run.parts.network;
+  const signals::SignalNetwork& network = *run.parts.network;
   const Tensor weights = WeightsOf(run, options);
   const v1::Shard shard = FirstLifetime(run).shard;
-  const learner::SignalContext context = learner::SignalContextOf(shard);
+  const signals::SignalContext context = methods::SignalContextOf(shard);
   MENTOR_ASSIGN_OR_RETURN(const RewardMix mix, MixOf(shard));
   MENTOR_ASSIGN_OR_RETURN(const auto results, ResultsOf(run));
 
@@ -487,7 +487,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
 
   Json columns;
   const Json network_json = NetworkJson(run, context, &columns);
-  const learner::SignalSource* source = network.signals();
+  const signals::SignalSource* source = network.signals();
   const bool normalised = source != nullptr && source->sees_normalised();
   Json json = {{"format", normalised ? kNormalisedSignalFormat : kSignalFormat},
                {"mentor", std::string(kBuildVersion)},
@@ -618,7 +618,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   if (!read.ok())
     return bad(absl::StrCat("weights: ", weights_file, ": ", read.status().message()));
   const SafeTensors& file = *read;
-  const learner::ParamLayout& layout = run.parts.network->layout();
+  const agents::ParamLayout& layout = run.parts.network->layout();
   run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
   if (file.tensors.size() != layout.slices().size())
     return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", weights_file,
@@ -626,7 +626,7 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
   for (const SafeTensor& tensor : file.tensors) {
     const auto slice =
         std::find_if(layout.slices().begin(), layout.slices().end(),
-                     [&](const learner::ParamSlice& one) { return one.name == tensor.name; });
+                     [&](const agents::ParamSlice& one) { return one.name == tensor.name; });
     if (slice == layout.slices().end() || slice->shape != tensor.shape || tensor.dtype != "F32") {
       return bad(absl::StrCat("weights: '", tensor.name, "' of ", weights_file,
                               " is no part of the spec's network, or of another shape"));

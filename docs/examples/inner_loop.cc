@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 struct Config {
@@ -31,13 +31,14 @@ class SlowPpo : public InnerLoop {
     signal_ = signals_.InitialState(context_.num_agents(), torch::kFloat32);
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     // Signals are sampled while the outer rule learns, means otherwise.
     const torch::Tensor noise =
         context_.shard->outer_learning() ? SignalNoise(context_, iteration) : torch::Tensor();
-    const SignalOutputs outputs = signals_.Run(context_.meta_parameters, segment, noise, &signal_);
+    const signals::SignalOutputs outputs =
+        signals_.Run(context_.meta_parameters, segment, noise, &signal_);
     segment.signals = outputs.signals;
     segment.signal_log_probs = outputs.log_probs;
     segment.signal_values = outputs.values;
@@ -53,7 +54,7 @@ class SlowPpo : public InnerLoop {
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, agents_.theta);
+    return agents::ToPolicyWeights(shape_, agents_.theta);
   }
 
   // All that the next iterations depend on: agents with their optimizers, the signal's memory.
@@ -63,11 +64,11 @@ class SlowPpo : public InnerLoop {
   }
 
  private:
-  const SignalSource& signals_;  // The context keeps it.
+  const signals::SignalSource& signals_;  // The context keeps it.
   const int64_t period_;
-  const AgentShape shape_;
-  AgentBatch agents_;
-  SignalState signal_;
+  const agents::AgentShape shape_;
+  agents::AgentBatch agents_;
+  signals::SignalState signal_;
 };
 
 const RegisterInnerLoop kRegister({
@@ -87,4 +88,4 @@ const RegisterInnerLoop kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -10,7 +10,7 @@
 
 #include <absl/strings/str_cat.h>
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -32,11 +32,11 @@ class Reinforce : public OuterRule {
   RuleNeeds needs() const override { return {.network = RuleNeeds::Network::kDensity}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
-    const learner::Segment& steps = batch.steps;
+    const agents::Segment& steps = batch.steps;
     const int64_t num_lifetimes = steps.signals.size(0), num_steps = steps.signals.size(1);
     // Signals of the last iteration reach no update, so they are not trained; its rewards say how
     // good the others were.
@@ -48,10 +48,10 @@ class Reinforce : public OuterRule {
 
     const Tensor first = torch::zeros({num_lifetimes, 1});
     const Tensor previous = torch::cat({first, steps.signals.narrow(1, 0, num_steps - 1)}, 1);
-    const learner::SignalDensity& density = *context_.network->density();
+    const signals::SignalDensity& density = *context_.network->density();
     const Tensor features = density.Features(steps, previous).narrow(1, 0, trained);
     const Tensor weights = weights_.detach().clone().set_requires_grad(true);
-    const learner::SignalEvaluation evaluation = density.Evaluate(
+    const signals::SignalEvaluation evaluation = density.Evaluate(
         weights, features, steps.signals.narrow(1, 0, trained),
         context_.network->signals()->InitialState(num_lifetimes, torch::kFloat32).recurrent);
     const Tensor loss = -(advantages.unsqueeze(1) * evaluation.log_probs).mean();
@@ -96,4 +96,4 @@ const RegisterRule kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

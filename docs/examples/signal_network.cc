@@ -10,7 +10,7 @@
 
 #include "signals/plain_layers.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -33,14 +33,14 @@ class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDe
 
   const SignalSource* signals() const override { return this; }
   const SignalDensity* density() const override { return this; }
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   // Begins as "no opinion": every mean is 0.
   Tensor InitialWeights(uint64_t) const override {
     return torch::zeros({layout_.size()}, torch::kFloat32);
   }
 
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+  SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor& noise,
                     SignalState* state) const override {
     const torch::NoGradGuard no_grad;
     const Heads heads = Evaluate(weights, Features(segment, {}));
@@ -55,7 +55,7 @@ class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDe
   }
 
   // [N, t, D + A + 3], or 4 with two outcomes; `previous` is not used.
-  Tensor Features(const Segment& segment, const Tensor& previous) const override {
+  Tensor Features(const agents::Segment& segment, const Tensor& previous) const override {
     std::vector<Tensor> side = OutcomeFeatures(segment, input_);
     side.insert(side.end(), {segment.prev_done, torch::ones_like(segment.prev_done)});
     return torch::cat({segment.observations, segment.actions, torch::stack(side, -1)}, -1);
@@ -87,7 +87,7 @@ class LinearNetwork : public SignalNetwork, public SignalSource, public SignalDe
 
   const v1::SignalInput input_;
   const int64_t num_features_;
-  const ParamLayout layout_;
+  const agents::ParamLayout layout_;
   const double log_initial_std_;
 };
 
@@ -108,4 +108,4 @@ const RegisterSignal kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

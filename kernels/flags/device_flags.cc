@@ -16,7 +16,7 @@
 #include "common/process/flags.h"
 #include "kernels/device_monitor.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 // Ends the process without cleaning up: work on the device may never end, and no lasting state is
@@ -87,4 +87,4 @@ absl::StatusOr<Device> OpenDevice(const DeviceFlags& flags) {
   return device;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

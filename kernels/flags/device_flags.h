@@ -13,7 +13,7 @@ namespace CLI {
 class App;
 }  // namespace CLI
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 struct DeviceFlags {
   std::string device = "cpu";
@@ -28,4 +28,4 @@ void AddDeviceFlags(CLI::App* app, DeviceFlags* flags);
 // device fails. INVALID_ARGUMENT names the flag and the remedy where there is no such device.
 absl::StatusOr<Device> OpenDevice(const DeviceFlags& flags);
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -46,8 +46,8 @@ template <typename Entry>
 const OptionTable& OptionsOf(const Entry& entry) {
   return entry.options;
 }
-OptionTable OptionsOf(const RuleEntry& entry) {
-  return AllOptions(entry);
+OptionTable OptionsOf(const methods::RuleEntry& entry) {
+  return methods::AllOptions(entry);
 }
 
 template <typename Entry>
@@ -82,8 +82,8 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
   add("benchmark", envs::Benchmarks());
   add("curriculum", Curricula());
   add("environment", envs::Catalogue());
-  add("rule", OuterRules());
-  add("signal", learner::SignalNetworks());
+  add("rule", methods::OuterRules());
+  add("signal", signals::SignalNetworks());
   add("wrapper", envs::Wrappers());
   return response;
 }

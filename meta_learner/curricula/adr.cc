@@ -16,7 +16,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-using learner::TensorMap;
+using methods::TensorMap;
 
 constexpr char kWrapper[] = "domain_randomization";
 constexpr const char* kSides[] = {"low", "high"};
@@ -327,7 +327,7 @@ TensorMap Adr::Save() const {
 absl::Status Adr::Load(const TensorMap& state) {
   const auto read = [&](const char* name, at::IntArrayRef shape,
                         torch::Dtype dtype) -> absl::StatusOr<torch::Tensor> {
-    auto tensor = learner::ReadTensor(state, name, shape, dtype, "curriculum adr");
+    auto tensor = methods::ReadTensor(state, name, shape, dtype, "curriculum adr");
     // A wrong shape is a damaged checkpoint too.
     if (!tensor.ok()) return absl::DataLossError(tensor.status().message());
     return tensor->contiguous();

@@ -42,8 +42,8 @@ class Adr final : public Curriculum {
   void ChangeTask(uint32_t generation, uint32_t lifetime, v1::EnvironmentTask* task) const override;
   absl::StatusOr<CurriculumReport> Observe(uint32_t generation,
                                            std::span<const Achievement> lifetimes) override;
-  learner::TensorMap Save() const override;
-  absl::Status Load(const learner::TensorMap& state) override;
+  methods::TensorMap Save() const override;
+  absl::Status Load(const methods::TensorMap& state) override;
 
   // Records the performance of a lifetime at an end of a range. Returns true if the end moved.
   bool Tell(size_t parameter, size_t side, double performance);

@@ -30,7 +30,7 @@ std::unique_ptr<Curriculum> MakeCurriculum(const CurriculumContext& context,
 }
 
 MetricTable AllMetrics(const v1::ExperimentSpec& spec) {
-  MetricTable all = AllMetrics(spec.rule().name());
+  MetricTable all = methods::AllMetrics(spec.rule().name());
   const auto* entry = Registry<CurriculumEntry>::Instance().Find(spec.curriculum().name());
   if (spec.has_curriculum() && entry != nullptr)
     all.insert(all.end(), entry->metrics.begin(), entry->metrics.end());

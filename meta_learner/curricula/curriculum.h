@@ -46,8 +46,8 @@ class Curriculum {
   virtual absl::StatusOr<CurriculumReport> Observe(uint32_t generation,
                                                    std::span<const Achievement> lifetimes) = 0;
   // Returns everything that the next tasks depend on.
-  virtual learner::TensorMap Save() const = 0;
-  virtual absl::Status Load(const learner::TensorMap& state) = 0;
+  virtual methods::TensorMap Save() const = 0;
+  virtual absl::Status Load(const methods::TensorMap& state) = 0;
 };
 
 struct CurriculumContext {

@@ -49,14 +49,14 @@ absl::Status Mismatch(const std::string& what, const std::string& anew) {
 }  // namespace
 
 std::string ExperimentFingerprint() {
-  return envs::NumericFingerprint() + learner::LearnerFingerprint();
+  return envs::NumericFingerprint() + shards::LearnerFingerprint();
 }
 
 bool ByKernelsAlone(const v1::ExperimentSpec& spec) {
   if (std::find(kRulesOfKernels.begin(), kRulesOfKernels.end(), spec.rule().name()) ==
       kRulesOfKernels.end())
     return false;
-  if (spec.signal().name() != "lstm" || IsTrue(spec.signal(), learner::kNormalizeObservations) ||
+  if (spec.signal().name() != "lstm" || IsTrue(spec.signal(), signals::kNormalizeObservations) ||
       spec.agent().normalize_observations() || spec.agent().optimizer() != v1::ADAM)
     return false;
   Violations violations;
@@ -109,7 +109,7 @@ std::filesystem::path FileOf(const std::filesystem::path& experiment_folder) {
 }  // namespace
 
 std::string CpuArithmetic() {
-  return "cpu " + learner::LearnerFingerprint();
+  return "cpu " + shards::LearnerFingerprint();
 }
 
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {

@@ -68,10 +68,10 @@ std::vector<std::string> DefaultsOf(const Part& part) {
 }
 
 std::vector<std::string> DefaultsOf(const v1::RuleSpec& rule) {
-  const auto* entry = Registry<RuleEntry>::Instance().Find(rule.name());
+  const auto* entry = Registry<methods::RuleEntry>::Instance().Find(rule.name());
   if (entry == nullptr) return {};
   return Defaults(absl::StrCat(entry->name, " and its inner loop ", entry->inner_loop),
-                  AllOptions(*entry), rule.option());
+                  methods::AllOptions(*entry), rule.option());
 }
 
 // ---- Parts that never report success.
@@ -125,8 +125,8 @@ std::vector<std::string> AsksForSuccess(const std::string& part, const OptionTab
 
 std::vector<std::string> AsksForSuccess(const v1::ExperimentSpec& spec) {
   std::vector<std::string> fields;
-  if (const auto* rule = Registry<RuleEntry>::Instance().Find(spec.rule().name()))
-    fields = AsksForSuccess("rule", AllOptions(*rule), spec.rule().option());
+  if (const auto* rule = Registry<methods::RuleEntry>::Instance().Find(spec.rule().name()))
+    fields = AsksForSuccess("rule", methods::AllOptions(*rule), spec.rule().option());
   const v1::CurriculumSpec& curriculum = spec.curriculum();
   if (const auto* entry = Registry<CurriculumEntry>::Instance().Find(curriculum.name())) {
     const auto more = AsksForSuccess("curriculum", entry->options, curriculum.option());
@@ -136,8 +136,8 @@ std::vector<std::string> AsksForSuccess(const v1::ExperimentSpec& spec) {
 }
 
 // True if the network's output depends on the outcome that signal.input names.
-bool SeesOutcome(const learner::SignalNetwork& network) {
-  const learner::SignalSource* signals = network.signals();
+bool SeesOutcome(const signals::SignalNetwork& network) {
+  const signals::SignalSource* signals = network.signals();
   return signals != nullptr ? signals->sees_outcome() : network.loss() != nullptr;
 }
 
@@ -225,7 +225,7 @@ std::string PrintWithDefaults(const v1::ExperimentSpec& spec, bool has_signal) {
     if (signal == nullptr) return {};
     if (!has_signal)
       return {absl::StrFormat("Rule %s uses no signal network.", spec.rule().name())};
-    return DefaultsOf<learner::SignalEntry>(*signal);
+    return DefaultsOf<signals::SignalEntry>(*signal);
   });
 }
 

@@ -19,7 +19,7 @@ struct ExperimentParts;
 
 // What the parts of a spec that fits say of it.
 struct SpecFacts {
-  RuleNeeds needs;
+  methods::RuleNeeds needs;
   SpecMemory memory;
   // Settings that are legal but hardly meant, as "FIELD: why and what else": learning from success
   // where nothing ever succeeds, episodes that are cut.

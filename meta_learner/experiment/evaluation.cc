@@ -68,8 +68,8 @@ v1::EvaluationShard WithoutResults(const EvaluationJob& job, size_t index, const
 absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& shard,
                        const std::vector<SampledTask>& tasks, const ShardResult& result) {
   const uint32_t iterations = job.owner.spec.lifetime().iterations();
-  const std::vector<learner::Segment> lifetime(result.segments.begin(),
-                                               result.segments.begin() + iterations);
+  const std::vector<agents::Segment> lifetime(result.segments.begin(),
+                                              result.segments.begin() + iterations);
   const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
   std::vector<LifetimeOutcome> deterministic(outcomes.size());
   if (result.segments.size() > iterations) deterministic = Outcomes({result.segments[iterations]});
@@ -91,7 +91,7 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
     for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
     if (job.teacher.source != v1::REWARD_SOURCE_SIGNAL || row.number() >= kSignalLifetimes)
       continue;
-    for (const learner::Segment& segment : lifetime) {
+    for (const agents::Segment& segment : lifetime) {
       if (!segment.signals.defined()) continue;  // The rule has no signals.
       const auto signal = segment.signals.accessor<float, 2>();
       const auto shaped = segment.shaped_rewards.accessor<double, 2>();
@@ -292,7 +292,7 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
   const std::vector<v1::Shard> all =
       EvaluationShards(job.owner, tasks, /*first_number=*/0, job.split, job.teacher.source);
   v1::Tensor parameters;
-  if (job.teacher.parameters.defined()) parameters = learner::ToProto(job.teacher.parameters);
+  if (job.teacher.parameters.defined()) parameters = shards::ToProto(job.teacher.parameters);
   for (size_t begin = 0; begin < all.size();) {
     std::vector<size_t> indices;
     std::vector<v1::Shard> shards;
@@ -313,7 +313,7 @@ absl::Status RunEvaluation(const EvaluationJob& job, ShardBoard* board,
     for (size_t i = 0; i < results.size(); ++i) {
       MENTOR_RETURN_IF_ERROR(SaveShard(job, indices[i], all[indices[i]], tasks, results[i]));
       count->done += static_cast<uint32_t>(all[indices[i]].lifetimes_size());
-      count->env_steps += learner::StepsOf(all[indices[i]]);
+      count->env_steps += agents::StepsOf(all[indices[i]]);
     }
   }
   return absl::OkStatus();

@@ -28,7 +28,7 @@ class ExperimentRunner {
     std::string build;
     std::string fingerprint;  // The arithmetic of this process; an experiment keeps to one.
     int num_threads = 1;      // For the outer updates of all experiments.
-    learner::Device device = {};
+    kernels::Device device = {};
     Metrics* metrics = nullptr;
   };
   explicit ExperimentRunner(Options options);
@@ -41,7 +41,7 @@ class ExperimentRunner {
  private:
   const Options options_;
   const std::unique_ptr<ExperimentMetrics> metrics_;
-  learner::WorkerPool pool_;
+  agents::WorkerPool pool_;
 };
 
 }  // namespace mentor::meta_learner

@@ -25,15 +25,15 @@ double Mean(const std::vector<double>& values, size_t begin, size_t end) {
 
 }  // namespace
 
-std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segments) {
+std::vector<LifetimeOutcome> Outcomes(const std::vector<agents::Segment>& segments) {
   MENTOR_CHECK(!segments.empty());
   std::vector<LifetimeOutcome> outcomes(segments[0].shaped_rewards.size(0));
-  for (const learner::Segment& segment : segments) {
-    const auto ended = learner::EndedEpisodes(segment);
+  for (const agents::Segment& segment : segments) {
+    const auto ended = agents::EndedEpisodes(segment);
     MENTOR_CHECK(ended.size() == outcomes.size());
     for (size_t s = 0; s < outcomes.size(); ++s) {
       outcomes[s].segment_episodes.push_back(static_cast<int>(ended[s].size()));
-      for (const learner::EndedEpisode& episode : ended[s]) {
+      for (const agents::EndedEpisode& episode : ended[s]) {
         outcomes[s].episode_success.push_back(episode.success ? 1 : 0);
         outcomes[s].episode_return.push_back(episode.shaped_return);
       }

@@ -18,7 +18,7 @@ struct LifetimeOutcome {
 
 // One outcome for each lifetime, from segments that follow each other in time. Only ended episodes
 // count, with what they achieved before the first segment.
-std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segments);
+std::vector<LifetimeOutcome> Outcomes(const std::vector<agents::Segment>& segments);
 
 // Metrics of one round (methods/black_box/README.md#outer-loop): seg0, seg1, ..., shaped_return,
 // meta_return, and success_episode_I when all lifetimes have equally many episodes. With several

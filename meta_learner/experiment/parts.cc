@@ -28,7 +28,7 @@ v1::EnvironmentShape AnyShape() {
 }
 
 // Patience needs scores that come again and again.
-void CheckPatience(const v1::RuleSpec& rule, const RuleNeeds& needs, uint32_t iterations,
+void CheckPatience(const v1::RuleSpec& rule, const methods::RuleNeeds& needs, uint32_t iterations,
                    Violations* violations) {
   if (rule.patience() == 0) return;
   if (needs.names_tasks || !needs.task_rewards) {
@@ -46,7 +46,7 @@ void CheckPatience(const v1::RuleSpec& rule, const RuleNeeds& needs, uint32_t it
 }
 
 // The context has the spec, the pool, and whether weights are drawn.
-ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
+ExperimentParts MakeThem(methods::RuleContext context, const kernels::Device& device,
                          Violations* violations) {
   const v1::ExperimentSpec& spec = context.spec;
   ExperimentParts parts;
@@ -66,9 +66,9 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
   *shard.mutable_spec() = spec;
   *shard.mutable_shape() = context.shape;
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
-  learner::SignalContext seen = learner::SignalContextOf(shard);
+  signals::SignalContext seen = methods::SignalContextOf(shard);
   seen.device = device;
-  parts.network = learner::MakeSignalNetwork(spec.signal(), seen, violations);
+  parts.network = signals::MakeSignalNetwork(spec.signal(), seen, violations);
   // Comes before a rule allocates weights for it.
   if (parts.network != nullptr && parts.network->layout().size() > kMetaParametersMax) {
     violations->Add("signal.option",
@@ -81,9 +81,9 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
   if (context.network == nullptr) {
     seen.role = v1::REWARD;
     Violations named_already;
-    context.network = learner::MakeSignalNetwork(v1::SignalSpec(), seen, &named_already);
+    context.network = signals::MakeSignalNetwork(v1::SignalSpec(), seen, &named_already);
   }
-  parts.rule = MakeOuterRule(context, violations);
+  parts.rule = methods::MakeOuterRule(context, violations);
   if (spec.has_curriculum()) {
     parts.curriculum = MakeCurriculum(
         {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().pairs()}, violations);
@@ -103,16 +103,16 @@ ExperimentParts MakeThem(RuleContext context, const learner::Device& device,
   CheckPatience(spec.rule(), parts.rule->needs(), spec.lifetime().iterations(), violations);
   if (parts.rule->needs().pairs()) CheckPairs(*parts.benchmark, spec, violations);
   if (parts.network != nullptr) {
-    *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
-    learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
+    *shard.mutable_inner_loop() = methods::InnerLoopOf(spec.rule());
+    methods::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
   }
   return parts;
 }
 
 }  // namespace
 
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
-                          Violations* violations, const learner::Device& device) {
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, agents::WorkerPool* pool,
+                          Violations* violations, const kernels::Device& device) {
   return MakeThem({.spec = spec, .pool = pool}, device, violations);
 }
 

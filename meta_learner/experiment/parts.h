@@ -26,15 +26,15 @@ namespace mentor::meta_learner {
 // A member is null where the spec does not fit.
 struct ExperimentParts {
   std::unique_ptr<envs::Benchmark> benchmark;
-  std::shared_ptr<const learner::SignalNetwork> network;
-  std::unique_ptr<OuterRule> rule;
+  std::shared_ptr<const signals::SignalNetwork> network;
+  std::unique_ptr<methods::OuterRule> rule;
   std::unique_ptr<Curriculum> curriculum;  // Also null where the spec names none.
 };
 
 // Adds violations where the spec, which has its defaults, does not fit. pool and device serve the
 // outer update; a null pool runs on the calling thread.
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, learner::WorkerPool* pool,
-                          Violations* violations, const learner::Device& device = {});
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, agents::WorkerPool* pool,
+                          Violations* violations, const kernels::Device& device = {});
 
 // The same for looking at parts only: weights are zeros (RuleContext::draws_weights).
 ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations);

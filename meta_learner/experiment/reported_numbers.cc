@@ -23,7 +23,7 @@ std::vector<std::string> Segments(uint32_t iterations) {
 }
 
 // The common metrics (experiment_metrics.cc) that a rule never has.
-std::set<std::string_view> Missing(const RuleNeeds& needs) {
+std::set<std::string_view> Missing(const methods::RuleNeeds& needs) {
   std::set<std::string_view> missing;
   if (needs.decisions_inside_lifetime) {
     missing = {"seg*", "success_episode_*"};
@@ -36,7 +36,7 @@ std::set<std::string_view> Missing(const RuleNeeds& needs) {
 
 void AddMetrics(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
                 std::vector<std::string>* names) {
-  const RuleNeeds needs = parts.rule->needs();
+  const methods::RuleNeeds needs = parts.rule->needs();
   const std::set<std::string_view> missing = Missing(needs);
   // Numbers by environment exist when there are several; a rule that names tasks may have any.
   const bool several = needs.names_tasks || parts.benchmark->Tasks(envs::Split::kTrain).size() > 1;

@@ -42,7 +42,8 @@ absl::StatusOr<MovedRow> TakeRow(const std::string& name, const v1::Tensor* from
 
 }  // namespace
 
-Round RoundOf(const RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t outer_step) {
+Round RoundOf(const methods::RuleNeeds& needs, const v1::ExperimentSpec& spec,
+              uint32_t outer_step) {
   if (!needs.decisions_inside_lifetime) return {.generation = outer_step};
   const uint32_t iterations = spec.lifetime().iterations();
   const uint32_t iteration = outer_step % iterations;
@@ -53,7 +54,8 @@ Round RoundOf(const RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t o
 
 absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const std::vector<SampledTask>& tasks,
-                                                   const RuleNeeds& needs, const Round& round,
+                                                   const methods::RuleNeeds& needs,
+                                                   const Round& round,
                                                    const std::vector<v1::Snapshot>& lives) {
   std::vector<v1::Shard> shards = TrainingShards(owner, tasks, round.generation);
   for (v1::Shard& shard : shards) {
@@ -126,9 +128,10 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& result
   return all;
 }
 
-LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
-                        const std::vector<SampledTask>& tasks, int64_t steps_per_iteration) {
-  LifetimeBatch batch;
+methods::LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
+                                 const std::vector<SampledTask>& tasks,
+                                 int64_t steps_per_iteration) {
+  methods::LifetimeBatch batch;
   std::vector<int64_t> indices;
   for (const SampledTask& task : tasks) {
     batch.environments.push_back(task.environment);
@@ -136,13 +139,13 @@ LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
   }
   batch.task_indices = torch::tensor(indices, torch::kInt64);
   batch.steps_per_iteration = steps_per_iteration;
-  std::vector<std::vector<learner::Segment>> lives;  // Tensors are shared, not copied.
+  std::vector<std::vector<agents::Segment>> lives;  // Tensors are shared, not copied.
   for (const ShardResult& result : results) {
     lives.push_back(result.segments);
     batch.shards.push_back(
         {.lifetimes = result.segments.back().successes.size(0), .gradient = result.outer_gradient});
   }
-  batch.steps = learner::Stack(lives);
+  batch.steps = agents::Stack(lives);
   return batch;
 }
 

@@ -28,13 +28,14 @@ struct Round {
   bool last = true;                        // The lifetimes end with it.
 };
 
-Round RoundOf(const RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t outer_step);
+Round RoundOf(const methods::RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t outer_step);
 
 // `lives`: snapshots of all shards when the round continues them; DATA_LOSS when their number
 // differs.
 absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const std::vector<SampledTask>& tasks,
-                                                   const RuleNeeds& needs, const Round& round,
+                                                   const methods::RuleNeeds& needs,
+                                                   const Round& round,
                                                    const std::vector<v1::Snapshot>& lives);
 
 // Lifetime i continues with the agent of lifetime parents[i], in the round's order [F]. Copies what
@@ -44,8 +45,9 @@ absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snap
 
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& results);
 
-LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
-                        const std::vector<SampledTask>& tasks, int64_t steps_per_iteration);
+methods::LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
+                                 const std::vector<SampledTask>& tasks,
+                                 int64_t steps_per_iteration);
 
 // Metrics of the lifetimes' achievements and of their inner loops: the mean over the lifetimes of
 // the shards that report one. Without an ended episode there is no return.
@@ -62,8 +64,8 @@ std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& ou
 std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& results);
 
 // How many lifetimes share a task, as TrainingTasks takes it.
-inline int AlikeLifetimes(const RuleNeeds& needs) {
-  return needs.alike == RuleNeeds::Alike::kTask ? 0 : needs.pairs() ? 2 : 1;
+inline int AlikeLifetimes(const methods::RuleNeeds& needs) {
+  return needs.alike == methods::RuleNeeds::Alike::kTask ? 0 : needs.pairs() ? 2 : 1;
 }
 
 }  // namespace mentor::meta_learner

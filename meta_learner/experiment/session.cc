@@ -38,13 +38,14 @@ constexpr size_t kScoreRounds = 2;
 
 // CPU time of this thread, and of pools on its behalf.
 double CallerCpuSeconds() {
-  return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
+  return ThreadCpuSeconds() + agents::WorkerPool::CallerCpuSeconds();
 }
 
 // The round's lifetimes in their order, for the history.
-std::string LifetimesOf(const RoundRequest& round) {
+std::string LifetimesOf(const methods::RoundRequest& round) {
   std::vector<std::string> names;
-  for (uint32_t number = round.first_number; const RequestedLifetime& lifetime : round.lifetimes) {
+  for (uint32_t number = round.first_number;
+       const methods::RequestedLifetime& lifetime : round.lifetimes) {
     names.push_back(history::LifetimeName(number++, lifetime.variant, lifetime.noise_number,
                                           lifetime.parameters));
   }
@@ -54,7 +55,7 @@ std::string LifetimesOf(const RoundRequest& round) {
 }  // namespace
 
 ExperimentMetrics::ExperimentMetrics(Metrics* metrics) : checkpoints(metrics) {
-  for (const RuleEntry* rule : OuterRules()) {
+  for (const methods::RuleEntry* rule : methods::OuterRules()) {
     outer_updates[rule->name] = &metrics->Counter("mentor_meta_outer_updates_total",
                                                   "Outer updates.", {{"rule", rule->name}});
     outer_update_seconds[rule->name] =
@@ -65,7 +66,7 @@ ExperimentMetrics::ExperimentMetrics(Metrics* metrics) : checkpoints(metrics) {
 }
 
 Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
-                 learner::WorkerPool* pool, const v1::Experiment& experiment,
+                 agents::WorkerPool* pool, const v1::Experiment& experiment,
                  const std::atomic<bool>& cancel)
     : options_(options),
       metrics_(metrics),
@@ -153,7 +154,7 @@ absl::Status Session::Resume() {
 }
 
 absl::Status Session::ReadEpisodesBefore() {
-  const RuleNeeds needs = parts_.rule->needs();
+  const methods::RuleNeeds needs = parts_.rule->needs();
   if (!needs.decisions_inside_lifetime) return absl::OkStatus();
   auto episodes = ReadEpisodes(options_.store->files.ExperimentFolder(uid_));
   if (absl::IsDataLoss(episodes.status())) {
@@ -169,25 +170,25 @@ absl::Status Session::ReadEpisodesBefore() {
 }
 
 struct Session::Learning {
-  Learning(const std::atomic<bool>* cancel, const v1::WorkShare& of, learner::WorkerPool* pool)
+  Learning(const std::atomic<bool>* cancel, const v1::WorkShare& of, agents::WorkerPool* pool)
       : share(of), caller(cancel, &share), place(pool) {}
 
   const double cpu_before = CallerCpuSeconds();
   const Clock::time_point start = Clock::now();
   const v1::WorkShare share;
-  const learner::CallerScope caller;
-  const learner::PlaceScope place;
+  const agents::CallerScope caller;
+  const agents::PlaceScope place;
 };
 
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
-  const RuleNeeds needs = parts_.rule->needs();
+  const methods::RuleNeeds needs = parts_.rule->needs();
   options_.board->SetStage(name_, {uid_, state_.outer_step, spec_.rule().outer_updates()});
   update_ = std::make_unique<Update>();
   const absl::Cleanup ends = [this] { update_.reset(); };
   OuterStep& step = update_->step;
   update_->round = RoundOf(needs, spec_, state_.outer_step);
-  const absl::StatusOr<RuleReport> report = parts_.rule->Run(this, state_.outer_step);
+  const absl::StatusOr<methods::RuleReport> report = parts_.rule->Run(this, state_.outer_step);
   MENTOR_RETURN_IF_ERROR(report.status());
   MENTOR_RETURN_IF_ERROR(EndLearning());
   MENTOR_RETURN_IF_ERROR(Report(*report, &step));
@@ -203,8 +204,8 @@ absl::Status Session::OuterUpdate() {
   return Record(start, &step);
 }
 
-absl::StatusOr<LifetimeBatch> Session::Collect() {
-  const RuleNeeds needs = parts_.rule->needs();
+absl::StatusOr<methods::LifetimeBatch> Session::Collect() {
+  const methods::RuleNeeds needs = parts_.rule->needs();
   const Round& round = update_->round;
   MENTOR_CHECK(update_->results.empty() && !needs.names_tasks);
   MENTOR_ASSIGN_OR_RETURN(const std::vector<SampledTask> tasks, Tasks(round));
@@ -244,7 +245,7 @@ absl::Status Session::EndRound() {
   return update_->parents ? TakeOver(*update_->parents, &state_.lives) : absl::OkStatus();
 }
 
-absl::StatusOr<LifetimeBatch> Session::Collect(const RoundRequest& request) {
+absl::StatusOr<methods::LifetimeBatch> Session::Collect(const methods::RoundRequest& request) {
   MENTOR_RETURN_IF_ERROR(EndLearning());
   MENTOR_HISTORY("planned", {{"experiment", name_},
                              {"uid", uid_},
@@ -276,7 +277,7 @@ void Session::EndRequests() {
 }
 
 absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) const {
-  const RuleNeeds needs = parts_.rule->needs();
+  const methods::RuleNeeds needs = parts_.rule->needs();
   MENTOR_ASSIGN_OR_RETURN(std::vector<SampledTask> tasks, DrawWithin(cancel_, [&] {
                             return TrainingTasks(*parts_.benchmark, spec_, round.generation,
                                                  AlikeLifetimes(needs));
@@ -284,7 +285,7 @@ absl::StatusOr<std::vector<SampledTask>> Session::Tasks(const Round& round) cons
   if (parts_.curriculum == nullptr) return tasks;
   // A curriculum changes tasks that are one alike.
   const size_t sets = parts_.benchmark->Tasks(envs::Split::kTrain).size();
-  const size_t shared = needs.alike == RuleNeeds::Alike::kTask ? tasks.size() / sets : 1;
+  const size_t shared = needs.alike == methods::RuleNeeds::Alike::kTask ? tasks.size() / sets : 1;
   for (size_t i = 0; i < tasks.size(); ++i) {
     parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i - i % shared),
                                   &tasks[i].task);
@@ -308,9 +309,9 @@ absl::StatusOr<std::vector<ShardResult>> Session::RunShards(std::vector<v1::Shar
                                                             const torch::Tensor& meta_parameters,
                                                             size_t lifetimes) {
   const Clock::time_point start = Clock::now();
-  const uint64_t steps = uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
+  const uint64_t steps = uint64_t{shards[0].iterations()} * agents::StepsOfIteration(shards[0], 0);
   auto results = options_.board->Run(
-      std::move(shards), learner::ToProto(meta_parameters), cancel_,
+      std::move(shards), shards::ToProto(meta_parameters), cancel_,
       [&](const RunProgress& work) { progress_.ReportWork("meta-training", work); });
   if (!results.ok()) return results;
   state_.env_steps += lifetimes * steps;
@@ -344,9 +345,9 @@ absl::Status Session::EndLearning() {
   return absl::OkStatus();
 }
 
-absl::Status Session::Report(const RuleReport& report, OuterStep* step) const {
+absl::Status Session::Report(const methods::RuleReport& report, OuterStep* step) const {
   const std::string& rule = spec_.rule().name();
-  const MetricTable& declared = Registry<RuleEntry>::Instance().Find(rule)->metrics;
+  const MetricTable& declared = Registry<methods::RuleEntry>::Instance().Find(rule)->metrics;
   MENTOR_RETURN_IF_ERROR(CheckDeclared(declared, report, "outer rule '" + rule + "'"));
   // Times differ from run to run, so they are kept apart from results.
   for (const auto& [metric, value] : report) {

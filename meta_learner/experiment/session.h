@@ -38,11 +38,11 @@ struct ExperimentMetrics {
   std::map<std::string, prometheus::Histogram*> outer_update_seconds;
 };
 
-class Session : private Fleet {
+class Session : private methods::Fleet {
  public:
   // The arguments outlive the session.
   Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
-          learner::WorkerPool* pool, const v1::Experiment& experiment,
+          agents::WorkerPool* pool, const v1::Experiment& experiment,
           const std::atomic<bool>& cancel);
   ~Session() override;
 
@@ -56,8 +56,8 @@ class Session : private Fleet {
   // One outer update: lifetimes, the rule's learning, and the records.
   absl::Status OuterUpdate();
   // Fleet.
-  absl::StatusOr<LifetimeBatch> Collect() override;
-  absl::StatusOr<LifetimeBatch> Collect(const RoundRequest& request) override;
+  absl::StatusOr<methods::LifetimeBatch> Collect() override;
+  absl::StatusOr<methods::LifetimeBatch> Collect(const methods::RoundRequest& request) override;
   absl::Status GoOnAs(std::vector<uint32_t> parents) override;
 
   // Finishes an update of the benchmark's lifetimes, or of lifetimes that the rule named.
@@ -73,7 +73,7 @@ class Session : private Fleet {
   absl::Status BeginLearning();
   absl::Status EndLearning();
   // Adds the rule's report to the step.
-  absl::Status Report(const RuleReport& report, OuterStep* step) const;
+  absl::Status Report(const methods::RuleReport& report, OuterStep* step) const;
   // Tells the curriculum, if any, of finished lifetimes; adds its report to *step.
   absl::Status ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
                             OuterStep* step);
@@ -109,7 +109,7 @@ class Session : private Fleet {
 
   const ExperimentRunner::Options& options_;
   ExperimentMetrics* const metrics_;
-  learner::WorkerPool* const pool_;
+  agents::WorkerPool* const pool_;
   const std::string name_;
   const std::string uid_;
   const v1::ExperimentSpec spec_;  // With defaults.

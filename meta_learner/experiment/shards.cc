@@ -24,8 +24,8 @@ std::vector<v1::Shard> Cut(const ShardOwner& owner, const std::vector<SampledTas
                            uint32_t first_number, Phase phase, v1::RewardSource source) {
   v1::InnerLoopSpec inner_loop;
   inner_loop.set_name("ppo");  // The baselines' loop.
-  if (source == v1::REWARD_SOURCE_SIGNAL) inner_loop = InnerLoopOf(owner.spec.rule());
-  const int collections = learner::FindInnerLoop(inner_loop.name())->collections;
+  if (source == v1::REWARD_SOURCE_SIGNAL) inner_loop = methods::InnerLoopOf(owner.spec.rule());
+  const int collections = methods::FindInnerLoop(inner_loop.name())->collections;
   std::vector<v1::Shard> shards;
   const size_t size = owner.spec.rule().shard_lifetimes();
   for (size_t begin = 0; begin < tasks.size(); begin += size) {
@@ -59,14 +59,14 @@ std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
   return shards;
 }
 
-RequestedShards ShardsOf(const ShardOwner& owner, const RoundRequest& round) {
+RequestedShards ShardsOf(const ShardOwner& owner, const methods::RoundRequest& round) {
   const envs::TaskSet& set = owner.benchmark.Tasks(envs::Split::kTrain)[0];
   // A task of the set; only its numbers will differ.
   const v1::EnvironmentTask pattern =
       set.tasks.empty() ? set.draw({.seed = owner.spec.seed(), .purpose = Purpose::kTasks}, 0)
                         : set.tasks[0];
   RequestedShards requested;
-  for (const RequestedLifetime& lifetime : round.lifetimes) {
+  for (const methods::RequestedLifetime& lifetime : round.lifetimes) {
     SampledTask task{.environment = set.name, .goal = 0, .task = pattern};
     task.task.mutable_parameters()->Assign(lifetime.parameters.begin(), lifetime.parameters.end());
     requested.tasks.push_back(std::move(task));

@@ -33,7 +33,7 @@ struct RequestedShards {
   std::vector<SampledTask> tasks;
   std::vector<v1::Shard> shards;
 };
-RequestedShards ShardsOf(const ShardOwner& owner, const RoundRequest& round);
+RequestedShards ShardsOf(const ShardOwner& owner, const methods::RoundRequest& round);
 
 // Shards of lifetimes first_number, first_number + 1, ... of an evaluation. With
 // REWARD_SOURCE_SIGNAL they live as in training, with frozen meta-parameters. With others they are

@@ -28,9 +28,9 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchma
   *shard.mutable_spec() = spec;
   *shard.mutable_shape() = ShapeOf(benchmark);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
-  *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
+  *shard.mutable_inner_loop() = methods::InnerLoopOf(spec.rule());
   shard.set_collections(
-      static_cast<uint32_t>(learner::FindInnerLoop(shard.inner_loop().name())->collections));
+      static_cast<uint32_t>(methods::FindInnerLoop(shard.inner_loop().name())->collections));
   shard.set_iterations(spec.lifetime().iterations());
   for (uint32_t i = 0; i < lifetimes; ++i) shard.add_lifetimes();
   shard.set_outer_learning(true);
@@ -49,13 +49,14 @@ v1::Shard BaselineOf(v1::Shard shard) {
   return shard;
 }
 
-learner::ShardMemory Larger(const learner::ShardMemory& a, const learner::ShardMemory& b) {
+shards::ShardMemory Larger(const shards::ShardMemory& a, const shards::ShardMemory& b) {
   return {std::max(a.bytes, b.bytes), std::max(a.bytes_per_thread, b.bytes_per_thread),
           std::max(a.device_bytes, b.device_bytes)};
 }
 
 // Memory of the rule and of one outer update's results.
-double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const RuleSizes& rule) {
+double MetaLearnerBytes(const v1::Shard& shard, const methods::RuleNeeds& needs,
+                        const methods::RuleSizes& rule) {
   const v1::ExperimentSpec& spec = shard.spec();
   const double lifetimes = spec.rule().lifetimes_per_update();
   const double steps = double{1} * spec.lifetime().steps_per_iteration() * shard.collections() *
@@ -67,11 +68,11 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const Ru
   double numbers = lifetimes * steps * (needs.segments ? 5 * (both + 13) : 3 * 8);
   // Agents that live on: as received, as kept, and as sent.
   if (needs.decisions_inside_lifetime) {
-    if (const auto loop = learner::SizesOfLoop(shard, rule.meta_parameters))
+    if (const auto loop = methods::SizesOfLoop(shard, rule.meta_parameters))
       numbers += 4 * lifetimes * static_cast<double>(loop->saved);
   }
   // The gradient of each shard in double, as message and as tensor.
-  if (learner::GivesGradient(shard)) {
+  if (methods::GivesGradient(shard)) {
     const double shards = std::ceil(lifetimes / spec.rule().shard_lifetimes());
     numbers += 4 * shards * static_cast<double>(rule.meta_parameters);
   }
@@ -83,8 +84,8 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const Ru
 }  // namespace
 
 SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& parts) {
-  const RuleNeeds needs = parts.rule->needs();
-  RuleSizes rule = parts.rule->Sizes();
+  const methods::RuleNeeds needs = parts.rule->needs();
+  methods::RuleSizes rule = parts.rule->Sizes();
   rule.bytes = std::max(rule.bytes, kStateCopies * static_cast<double>(parts.rule->StateBytes()));
   const int64_t parameters = rule.meta_parameters;
   const uint32_t whole = spec.rule().shard_lifetimes(), all = spec.rule().lifetimes_per_update();
@@ -92,10 +93,10 @@ SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& 
     v1::Shard shard = ShardOf(spec, *parts.benchmark, lifetimes);
     shard.set_return_snapshot(needs.decisions_inside_lifetime);
     shard.set_deterministic_episodes(static_cast<uint32_t>(rule.deterministic_episodes));
-    const learner::ShardMemory training = learner::MemoryOf(shard, parameters);
+    const shards::ShardMemory training = shards::MemoryOf(shard, parameters);
     shard.set_deterministic_episodes(0);
     if (spec.evaluation().lifetimes_per_goal() == 0) return training;
-    return Larger(training, learner::MemoryOf(BaselineOf(std::move(shard)), parameters));
+    return Larger(training, shards::MemoryOf(BaselineOf(std::move(shard)), parameters));
   };
   const uint32_t last = all % whole;
   return {.largest = memory_of(std::min(whole, all)),

@@ -16,8 +16,8 @@ struct ExperimentParts;
 inline constexpr uint32_t kUsualLearnerThreads = 2;
 
 struct SpecMemory {
-  learner::ShardMemory largest, smallest;  // Over the shards of outer updates and evaluations.
-  learner::ShardMemory one_lifetime;       // For a shard of one lifetime.
+  shards::ShardMemory largest, smallest;   // Over the shards of outer updates and evaluations.
+  shards::ShardMemory one_lifetime;        // For a shard of one lifetime.
   uint64_t meta_learner_bytes = 0;         // With its idle process.
   uint64_t meta_learner_device_bytes = 0;  // On its device, unless that is the CPU.
 };

@@ -26,7 +26,7 @@ constexpr uint32_t kRankMax = 8;
 
 std::string EncodeTensor(const torch::Tensor& tensor) {
   MENTOR_CHECK(tensor.defined() && tensor.device().is_cpu() && tensor.dim() <= kRankMax);
-  const auto code = static_cast<uint32_t>(learner::ProtoDtypeOf(tensor.scalar_type()));
+  const auto code = static_cast<uint32_t>(shards::ProtoDtypeOf(tensor.scalar_type()));
   MENTOR_CHECK(code != 0);
   const torch::Tensor dense = tensor.detach().contiguous();
   const auto rank = static_cast<uint32_t>(dense.dim());
@@ -48,12 +48,12 @@ absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes) {
   uint32_t code, rank;
   std::memcpy(&code, bytes.data(), 4);
   std::memcpy(&rank, bytes.data() + 4, 4);
-  const auto type = learner::DtypeOf(static_cast<v1::Tensor::DType>(code));
+  const auto type = shards::DtypeOf(static_cast<v1::Tensor::DType>(code));
   if (!type) return bad(absl::StrFormat("dtype %d", code));
   if (rank > kRankMax || bytes.size() < 8 + 8 * rank) return bad(absl::StrFormat("rank %d", rank));
   std::vector<int64_t> shape(rank);
   if (rank > 0) std::memcpy(shape.data(), bytes.data() + 8, 8 * rank);
-  const std::optional<int64_t> elements = learner::ElementsOf(shape);
+  const std::optional<int64_t> elements = shards::ElementsOf(shape);
   if (!elements) return bad(absl::StrFormat("shape %s", c10::str(at::IntArrayRef(shape))));
   const std::string_view data = bytes.substr(8 + 8 * rank);
   const size_t data_bytes = static_cast<size_t>(*elements) * c10::elementSize(*type);

@@ -129,7 +129,7 @@ void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
   Learner* const learner = &learners_.at(id);
   Job& job = *jobs_.at(shard);
   LeaveLineLocked(job);
-  const uint64_t steps = learner::StepsOf(*job.shard);
+  const uint64_t steps = agents::StepsOf(*job.shard);
   queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
   served_[job.shard->experiment()] += steps;
   job.learner = id;
@@ -201,7 +201,7 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
     const Job& job = *jobs_.at(shard);
     facts.has_suspect |= IsSuspect(job);
     if (but_owner != nullptr && OwnerOfLocked(job) == *but_owner) continue;
-    const learner::LearnerMemory one = learner.info.Of(job.memory);
+    const shards::LearnerMemory one = learner.info.Of(job.memory);
     facts.held.bytes += one.bytes;
     facts.held.device_bytes += one.device_bytes;
   }
@@ -261,7 +261,7 @@ bool ShardBoard::IsFreeElsewhereLocked(const Job& job, bool with_actors) const {
   return false;
 }
 
-MemoryShortage ShardBoard::ShortageOf(const learner::ShardMemory& memory) const {
+MemoryShortage ShardBoard::ShortageOf(const shards::ShardMemory& memory) const {
   const MutexLock lock(mutex_);
   std::vector<Verdict> verdicts;
   verdicts.reserve(learners_.size());

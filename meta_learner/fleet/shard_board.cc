@@ -110,7 +110,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
           "%d learners vanished while they had the same shard, the last ones with "
           "nothing else to do: it may need more memory than they have (it is reckoned "
           "at %s; the last one had %s); %s",
-          job->losses, Gigabytes(learner::kLearnerProcessBytes + info.Of(job->memory).bytes),
+          job->losses, Gigabytes(shards::kLearnerProcessBytes + info.Of(job->memory).bytes),
           info.memory_bytes == 0 ? "no limit that it knew of" : Gigabytes(info.memory_bytes),
           kNeedsMemory)));
       continue;
@@ -231,9 +231,9 @@ std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experi
     info.set_state(job->learner ? v1::ShardInfo::STATE_RUNNING : v1::ShardInfo::STATE_WAITING);
     info.set_lifetimes(static_cast<uint32_t>(job->shard->lifetimes_size()));
     info.set_iterations_done(static_cast<uint32_t>(job->result.segments.size()));
-    info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(*job->shard)));
+    info.set_iterations_total(static_cast<uint32_t>(agents::IterationsOf(*job->shard)));
     info.set_env_steps(job->env_steps);
-    info.set_env_steps_total(learner::StepsOf(*job->shard));
+    info.set_env_steps_total(agents::StepsOf(*job->shard));
   }
   return states;
 }
@@ -243,7 +243,7 @@ std::map<ShardBoard::LearnerId, v1::Peer> ShardBoard::Learners() {
   const MutexLock lock(mutex_);
   for (auto& [id, learner] : learners_) {
     learner.CountSteps(0, Now());  // Lets the rate of a learner without shards fall to 0.
-    const learner::LearnerMemory held = FactsLocked(learner).held;
+    const shards::LearnerMemory held = FactsLocked(learner).held;
     v1::Peer& peer = peers[id];
     peer.set_work(static_cast<uint32_t>(learner.shards.size()));
     peer.set_env_steps_per_second(learner.env_steps_per_second);
@@ -252,7 +252,7 @@ std::map<ShardBoard::LearnerId, v1::Peer> ShardBoard::Learners() {
                          suspects_.contains(learner.info.name));
     peer.set_strikes(static_cast<uint32_t>(learner.standing.strikes()));
     // For its shards and its process.
-    peer.set_memory_needed_bytes(learner::kLearnerProcessBytes + held.bytes);
+    peer.set_memory_needed_bytes(shards::kLearnerProcessBytes + held.bytes);
     peer.set_device_memory_needed_bytes(held.device_bytes);
     peer.set_refusal(RefusalLocked(learner));
   }
@@ -262,10 +262,10 @@ std::map<ShardBoard::LearnerId, v1::Peer> ShardBoard::Learners() {
 std::vector<std::unique_ptr<ShardBoard::Job>> ShardBoard::JobsOf(std::vector<v1::Shard> shards,
                                                                  Call* call) const {
   // All shards of a call are alike, except that the last one may be smaller.
-  const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
+  const auto memory_of = options_.memory_of ? options_.memory_of : shards::MemoryOf;
   const auto& shape = call->meta_parameters.shape();
   const int64_t parameters = shape.empty() ? 0 : shape[0];
-  std::map<int, learner::ShardMemory> memories;
+  std::map<int, shards::ShardMemory> memories;
   std::vector<std::unique_ptr<Job>> jobs;
   for (v1::Shard& shard : shards) {
     MENTOR_CHECK(shard.experiment() == call->experiment);

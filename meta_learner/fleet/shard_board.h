@@ -41,7 +41,7 @@ namespace mentor::meta_learner {
 
 // Everything that a learner sent for one shard.
 struct ShardResult {
-  std::vector<learner::Segment> segments;  // By iteration; shapes are checked against the shard.
+  std::vector<agents::Segment> segments;  // By iteration; shapes are checked against the shard.
   v1::PhaseSeconds seconds;
   uint64_t nonfinite_updates = 0;
   v1::Snapshot snapshot;         // Set if the shard asked for it.
@@ -102,7 +102,7 @@ class ShardBoard {
     // Places of a learner beyond its slots. The shards of one owner take at most half of them.
     uint32_t extra_places = 6;
     // Memory that a shard needs with this many meta-parameters; empty: learner::MemoryOf.
-    std::function<learner::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
+    std::function<shards::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
         nullptr;
     // Called when results of one shard differ. Called under the board's lock, like Send.
     std::function<void(const std::string& experiment, const std::vector<std::string>& learners)>
@@ -202,7 +202,7 @@ class ShardBoard {
 
   // Returns the memory that connected learners lack for this shard; no shortage if one of them
   // could hold it or none is connected.
-  MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
+  MemoryShortage ShortageOf(const shards::ShardMemory& memory) const;
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards taken back or lost, to be assigned again.
@@ -233,7 +233,7 @@ class ShardBoard {
     uint64_t epoch = 0;                      // Epoch of the newest assignment.
     Call* call = nullptr;
     std::optional<LearnerId> learner;
-    learner::ShardMemory memory;
+    shards::ShardMemory memory;
     int stalls = 0, losses = 0, returns = 0;
     std::map<std::string, LossesAt> lost_at = {};  // By host.
     // By learner, then by host: number of losses.

@@ -240,7 +240,7 @@ bool ShardBoard::TakeBackResultLocked(Job* job, const std::string& learner,
 }
 
 void ShardBoard::TakenBack(LearnerId id, const v1::ShardDone& done) {
-  std::string why = done.error().substr(sizeof(learner::kTakenBack) - 1, kWhyBytesMax);
+  std::string why = done.error().substr(sizeof(shards::kTakenBack) - 1, kWhyBytesMax);
   std::ranges::replace_if(
       why, [](char c) { return c < ' ' || c > '~'; }, '?');
   const MutexLock lock(mutex_);

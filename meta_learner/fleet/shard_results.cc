@@ -75,8 +75,8 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
   }
   // Copy, check and hash megabytes without the lock. A learner's messages arrive one at a time, so
   // their order holds.
-  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
-  learner::HashSegment(segment, hash.get());
+  MENTOR_ASSIGN_OR_RETURN(agents::Segment parsed, shards::SegmentFromProto(segment, *shard));
+  shards::HashSegment(segment, hash.get());
   const MutexLock lock(mutex_);
   Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
   if (job == nullptr) return absl::OkStatus();
@@ -85,7 +85,7 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
     history::Write("accepted", {{"shard", segment.shard_id()},
                                 {"epoch", segment.epoch()},
                                 {"segment", segment.iteration()},
-                                {"hash", learner::DigestOf(segment)}});
+                                {"hash", shards::DigestOf(segment)}});
   }
   job->Advanced(NowNs());
   v1::RunResponse message;
@@ -96,7 +96,7 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
 }
 
 absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
-  if (learner::IsTakenBack(done)) {
+  if (shards::IsTakenBack(done)) {
     TakenBack(id, done);
     return absl::OkStatus();
   }
@@ -115,7 +115,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   }
   // Without the lock, as for segments.
   if (done.error().empty()) {
-    MENTOR_ASSIGN_OR_RETURN(form, learner::CheckShardDone(*shard, done, num_meta_parameters, form));
+    MENTOR_ASSIGN_OR_RETURN(form, shards::CheckShardDone(*shard, done, num_meta_parameters, form));
   }
   const MutexLock lock(mutex_);
   Job* job = FindLocked(id, done.shard_id(), done.epoch());
@@ -133,7 +133,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
                               {"segments", job->result.segments.size()},
                               {"hash", history::Digest(done.segments_hash())}});
   learner.shards.erase(done.shard_id());
-  learner.CountSteps(learner::StepsOf(*job->shard) - job->env_steps, Now());
+  learner.CountSteps(agents::StepsOf(*job->shard) - job->env_steps, Now());
   job->Advanced(NowNs());
   auto& gap = gaps_[job->shard->experiment()];
   gap = std::max(gap, job->longest_gap);
@@ -174,10 +174,10 @@ void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& 
 }
 
 absl::Status ShardBoard::Job::Take(const v1::ShardDone& end) {
-  if (result.segments.size() != learner::IterationsOf(*shard)) {
+  if (result.segments.size() != agents::IterationsOf(*shard)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("shard %d: done after %d segments, expected %d", end.shard_id(),
-                        result.segments.size(), learner::IterationsOf(*shard)));
+                        result.segments.size(), agents::IterationsOf(*shard)));
   }
   if (hash->Finish() != end.segments_hash()) {
     return absl::InvalidArgumentError(absl::StrFormat(
@@ -187,9 +187,9 @@ absl::Status ShardBoard::Job::Take(const v1::ShardDone& end) {
     const auto& shape = call->meta_parameters.shape();
     MENTOR_ASSIGN_OR_RETURN(
         result.outer_gradient,
-        learner::FromProto(end.outer_gradient(),
-                           absl::StrFormat("shard %d: outer gradient", end.shard_id()),
-                           torch::kFloat64, {shape.begin(), shape.end()}));
+        shards::FromProto(end.outer_gradient(),
+                          absl::StrFormat("shard %d: outer gradient", end.shard_id()),
+                          torch::kFloat64, {shape.begin(), shape.end()}));
   }
   result.snapshot = end.snapshot();
   result.statistics = {end.statistics().begin(), end.statistics().end()};
@@ -202,7 +202,7 @@ void ShardBoard::Job::Finish() {
   learner.reset();
   taken_back.clear();
   done = true;
-  env_steps = learner::StepsOf(*shard);
+  env_steps = agents::StepsOf(*shard);
   --call->open;
 }
 
@@ -233,7 +233,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
     Job* const held = job->second.get();
     held->missing_simulator = IsHostName(progress.missing_host()) ? progress.missing_host() : "";
-    const uint64_t all = learner::StepsOf(*held->shard);
+    const uint64_t all = agents::StepsOf(*held->shard);
     const uint64_t steps = std::max(held->env_steps, std::min(progress.env_steps(), all));
     found->second.CountSteps(steps - held->env_steps, Now());
     held->env_steps = steps;

@@ -26,19 +26,19 @@ Verdict Judge(const LearnerFacts& learner, const ShardFacts& shard, std::chrono:
   return {};
 }
 
-Verdict JudgeMemory(const LearnerInfo& learner, const learner::ShardMemory& shard) {
-  const learner::LearnerMemory needed = learner.Of(shard);
+Verdict JudgeMemory(const LearnerInfo& learner, const shards::ShardMemory& shard) {
+  const shards::LearnerMemory needed = learner.Of(shard);
   if (learner.Holds(needed)) return {};
   const bool of_device = learner.HoldsInProcess(needed);
   return {.obstacle = Obstacle::kMemory,
           .memory = {.of_device = of_device,
                      .needed = of_device ? needed.device_bytes
-                                         : learner::kLearnerProcessBytes + needed.bytes,
+                                         : shards::kLearnerProcessBytes + needed.bytes,
                      .most = of_device ? learner.device_memory_bytes : learner.memory_bytes}};
 }
 
-bool HasRoom(const LearnerFacts& learner, const learner::ShardMemory& shard) {
-  const learner::LearnerMemory more = learner.info.Of(shard);
+bool HasRoom(const LearnerFacts& learner, const shards::ShardMemory& shard) {
+  const shards::LearnerMemory more = learner.info.Of(shard);
   return learner.info.Holds({.bytes = learner.held.bytes + more.bytes,
                              .device_bytes = learner.held.device_bytes + more.device_bytes});
 }

@@ -30,17 +30,17 @@ struct LearnerInfo {
   // True if the learner has this arithmetic; every learner has "".
   bool Computes(std::string_view wanted) const { return wanted.empty() || wanted == arithmetic; }
   // Returns the memory that a shard takes on this learner.
-  learner::LearnerMemory Of(const learner::ShardMemory& shard) const {
+  shards::LearnerMemory Of(const shards::ShardMemory& shard) const {
     const uint64_t device = has_device ? shard.device_bytes : 0;
     return {.bytes = shard.With(threads) + (device_in_memory ? device : 0), .device_bytes = device};
   }
   // True if shards that take this much fit into the learner's memory.
-  bool Holds(const learner::LearnerMemory& shards) const {
+  bool Holds(const shards::LearnerMemory& shards) const {
     return HoldsInProcess(shards) &&
            (device_memory_bytes == 0 || shards.device_bytes <= device_memory_bytes);
   }
-  bool HoldsInProcess(const learner::LearnerMemory& shards) const {
-    return memory_bytes == 0 || learner::kLearnerProcessBytes + shards.bytes <= memory_bytes;
+  bool HoldsInProcess(const shards::LearnerMemory& shards) const {
+    return memory_bytes == 0 || shards::kLearnerProcessBytes + shards.bytes <= memory_bytes;
   }
 };
 
@@ -49,14 +49,14 @@ struct LearnerFacts {
   const LearnerInfo& info;
   const std::set<std::string>& simulators;  // Offered by its actors (common/hosts.h).
   const Standing& standing;
-  bool draining = false;             // It gets no more shards.
-  bool actorless = false;            // It said that no actor of it answers; ShardBoard judges this.
-  bool has_suspect = false;          // It holds a shard that must be alone.
-  learner::LearnerMemory held = {};  // Memory of its shards.
+  bool draining = false;            // It gets no more shards.
+  bool actorless = false;           // It said that no actor of it answers; ShardBoard judges this.
+  bool has_suspect = false;         // It holds a shard that must be alone.
+  shards::LearnerMemory held = {};  // Memory of its shards.
 };
 
 struct ShardFacts {
-  const learner::ShardMemory& memory;
+  const shards::ShardMemory& memory;
   const std::set<std::string>& simulators;  // Needed by its environments.
   const TriedAt& tried;                     // Names of learners on which it failed or stalled.
   std::set<std::string> answered = {};      // Names of learners whose results are audited.
@@ -95,9 +95,9 @@ struct Verdict {
 // now: on the clock of the facts. Slots are not judged: ShardBoard lets shards go beyond them.
 Verdict Judge(const LearnerFacts& learner, const ShardFacts& shard, std::chrono::nanoseconds now);
 // The part of Judge that knows memory alone: the obstacle is kMemory or kNone.
-Verdict JudgeMemory(const LearnerInfo& learner, const learner::ShardMemory& shard);
+Verdict JudgeMemory(const LearnerInfo& learner, const shards::ShardMemory& shard);
 // True if the learner has room for the shard beside its other shards.
-bool HasRoom(const LearnerFacts& learner, const learner::ShardMemory& shard);
+bool HasRoom(const LearnerFacts& learner, const shards::ShardMemory& shard);
 
 // What all learners lack for one shard, by their verdicts. No shortage, and no simulator (""), if a
 // learner lacks none. Learners of another arithmetic do not count.

@@ -7,7 +7,7 @@
 #include "common/registry.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 std::vector<uint32_t> InnerLoopContext::lifetime_numbers() const {
   std::vector<uint32_t> numbers;
@@ -17,7 +17,8 @@ std::vector<uint32_t> InnerLoopContext::lifetime_numbers() const {
 
 std::vector<uint32_t> InnerLoopContext::noise_numbers() const {
   std::vector<uint32_t> numbers;
-  for (const v1::Lifetime& lifetime : shard->lifetimes()) numbers.push_back(NoiseNumber(lifetime));
+  for (const v1::Lifetime& lifetime : shard->lifetimes())
+    numbers.push_back(agents::NoiseNumber(lifetime));
   return numbers;
 }
 
@@ -25,12 +26,13 @@ RandomStream InnerLoopContext::Random(Purpose purpose, int64_t agent, uint32_t i
   return {.seed = spec().seed(),
           .purpose = purpose,
           .phase = static_cast<Phase>(shard->phase()),
-          .lifetime = NoiseNumber(shard->lifetimes(static_cast<int>(agent))),
+          .lifetime = agents::NoiseNumber(shard->lifetimes(static_cast<int>(agent))),
           .iteration = iteration};
 }
 
-MinibatchOrder InnerLoopContext::Order(uint32_t iteration) const {
-  return KeyedOrder(spec().seed(), static_cast<Phase>(shard->phase()), iteration, noise_numbers());
+agents::MinibatchOrder InnerLoopContext::Order(uint32_t iteration) const {
+  return agents::KeyedOrder(spec().seed(), static_cast<Phase>(shard->phase()), iteration,
+                            noise_numbers());
 }
 
 absl::StatusOr<std::vector<torch::Tensor>> InnerLoopContext::Minibatches(
@@ -39,7 +41,7 @@ absl::StatusOr<std::vector<torch::Tensor>> InnerLoopContext::Minibatches(
                                                                   std::span<int64_t> out) {
     order(agent, first_epoch + epoch, out);
   };
-  return DrawMinibatches(from_first, num_agents(), steps(), epochs, minibatches);
+  return agents::DrawMinibatches(from_first, num_agents(), steps(), epochs, minibatches);
 }
 
 TensorMap InnerLoop::Save() {
@@ -88,9 +90,9 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
   context->options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
                                          "shard.inner_loop.option", violations);
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
-    SignalContext signal = SignalContextOf(shard);
+    signals::SignalContext signal = SignalContextOf(shard);
     signal.device = context->device;
-    context->network = MakeSignalNetwork(shard.spec().signal(), signal, violations);
+    context->network = signals::MakeSignalNetwork(shard.spec().signal(), signal, violations);
     const std::string& name = shard.spec().signal().name();
     if (context->network != nullptr && entry->network != name) {
       if (!entry->network.empty()) {
@@ -120,7 +122,7 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
 
 }  // namespace
 
-SignalContext SignalContextOf(const v1::Shard& shard) {
+signals::SignalContext SignalContextOf(const v1::Shard& shard) {
   return {.observation_size = shard.shape().observation_size(),
           .action_size = shard.shape().action_size(),
           .role = shard.spec().signal().role(),
@@ -132,7 +134,7 @@ SignalContext SignalContextOf(const v1::Shard& shard) {
 }
 
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
-                                         WorkerPool* pool, const Device& device,
+                                         agents::WorkerPool* pool, const kernels::Device& device,
                                          Violations* violations) {
   Violations own;
   InnerLoopContext context;
@@ -168,4 +170,4 @@ RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {
   Registry<InnerLoopEntry>::Instance().Add(std::move(entry));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

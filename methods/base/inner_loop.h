@@ -28,21 +28,22 @@
 #include "methods/base/state.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // Lets every agent act for T steps and returns what happened. `policies` holds one policy for each
 // agent, or n for each (agent-major). With n, each policy acts for T / n steps in turn; these parts
 // must end with episodes.
-using Collect = std::function<absl::StatusOr<Segment>(std::vector<v1::PolicyWeights> policies)>;
+using Collect =
+    std::function<absl::StatusOr<agents::Segment>(std::vector<v1::PolicyWeights> policies)>;
 
 struct InnerLoopContext {
   const v1::Shard* shard = nullptr;  // Checked by CheckShard; outlives the loop.
   OptionValues options;              // Values for the loop's own table.
   // As the shard's spec says; null for baselines and for rules without a signal network.
-  std::shared_ptr<const SignalNetwork> network;
-  torch::Tensor meta_parameters;  // [Q] float32 on the CPU; undefined for baselines.
-  WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
-  Device device;                  // Where kernels run; all tensors are the host's.
+  std::shared_ptr<const signals::SignalNetwork> network;
+  torch::Tensor meta_parameters;       // [Q] float32 on the CPU; undefined for baselines.
+  agents::WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
+  kernels::Device device;              // Where kernels run; all tensors are the host's.
 
   const v1::ExperimentSpec& spec() const { return shard->spec(); }
   const v1::EnvironmentShape& shape() const { return shard->shape(); }
@@ -55,7 +56,7 @@ struct InnerLoopContext {
   // The stream of one agent's random numbers.
   RandomStream Random(Purpose purpose, int64_t agent, uint32_t iteration) const;
   // The permutations of the agents' steps in an inner iteration.
-  MinibatchOrder Order(uint32_t iteration) const;
+  agents::MinibatchOrder Order(uint32_t iteration) const;
   // The minibatches of these permutations (DrawMinibatches), from `first_epoch` on.
   absl::StatusOr<std::vector<torch::Tensor>> Minibatches(uint32_t iteration, int64_t epochs,
                                                          int64_t minibatches,
@@ -94,8 +95,8 @@ class InnerLoop {
   virtual void Begin() = 0;
   // Lives through inner iteration `iteration`: collects as often as the entry says, and learns.
   // Returns everything collected, joined along the steps, with the signals that were given.
-  virtual absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                          LoopReport* report) = 0;
+  virtual absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                                  LoopReport* report) = 0;
   // The agents' policies now, one for each.
   virtual std::vector<v1::PolicyWeights> Policies() const = 0;
   // True if agents act without noise, also in inner iterations.
@@ -147,11 +148,11 @@ const std::vector<const InnerLoopEntry*>& InnerLoops();
 const InnerLoopEntry* FindInnerLoop(std::string_view name);  // Null when unknown.
 // The shard's loop, with its options and network. Null with violations when it does not fit.
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
-                                         WorkerPool* pool, const Device& device,
+                                         agents::WorkerPool* pool, const kernels::Device& device,
                                          Violations* violations);
 
 // The sizes and settings for which the shard's signal network is made.
-SignalContext SignalContextOf(const v1::Shard& shard);
+signals::SignalContext SignalContextOf(const v1::Shard& shard);
 // Sizes of the shard's loop; nothing when it does not fit.
 std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);
 // See InnerLoopEntry::gives_gradient; false for a shard that does not fit.
@@ -167,4 +168,4 @@ struct RegisterInnerLoop {
   explicit RegisterInnerLoop(InnerLoopEntry entry);
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

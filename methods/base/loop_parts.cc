@@ -12,14 +12,14 @@
 #include "common/check.h"
 #include "common/cpu_time.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 // Bound of what a network sees of a normalised observation, and what is added to the mean square.
 constexpr double kShownMax = 10, kSquareFloor = 1e-8;
 
 double Now() {
-  return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
+  return ThreadCpuSeconds() + agents::WorkerPool::CallerCpuSeconds();
 }
 
 }  // namespace
@@ -29,7 +29,8 @@ double CpuTimer::Seconds() const {
   return Now() - start_;
 }
 
-AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment) {
+agents::AgentShape ShapeOfAgents(const v1::AgentSpec& spec,
+                                 const v1::EnvironmentShape& environment) {
   return {.observation_size = environment.observation_size(),
           .action_size = environment.action_size(),
           .hidden_units = spec.hidden_units(),
@@ -38,25 +39,25 @@ AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& 
           .output_gain = spec.output_gain()};
 }
 
-AgentShape ShapeOfAgents(const v1::Shard& shard) {
-  AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
+agents::AgentShape ShapeOfAgents(const v1::Shard& shard) {
+  agents::AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
   shape.critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
                  shard.spec().signal().role() == v1::REWARD;
   return shape;
 }
 
-AgentShape ShapeWithCritic(const InnerLoopContext& context) {
+agents::AgentShape ShapeWithCritic(const InnerLoopContext& context) {
   return ShapeOfAgents(context.spec().agent(), context.shape());
 }
 
-AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape) {
+agents::AgentBatch FreshAgents(const InnerLoopContext& context, const agents::AgentShape& shape) {
   const v1::ExperimentSpec& spec = context.shard->spec();
-  return NewAgents(InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
-                                static_cast<Phase>(context.shard->phase()),
-                                context.noise_numbers()));
+  return agents::NewAgents(agents::InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
+                                                static_cast<Phase>(context.shard->phase()),
+                                                context.noise_numbers()));
 }
 
-ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
+agents::ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
   return {context.shard->spec().agent().normalize_observations(), context.num_agents(),
           context.shard->shape().observation_size()};
 }
@@ -67,14 +68,14 @@ NetworkSight::NetworkSight(const InnerLoopContext& context)
       size_(context.shard->shape().observation_size()),
       lived_(enabled_, context.num_agents(), size_) {}
 
-Segment NetworkSight::Show(const Segment& segment) {
+agents::Segment NetworkSight::Show(const agents::Segment& segment) {
   if (!enabled_) return segment;
   lived_.Add(segment.observations);
   const torch::Tensor& state = lived_.state();  // Count, means, sums of squared differences.
   const torch::Tensor square = state.narrow(1, 1 + size_, size_) / state.narrow(1, 0, 1) +
                                state.narrow(1, 1, size_).square();
   const torch::Tensor scale = (square + kSquareFloor).sqrt().to(segment.observations.scalar_type());
-  Segment shown = segment;
+  agents::Segment shown = segment;
   shown.observations = (segment.observations / scale.unsqueeze(1)).clamp(-kShownMax, kShownMax);
   shown.next_observations = (segment.next_observations / scale).clamp(-kShownMax, kShownMax);
   return shown;
@@ -89,18 +90,19 @@ int64_t NetworkSight::NumbersPerStep() const {
   return enabled_ ? 8 * size_ : 0;
 }
 
-torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
+torch::Tensor BaselineRewards(const agents::Segment& segment, v1::RewardSource source) {
   switch (source) {
     case v1::REWARD_SOURCE_SPARSE:
-      return TaskReward(segment, v1::SUCCESS);
+      return signals::TaskReward(segment, v1::SUCCESS);
     case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
-      return TaskReward(segment, v1::SUCCESS_AND_SHAPED);
+      return signals::TaskReward(segment, v1::SUCCESS_AND_SHAPED);
     default:
-      return TaskReward(segment, v1::SHAPED);
+      return signals::TaskReward(segment, v1::SHAPED);
   }
 }
 
-torch::Tensor PotentialRewards(const Segment& segment, double gamma, torch::Tensor* potential) {
+torch::Tensor PotentialRewards(const agents::Segment& segment, double gamma,
+                               torch::Tensor* potential) {
   const torch::Tensor reached = segment.shaped_rewards.to(torch::kFloat64);
   const torch::Tensor begins = segment.prev_done.to(torch::kFloat64);
   const int64_t last = reached.size(1) - 1;
@@ -130,31 +132,32 @@ torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration) {
   return noise;
 }
 
-absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
-                         uint32_t iteration, int64_t num_updates, const Segment& segment,
-                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {
-  const PpoConfig config =
-      PpoConfigFromSpec(context.spec().agent(), /*update=*/iteration + 1, num_updates);
+absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const agents::Segment& segment,
+                         const torch::Tensor& signal, agents::AgentBatch* agents,
+                         LoopReport* report) {
+  const agents::PpoConfig config =
+      agents::PpoConfigFromSpec(context.spec().agent(), /*update=*/iteration + 1, num_updates);
   MENTOR_ASSIGN_OR_RETURN(
-      UpdateResult result,
-      PpoUpdate(shape, *agents, segment, signal, config, context.Order(iteration),
-                {.device = context.device, .pool = context.pool}));
+      agents::UpdateResult result,
+      agents::PpoUpdate(shape, *agents, segment, signal, config, context.Order(iteration),
+                        {.device = context.device, .pool = context.pool}));
   *agents = std::move(result.agents);
   report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
   return absl::OkStatus();
 }
 
-int64_t GraphNumbersPerStep(const AgentShape& shape) {
+int64_t GraphNumbersPerStep(const agents::AgentShape& shape) {
   // Each network has two hidden layers, each as its sum and its tanh; then the heads and the input.
   return shape.observation_size + 2 * (4 * shape.hidden_units) + 4 * shape.action_size + 8;
 }
 
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
   const v1::AgentSpec& agent = context.shard->spec().agent();
-  const AgentShape shape = ShapeOfAgents(*context.shard);
-  AgentShape policy = shape;
+  const agents::AgentShape shape = ShapeOfAgents(*context.shard);
+  agents::AgentShape policy = shape;
   policy.critic = false;
-  const int64_t p = AgentLayout(shape).size(), steps = context.steps();
+  const int64_t p = agents::AgentLayout(shape).size(), steps = context.steps();
   // The last minibatch may be almost twice as long (ppo.cc, RunEpochs).
   const int64_t rows = std::min(steps, 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1));
   const int64_t graph = GraphNumbersPerStep(shape);
@@ -162,14 +165,16 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
       // theta, m and v; the same of the update's result; theta with the normaliser folded in.
       .state = 7 * p,
       .saved = 3 * p,
-      .policy = AgentLayout(policy).size(),
+      .policy = agents::AgentLayout(policy).size(),
       // Values, advantages, returns, a trace of every optimizer step, and the signals' noise.
       .at_once = context.num_agents() * 12 * steps,
       // theta, m, v and gradient of one agent (KernelAgent), and a minibatch forward and back.
       .per_thread = 5 * p + 2 * rows * graph};
-  if (const PpoConfig config = PpoConfigFromSpec(agent, /*update=*/1, /*num_updates=*/1);
-      HavePpoKernels(shape, config)) {
-    sizes.device_bytes = PpoDeviceBytes(shape, config, context.num_agents(), steps).value_or(0);
+  if (const agents::PpoConfig config =
+          agents::PpoConfigFromSpec(agent, /*update=*/1, /*num_updates=*/1);
+      agents::HavePpoKernels(shape, config)) {
+    sizes.device_bytes =
+        agents::PpoDeviceBytes(shape, config, context.num_agents(), steps).value_or(0);
   }
   // Autograd updates all agents side by side and copies them whole in an optimizer step.
   const NetworkSight sight(context);
@@ -179,14 +184,14 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
   return sizes;
 }
 
-void AddAgents(const std::string& name, AgentBatch* agents, StateFields* fields) {
+void AddAgents(const std::string& name, agents::AgentBatch* agents, StateFields* fields) {
   if (agents->theta.defined()) fields->Add(name + ".theta", &agents->theta);
   if (agents->adam_m.defined()) fields->Add(name + ".adam_m", &agents->adam_m);
   if (agents->adam_v.defined()) fields->Add(name + ".adam_v", &agents->adam_v);
   if (agents->adam_steps.defined()) fields->Add(name + ".adam_steps", &agents->adam_steps);
 }
 
-void AddSignalState(const std::string& name, SignalState* state, StateFields* fields) {
+void AddSignalState(const std::string& name, signals::SignalState* state, StateFields* fields) {
   for (size_t i = 0; i < state->recurrent.size(); ++i) {
     if (state->recurrent[i].defined())
       fields->Add(absl::StrCat(name, ".recurrent.", i), &state->recurrent[i]);
@@ -194,14 +199,14 @@ void AddSignalState(const std::string& name, SignalState* state, StateFields* fi
   if (state->previous.defined()) fields->Add(name + ".previous", &state->previous);
 }
 
-void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields) {
+void AddNormaliser(agents::ObservationNormaliser* normaliser, StateFields* fields) {
   if (normaliser->state().numel() > 0) fields->Add("observations", normaliser->mutable_state());
 }
 
-void ReportSegment(const Segment& segment, LoopReport* report) {
+void ReportSegment(const agents::Segment& segment, LoopReport* report) {
   std::vector<double> returns, lengths;
-  for (const auto& episodes : EndedEpisodes(segment)) {
-    for (const EndedEpisode& episode : episodes) {
+  for (const auto& episodes : agents::EndedEpisodes(segment)) {
+    for (const agents::EndedEpisode& episode : episodes) {
       returns.push_back(episode.shaped_return);
       lengths.push_back(static_cast<double>(episode.steps));
     }
@@ -233,7 +238,7 @@ MetricTable SegmentMetrics() {
   };
 }
 
-LearningLoop::LearningLoop(InnerLoopContext context, const AgentShape& shape)
+LearningLoop::LearningLoop(InnerLoopContext context, const agents::AgentShape& shape)
     : InnerLoop(std::move(context)), shape_(shape), normaliser_(NormaliserOf(context_)) {}
 
 void LearningLoop::Begin() {
@@ -241,7 +246,7 @@ void LearningLoop::Begin() {
 }
 
 std::vector<v1::PolicyWeights> LearningLoop::Policies() const {
-  return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+  return agents::ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
 }
 
 void LearningLoop::State(StateFields* fields) {
@@ -253,4 +258,4 @@ bool LearningLoop::LearnsAfter(uint32_t iteration) const {
   return iteration + 1 < spec().lifetime().iterations();
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -12,7 +12,7 @@
 #include "agents/observation_normaliser.h"
 #include "methods/base/inner_loop.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // CPU time since construction of this thread, and of pools on its behalf.
 class CpuTimer {
@@ -25,15 +25,16 @@ class CpuTimer {
 };
 
 // Networks of agents of this spec, with a critic.
-AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
+agents::AgentShape ShapeOfAgents(const v1::AgentSpec& spec,
+                                 const v1::EnvironmentShape& environment);
 // Networks of a shard's agents, with a critic unless the signal is their advantage.
-AgentShape ShapeOfAgents(const v1::Shard& shard);
+agents::AgentShape ShapeOfAgents(const v1::Shard& shard);
 // The same, with a critic in any role.
-AgentShape ShapeWithCritic(const InnerLoopContext& context);
+agents::AgentShape ShapeWithCritic(const InnerLoopContext& context);
 // New agents of the shard's lifetimes.
-AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
+agents::AgentBatch FreshAgents(const InnerLoopContext& context, const agents::AgentShape& shape);
 // The normaliser that the spec asks for.
-ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
+agents::ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
 // How the shard's network sees observations. As they are, unless it asks for normalised ones: then
 // divided by their root mean square in the agent's life so far
 // (methods/black_box/README.md#normalised-observations). One thread.
@@ -41,7 +42,7 @@ class NetworkSight {
  public:
   explicit NetworkSight(const InnerLoopContext& context);
   // Counts the segment, and returns it as the network sees it. Call it once for each segment.
-  Segment Show(const Segment& segment);
+  agents::Segment Show(const agents::Segment& segment);
   void AddTo(StateFields* fields);
   // Numbers of four bytes for each step, beside the segment's own; a snapshot has no more in all.
   int64_t NumbersPerStep() const;
@@ -49,48 +50,50 @@ class NetworkSight {
  private:
   const bool enabled_;
   const int64_t size_;  // D
-  ObservationNormaliser lived_;
+  agents::ObservationNormaliser lived_;
 };
 
 // [S, T] float64: the rewards that a baseline's source names, except those of a potential.
-torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+torch::Tensor BaselineRewards(const agents::Segment& segment, v1::RewardSource source);
 
 // [S, T] float64: the rewards of REWARD_SOURCE_POTENTIAL (methods/ppo/README.md#a-potential).
 // `potential` [S] float64 is that of the state before the segment, zeros before the first. It
 // becomes that of the last state.
-torch::Tensor PotentialRewards(const Segment& segment, double gamma, torch::Tensor* potential);
+torch::Tensor PotentialRewards(const agents::Segment& segment, double gamma,
+                               torch::Tensor* potential);
 
 // [S, T] float32: standard normals for the signals of one inner iteration, keyed by agent and step.
 torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration);
 
 // One PPO update after inner iteration `iteration`, from these rewards or advantages [S, T]. An
 // annealed learning rate falls over `num_updates` updates.
-absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
-                         uint32_t iteration, int64_t num_updates, const Segment& segment,
-                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report);
+absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const agents::Segment& segment,
+                         const torch::Tensor& signal, agents::AgentBatch* agents,
+                         LoopReport* report);
 
 // What agents of the inner PPO hold.
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
 // Numbers of a forward pass through policy and value network with its graph, for one step.
-int64_t GraphNumbersPerStep(const AgentShape& shape);
+int64_t GraphNumbersPerStep(const agents::AgentShape& shape);
 
 // Parts of a loop's state. Tensors that are not defined are left out.
-void AddAgents(const std::string& name, AgentBatch* agents, StateFields* fields);
-void AddSignalState(const std::string& name, SignalState* state, StateFields* fields);
+void AddAgents(const std::string& name, agents::AgentBatch* agents, StateFields* fields);
+void AddSignalState(const std::string& name, signals::SignalState* state, StateFields* fields);
 // Under "observations"; nothing when the normaliser is disabled.
-void AddNormaliser(ObservationNormaliser* normaliser, StateFields* fields);
+void AddNormaliser(agents::ObservationNormaliser* normaliser, StateFields* fields);
 
 // What every loop with a learned reward tells of a segment: its signals, and the episodes that
 // ended in it. Adds the statistics of SegmentMetrics. They tell whether agents still see new
 // episodes (methods/meta_gradient/README.md#why-the-published-runs-failed, 1 and 2).
-void ReportSegment(const Segment& segment, LoopReport* report);
+void ReportSegment(const agents::Segment& segment, LoopReport* report);
 MetricTable SegmentMetrics();
 
 // The common part of loops whose agents learn by the inner PPO: how they begin, act, normalise
 // observations, and enter and leave snapshots.
 class LearningLoop : public InnerLoop {
  public:
-  LearningLoop(InnerLoopContext context, const AgentShape& shape);
+  LearningLoop(InnerLoopContext context, const agents::AgentShape& shape);
 
   void Begin() override;
   std::vector<v1::PolicyWeights> Policies() const override;
@@ -100,9 +103,9 @@ class LearningLoop : public InnerLoop {
   // False after the last iteration of a lifetime, from which no agent learns.
   bool LearnsAfter(uint32_t iteration) const;
 
-  const AgentShape shape_;
-  ObservationNormaliser normaliser_;
-  AgentBatch agents_;
+  const agents::AgentShape shape_;
+  agents::ObservationNormaliser normaliser_;
+  agents::AgentBatch agents_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 #include "common/rng.h"
 #include "methods/base/inner_loop.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 const std::vector<const RuleEntry*>& OuterRules() {
   static const auto all = Registry<RuleEntry>::Instance().All();
@@ -118,13 +118,13 @@ MetricTable GradientMetrics() {
 }
 
 TensorMap OuterRule::Save() {
-  learner::StateFields fields("the rule");
+  StateFields fields("the rule");
   State(&fields);
   return fields.Save(/*copies=*/true);
 }
 
 int64_t OuterRule::StateBytes() {
-  learner::StateFields fields("the rule");
+  StateFields fields("the rule");
   State(&fields);
   int64_t bytes = 0;
   for (const auto& [name, tensor] : fields.Save(/*copies=*/false))
@@ -133,7 +133,7 @@ int64_t OuterRule::StateBytes() {
 }
 
 absl::Status OuterRule::Load(const TensorMap& state) {
-  learner::StateFields fields("the rule");
+  StateFields fields("the rule");
   State(&fields);
   return fields.Load(state);
 }
@@ -168,17 +168,17 @@ torch::Tensor RuleContext::InitialNetwork() const {
   return Initial(network->layout().size(), [&] { return network->InitialWeights(spec.seed()); });
 }
 
-torch::Tensor RuleContext::InitialAgent(const learner::AgentShape& agent) const {
-  return Initial(learner::AgentLayout(agent).size(), [&] {
+torch::Tensor RuleContext::InitialAgent(const agents::AgentShape& agent) const {
+  return Initial(agents::AgentLayout(agent).size(), [&] {
     const uint32_t first_lifetime = 0;
-    return learner::InitialTheta(agent, spec.agent().initial_std(), spec.seed(), Phase::kTraining,
-                                 {&first_lifetime, 1})
+    return agents::InitialTheta(agent, spec.agent().initial_std(), spec.seed(), Phase::kTraining,
+                                {&first_lifetime, 1})
         .squeeze(0);
   });
 }
 
-const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry) {
-  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
+const InnerLoopEntry& LoopOf(const RuleEntry& entry) {
+  const InnerLoopEntry* loop = FindInnerLoop(entry.inner_loop);
   MENTOR_CHECK(loop != nullptr);
   return *loop;
 }
@@ -213,7 +213,7 @@ void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec) {
 v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec) {
   const RuleEntry* rule = Registry<RuleEntry>::Instance().Find(spec.name());
   MENTOR_CHECK(rule != nullptr);
-  const learner::InnerLoopEntry& loop = LoopOf(*rule);
+  const InnerLoopEntry& loop = LoopOf(*rule);
   v1::InnerLoopSpec inner_loop;
   inner_loop.set_name(loop.name);
   for (const v1::Option& option : spec.option()) {
@@ -246,4 +246,4 @@ std::unique_ptr<OuterRule> MakeOuterRule(RuleContext context, Violations* violat
   return own.empty() ? std::move(rule) : nullptr;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

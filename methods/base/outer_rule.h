@@ -27,12 +27,12 @@
 #include "methods/base/state.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 class WorkerPool;
-struct InnerLoopEntry;
-}  // namespace mentor::learner
+}  // namespace mentor::agents
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
+struct InnerLoopEntry;
 
 // The result of the inner loop of one shard.
 struct ShardGradient {
@@ -47,7 +47,7 @@ struct LifetimeBatch {
   int64_t steps_per_iteration = 0;        // T
   // Joins all segments: [N, L, ...]; last_done [N] and next_observations [N, D] belong to the last
   // step. Without RuleNeeds::segments it holds only what an evaluation needs.
-  learner::Segment steps;
+  agents::Segment steps;
   std::vector<ShardGradient> shards;  // In the order of their lifetimes.
 };
 
@@ -136,8 +136,6 @@ torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport
 // The metrics that ReportGradient adds; part of the table of each rule that calls it.
 MetricTable GradientMetrics();
 
-using learner::TensorMap;
-
 // Upper bounds of what a rule holds beside its lifetimes (experiment/spec_memory.h).
 struct RuleSizes {
   int64_t meta_parameters = 0;  // Numbers that learners get.
@@ -153,12 +151,12 @@ struct RuleContext {
   v1::ExperimentSpec spec = {};
   OptionValues options = {};  // Values for the rule's own table and its loop's.
   v1::EnvironmentShape shape = {};
-  std::shared_ptr<const learner::SignalNetwork> network = nullptr;
+  std::shared_ptr<const signals::SignalNetwork> network = nullptr;
   int64_t listed_tasks = 0;  // Training tasks with a task_index; 0: tasks are drawn.
   bool has_labels = true;    // Steps have labels (envs::EnvironmentInfo::has_labels).
   // The process's pool for parallel updates. Null: everything runs on the calling thread. Never
   // changes a bit of the result. Outlives the rule.
-  learner::WorkerPool* pool = nullptr;
+  agents::WorkerPool* pool = nullptr;
   // False for a rule that is only looked at: its first weights are zeros, in the right number.
   // Orthogonal weights of the widest legal network take minutes.
   bool draws_weights = true;
@@ -171,7 +169,7 @@ struct RuleContext {
   torch::Tensor Initial(int64_t size, const std::function<torch::Tensor()>& draw) const;
   // The same for the signal network, and for the agent of the first lifetime.
   torch::Tensor InitialNetwork() const;
-  torch::Tensor InitialAgent(const learner::AgentShape& agent) const;
+  torch::Tensor InitialAgent(const agents::AgentShape& agent) const;
 };
 
 // Not thread-safe; owned by one experiment.
@@ -189,7 +187,7 @@ class OuterRule {
   // The same, with these lifetimes in place of the benchmark's.
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step);
   // Names everything that the next updates depend on: weights, optimizer, normalisers.
-  virtual void State(learner::StateFields* fields) = 0;
+  virtual void State(methods::StateFields* fields) = 0;
   TensorMap Save();
   // Bytes of the tensors that State names.
   int64_t StateBytes();
@@ -229,7 +227,7 @@ struct RuleEntry {
 };
 
 const std::vector<const RuleEntry*>& OuterRules();
-const learner::InnerLoopEntry& LoopOf(const RuleEntry& entry);
+const methods::InnerLoopEntry& LoopOf(const RuleEntry& entry);
 // The rule's own options and its inner loop's.
 OptionTable AllOptions(const RuleEntry& entry);
 // Returns all metrics that an experiment with this rule reports: the common ones, the rule's and
@@ -252,4 +250,4 @@ std::unique_ptr<OuterRule> MadeRule(const RuleContext& context) {
 
 using RegisterRule = Registration<RuleEntry>;
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -4,7 +4,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -100,4 +100,4 @@ absl::Status StateFields::Load(const TensorMap& state) const {
   return absl::OkStatus();
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

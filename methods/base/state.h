@@ -20,7 +20,7 @@
 
 #include <absl/status/statusor.h>
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // Named tensors: the state of rules and inner loops in checkpoints and snapshots.
 using TensorMap = std::map<std::string, torch::Tensor>;
@@ -75,4 +75,4 @@ class StateFields {
   std::vector<std::function<void()>> after_load_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

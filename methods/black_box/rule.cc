@@ -14,7 +14,7 @@
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -108,14 +108,14 @@ class BlackBox final : public OuterPpoRule {
  private:
   TrainedNetwork network() const override { return *context_.network; }
 
-  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+  absl::StatusOr<OuterPpoBatch> Recorded(const agents::Segment& steps, Tensor advantages,
                                          Tensor returns,
-                                         learner::WorkerPool* /*pool*/) const override {
-    learner::Segment trained;
-    for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
-                        &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
-                        &learner::Segment::success_signals, &learner::Segment::prev_done,
-                        &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
+                                         agents::WorkerPool* /*pool*/) const override {
+    agents::Segment trained;
+    for (auto member : {&agents::Segment::observations, &agents::Segment::actions,
+                        &agents::Segment::log_probs, &agents::Segment::shaped_rewards,
+                        &agents::Segment::success_signals, &agents::Segment::prev_done,
+                        &agents::Segment::signals, &agents::Segment::signal_log_probs}) {
       trained.*member = (steps.*member).narrow(1, 0, config_.trained_steps);
     }
     return MakeOuterPpoBatch(*context_.network->density(), trained, std::move(advantages),
@@ -145,4 +145,4 @@ const RegisterRule kBlackBox({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -7,16 +7,16 @@
 
 #include "signals/plain_layers.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
 Discriminator::Discriminator(int64_t observation_size, int64_t hidden_units, int64_t num_skills)
     : num_skills_(num_skills),
-      layout_(ThreeLayers("skills", observation_size, hidden_units, num_skills)) {}
+      layout_(agents::ThreeLayers("skills", observation_size, hidden_units, num_skills)) {}
 
 Tensor Discriminator::InitialWeights(uint64_t seed) const {
-  return OrthogonalWeights(layout_, seed, [](const std::string& name) {
+  return signals::OrthogonalWeights(layout_, seed, [](const std::string& name) {
     return name == "skills.W3" ? 1.0 : std::sqrt(2.0);
   });
 }
@@ -29,7 +29,7 @@ Tensor Discriminator::LogSkills(const Tensor& weights, const Tensor& observation
 }
 
 std::shared_ptr<const Discriminator> AsDiscriminator(
-    const std::shared_ptr<const SignalNetwork>& network) {
+    const std::shared_ptr<const signals::SignalNetwork>& network) {
   return std::dynamic_pointer_cast<const Discriminator>(network);
 }
 
@@ -39,34 +39,34 @@ struct Config {
   int64_t skills, hidden;
 };
 
-const auto kOptions =
-    Bind<Config>({{&Config::skills, "skills", "6", 2, 1000, "Skills of an agent."},
-                  {&Config::hidden, "hidden", "32", 1, kUnitsMax, "Units of each hidden layer."}});
+const auto kOptions = Bind<Config>(
+    {{&Config::skills, "skills", "6", 2, 1000, "Skills of an agent."},
+     {&Config::hidden, "hidden", "32", 1, signals::kUnitsMax, "Units of each hidden layer."}});
 
-const RegisterSignal kDiscriminator({
+const signals::RegisterSignal kDiscriminator({
     .name = "discriminator",
     .summary = "Tells an agent's skills apart by the observations that they lead to (Eysenbach et "
                "al.: DIAYN); for rule diayn",
     .options = kOptions.table(),
-    .make = [](const SignalContext& context,
-               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+    .make = [](const signals::SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<signals::SignalNetwork> {
       const auto [skills, hidden] = kOptions.Read(options);
       return std::make_unique<Discriminator>(context.observation_size, hidden, skills);
     },
     .check =
-        [](const SignalContext& context, const OptionValues&, Violations* violations) {
+        [](const signals::SignalContext& context, const OptionValues&, Violations* violations) {
           if (context.role == v1::ADVANTAGE)
             violations->Add("signal.role",
                             "is ADVANTAGE; how well a skill can be told from the others is a "
                             "reward: set REWARD");
         },
     .columns =
-        [](const SignalContext& context, const OptionValues&) {
-          return std::vector<SignalColumn>{{.name = "observations",
-                                            .size = context.observation_size,
-                                            .how = "each as the step reached it"}};
+        [](const signals::SignalContext& context, const OptionValues&) {
+          return std::vector<signals::SignalColumn>{{.name = "observations",
+                                                     .size = context.observation_size,
+                                                     .how = "each as the step reached it"}};
         },
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -9,13 +9,13 @@
 
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
-class Discriminator : public SignalNetwork {
+class Discriminator : public signals::SignalNetwork {
  public:
   Discriminator(int64_t observation_size, int64_t hidden_units, int64_t num_skills);
 
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
   torch::Tensor InitialWeights(uint64_t seed) const override;
 
   int64_t num_skills() const { return num_skills_; }
@@ -25,11 +25,11 @@ class Discriminator : public SignalNetwork {
 
  private:
   const int64_t num_skills_;
-  const ParamLayout layout_;
+  const agents::ParamLayout layout_;
 };
 
 // Returns the network as a discriminator; null when it is none.
 std::shared_ptr<const Discriminator> AsDiscriminator(
-    const std::shared_ptr<const SignalNetwork>& network);
+    const std::shared_ptr<const signals::SignalNetwork>& network);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -16,7 +16,7 @@
 #include "methods/diayn/discriminator.h"
 #include "methods/shared/folded_input.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -72,7 +72,7 @@ Tensor OfSteps(const SkillsConfig& config, const Tensor& skills) {
   return skills.repeat_interleave(config.episode_steps);
 }
 
-Tensor Reached(const SkillsConfig& config, const Segment& segment) {
+Tensor Reached(const SkillsConfig& config, const agents::Segment& segment) {
   const Tensor observations =
       segment.observations.unflatten(1, {config.episodes, config.episode_steps});
   return torch::cat({observations.narrow(2, 1, config.episode_steps - 1),
@@ -97,12 +97,12 @@ class Skills : public LearningLoop {
         discriminator_(AsDiscriminator(context.network)),
         seen_(ShapeOfAgents(*context.shard)) {}
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
     std::vector<Tensor> skills;  // [E] for each agent.
     for (int64_t s = 0; s < context_.num_agents(); ++s)
       skills.push_back(SkillsOf(config_, context_.Random(Purpose::kSkill, s, 0), iteration));
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(PoliciesOf(skills)));
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(PoliciesOf(skills)));
     for (Tensor& own : skills) own = OfSteps(config_, own);
     const Tensor of_steps = torch::stack(skills);  // [S, T]
     {
@@ -133,8 +133,8 @@ class Skills : public LearningLoop {
   std::vector<v1::PolicyWeights> PoliciesOfSkill(int64_t skill) const {
     Tensor input = torch::zeros({context_.num_agents(), config_.skills});
     input.select(1, skill).fill_(1);
-    return ToPolicyWeights(seen_,
-                           normaliser_.Fold(seen_, FoldInput(seen_, agents_.theta.cpu(), input)));
+    return agents::ToPolicyWeights(
+        seen_, normaliser_.Fold(seen_, FoldInput(seen_, agents_.theta.cpu(), input)));
   }
 
   // Returns one policy for each episode, agent-major.
@@ -152,8 +152,8 @@ class Skills : public LearningLoop {
 
   // The segment as policy and value network see it. The observation after the last step lies behind
   // an episode's end.
-  Segment WithSkills(const Segment& segment, const Tensor& of_steps) const {
-    Segment seen = normaliser_.Normalise(segment);
+  agents::Segment WithSkills(const agents::Segment& segment, const Tensor& of_steps) const {
+    agents::Segment seen = normaliser_.Normalise(segment);
     const Tensor input = torch::one_hot(of_steps, config_.skills).to(torch::kFloat32);
     seen.observations = torch::cat({seen.observations, input}, 2);
     seen.next_observations =
@@ -163,7 +163,7 @@ class Skills : public LearningLoop {
 
   const SkillsConfig config_;
   const std::shared_ptr<const Discriminator> discriminator_;
-  const AgentShape seen_;  // The shape that actors get: without the skill.
+  const agents::AgentShape seen_;  // The shape that actors get: without the skill.
 };
 
 const RegisterInnerLoop kSkills({
@@ -202,4 +202,4 @@ const RegisterInnerLoop kSkills({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -11,7 +11,7 @@
 #include "common/rng.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct SkillsConfig {
   int64_t skills = 6;         // n
@@ -32,6 +32,6 @@ torch::Tensor SkillsOf(const SkillsConfig& config, const RandomStream& stream, u
 torch::Tensor OfSteps(const SkillsConfig& config, const torch::Tensor& skills);
 // The observation after each step, [S, T, D]: the next one of the episode, also after the last
 // step.
-torch::Tensor Reached(const SkillsConfig& config, const Segment& segment);
+torch::Tensor Reached(const SkillsConfig& config, const agents::Segment& segment);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -19,7 +19,7 @@
 #include "methods/shared/adapted_lives.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -47,25 +47,25 @@ double Spread(const Tensor& states, const Tensor& skills, int64_t num_skills) {
 
 struct Config {
   int64_t steps = 4;
-  learner::AdamConfig adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+  kernels::AdamConfig adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 };
 
 const auto kOptions =
     Bind<Config>({{&Config::steps, "discriminator_steps", "4", 1, 10000,
                    "Steps of Adam in an outer update, each on all that was reached."},
-                  {In(&Config::adam, &learner::AdamConfig::learning_rate), "discriminator_rate",
+                  {In(&Config::adam, &kernels::AdamConfig::learning_rate), "discriminator_rate",
                    "5e-3", 0, 100, "Learning rate of Adam."}});
 
-learner::SkillsConfig SkillsConfigOf(const RuleContext& context) {
-  return learner::ReadSkills(context.options, context.spec, context.shape,
-                             learner::AsDiscriminator(context.network)->num_skills());
+SkillsConfig SkillsConfigOf(const RuleContext& context) {
+  return ReadSkills(context.options, context.spec, context.shape,
+                    AsDiscriminator(context.network)->num_skills());
 }
 
 class Diayn : public TrainedRule {
  public:
   explicit Diayn(const RuleContext& context)
       : TrainedRule(context, context.InitialNetwork()),
-        discriminator_(learner::AsDiscriminator(context.network)),
+        discriminator_(AsDiscriminator(context.network)),
         config_(SkillsConfigOf(context)),
         own_(kOptions.Read(context.options)),
         lifetimes_(context.lifetimes()) {}
@@ -82,7 +82,7 @@ class Diayn : public TrainedRule {
   }
 
  private:
-  absl::Status CheckBatch(const learner::Segment& steps) const {
+  absl::Status CheckBatch(const agents::Segment& steps) const {
     const auto check = [&](const Tensor& x, const char* name, int64_t rows) {
       if (x.defined() && x.dim() == 3 && x.size(0) == lifetimes_ && x.size(1) == rows &&
           x.isfinite().all().item<bool>())
@@ -145,7 +145,7 @@ class Diayn : public TrainedRule {
   }
 
   // Applies the discriminator that rewarded the agents to the states that they reached.
-  RuleReport Report(const learner::Segment& steps, const Tensor& reached, const Tensor& skills,
+  RuleReport Report(const agents::Segment& steps, const Tensor& reached, const Tensor& skills,
                     const std::vector<Tensor>& of_steps) const {
     double log_skill = 0;
     for (int64_t i = 0; i < lifetimes_; ++i) {
@@ -162,8 +162,8 @@ class Diayn : public TrainedRule {
   }
 
   // Fixed after construction.
-  const std::shared_ptr<const learner::Discriminator> discriminator_;
-  const learner::SkillsConfig config_;
+  const std::shared_ptr<const Discriminator> discriminator_;
+  const SkillsConfig config_;
   const Config own_;
   const int64_t lifetimes_;
 };
@@ -199,17 +199,17 @@ const RegisterRule kDiayn({
                "signal { name: 'discriminator' option { name: 'skills' value: '4' } }",
     .check =
         [](const RuleContext& context, Violations* violations) {
-          if (learner::AsDiscriminator(context.network) == nullptr) {
+          if (AsDiscriminator(context.network) == nullptr) {
             violations->Add("signal.name",
                             absl::StrFormat("is %s, which has no skills to tell apart: set "
                                             "discriminator",
                                             context.spec.signal().name()));
           } else {
-            learner::CheckSkills(SkillsConfigOf(context), context.spec, context.shape, violations);
+            CheckSkills(SkillsConfigOf(context), context.spec, context.shape, violations);
           }
         },
     .make = MadeRule<Diayn>,
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

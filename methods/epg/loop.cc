@@ -26,7 +26,7 @@
 #include "methods/shared/perturbation.h"
 #include "methods/shared/state_std_policy.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -64,7 +64,7 @@ class EvolvedLoss : public LearningLoop {
         config_(kOptions.Read(context.options)),
         loss_(*context.network->loss()),
         sizes_(loss_.sizes()),
-        layout_(AgentLayout(shape_)),
+        layout_(agents::AgentLayout(shape_)),
         mix_(Mix()) {}
 
   void Begin() override {
@@ -76,8 +76,8 @@ class EvolvedLoss : public LearningLoop {
           .Normals(static_cast<uint32_t>(layout_.slices().size()),
                    {numbers[s].mutable_data_ptr<double>(), static_cast<size_t>(sizes_.context)});
     }
-    agents_ =
-        NewAgents(torch::cat({agents_.theta, (kContextStd * numbers).to(torch::kFloat32)}, 1));
+    agents_ = agents::NewAgents(
+        torch::cat({agents_.theta, (kContextStd * numbers).to(torch::kFloat32)}, 1));
     const auto zeros = [&](int64_t width) {
       return torch::zeros({num_agents, sizes_.steps, width});
     };
@@ -87,11 +87,11 @@ class EvolvedLoss : public LearningLoop {
     dones_ = zeros(1);
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     const CpuTimer timer;
-    const Segment seen = normaliser_.Normalise(segment);
+    const agents::Segment seen = normaliser_.Normalise(segment);
     Remember(seen);
     report->statistics["mix"] = mix_;
     if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, seen, report));
@@ -101,7 +101,7 @@ class EvolvedLoss : public LearningLoop {
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, Networks(agents_.theta)));
+    return agents::ToPolicyWeights(shape_, normaliser_.Fold(shape_, Networks(agents_.theta)));
   }
 
   void State(StateFields* fields) override {
@@ -115,7 +115,7 @@ class EvolvedLoss : public LearningLoop {
  private:
   // What all steps of an update share.
   struct Targets {
-    PpoConfig config;
+    agents::PpoConfig config;
     Tensor weights = {};  // [S, Q]: weights of each agent's loss
     // [S, T]; undefined without a PPO part.
     Tensor advantages = {}, returns = {}, log_probs = {}, values = {};
@@ -131,12 +131,12 @@ class EvolvedLoss : public LearningLoop {
   // theta without the context's numbers.
   Tensor Networks(const Tensor& theta) const { return theta.narrow(1, 0, layout_.size()); }
 
-  Tensor RewardsOf(const Segment& segment) const {
-    return TaskReward(segment, spec().signal().input());
+  Tensor RewardsOf(const agents::Segment& segment) const {
+    return signals::TaskReward(segment, spec().signal().input());
   }
 
   // Keeps the newest N steps, as the agents saw them.
-  void Remember(const Segment& seen) {
+  void Remember(const agents::Segment& seen) {
     observations_ = Shifted(observations_, seen.observations);
     actions_ = Shifted(actions_, seen.actions);
     rewards_ = Shifted(rewards_, RewardsOf(seen).unsqueeze(2));
@@ -157,8 +157,9 @@ class EvolvedLoss : public LearningLoop {
   }
 
   ActionDistribution ActOn(const Tensor& theta, const Tensor& observations) const {
-    const AgentNetworks networks = SplitAgents(layout_, Networks(theta));
-    ActionDistribution policy{.output = Forward(networks.policy, observations), .log_std = {}};
+    const agents::AgentNetworks networks = agents::SplitAgents(layout_, Networks(theta));
+    ActionDistribution policy{.output = agents::Forward(networks.policy, observations),
+                              .log_std = {}};
     if (networks.log_std.defined()) policy.log_std = networks.log_std.unsqueeze(1);
     return policy;
   }
@@ -169,53 +170,56 @@ class EvolvedLoss : public LearningLoop {
     return torch::cat({policy.output, policy.log_std.expand_as(policy.output)}, 2);
   }
 
-  absl::Status Update(uint32_t iteration, const Segment& seen, LoopReport* report) {
-    Targets targets{.config = PpoConfigFromSpec(spec().agent(), /*update=*/iteration + 1,
-                                                /*num_updates=*/spec().lifetime().iterations() - 1),
-                    .weights = Weights()};
+  absl::Status Update(uint32_t iteration, const agents::Segment& seen, LoopReport* report) {
+    Targets targets{
+        .config = agents::PpoConfigFromSpec(spec().agent(), /*update=*/iteration + 1,
+                                            /*num_updates=*/spec().lifetime().iterations() - 1),
+        .weights = Weights()};
     targets.config.max_grad_norm = std::nullopt;
     targets.config.entropy_coef = 0;
     if (mix_ > 0) AddPpo(seen, &targets);
 
-    const AgentBatch before = agents_;
+    const agents::AgentBatch before = agents_;
     Tensor finite = torch::ones({context_.num_agents()}, torch::kBool);
     Tensor first, last;
     MENTOR_ASSIGN_OR_RETURN(
         const std::vector<Tensor> minibatches,
         context_.Minibatches(iteration, targets.config.epochs, targets.config.minibatches));
     for (const Tensor& rows : minibatches) {
-      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+      MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
       last = Step(targets, seen, rows, &finite);
       if (!first.defined()) first = last;
     }
     // An agent with a number that is not finite stays as it was.
-    agents_ = ChooseAgents(finite, agents_, before);
+    agents_ = agents::ChooseAgents(finite, agents_, before);
     Report(seen, before, finite, first, last, report);
     return absl::OkStatus();
   }
 
-  void AddPpo(const Segment& seen, Targets* targets) const {
+  void AddPpo(const agents::Segment& seen, Targets* targets) const {
     const Tensor theta = Networks(agents_.theta);
-    const AgentNetworks networks = SplitAgents(layout_, theta);
+    const agents::AgentNetworks networks = agents::SplitAgents(layout_, theta);
     const auto value = [&](const Tensor& observations) {
-      return Forward(networks.value, observations).squeeze(-1);
+      return agents::Forward(networks.value, observations).squeeze(-1);
     };
     targets->values = value(seen.observations);
-    Truncations truncations;
+    agents::Truncations truncations;
     if (targets->config.bootstrap_on_truncation) {
-      truncations = {seen.truncated, AtTruncations(value(seen.final_observations), seen.truncated)};
+      truncations = {seen.truncated,
+                     agents::AtTruncations(value(seen.final_observations), seen.truncated)};
     }
-    const Advantages advantages =
-        Gae(RewardsOf(seen), targets->values, seen.prev_done, seen.last_done,
-            value(seen.next_observations.unsqueeze(1)).squeeze(1), targets->config.gamma,
-            targets->config.gae_lambda, truncations);
+    const agents::Advantages advantages =
+        agents::Gae(RewardsOf(seen), targets->values, seen.prev_done, seen.last_done,
+                    value(seen.next_observations.unsqueeze(1)).squeeze(1), targets->config.gamma,
+                    targets->config.gae_lambda, truncations);
     targets->advantages = advantages.advantages.to(torch::kFloat32);
     targets->returns = advantages.returns.to(torch::kFloat32);
     targets->log_probs = seen.log_probs;
   }
 
   // One step of all agents on rows [S, B] of the newest steps. Returns the learned losses [S].
-  Tensor Step(const Targets& targets, const Segment& seen, const Tensor& rows, Tensor* finite) {
+  Tensor Step(const Targets& targets, const agents::Segment& seen, const Tensor& rows,
+              Tensor* finite) {
     const c10::AutoGradMode gradients_on(true);
     const Tensor theta = agents_.theta.detach().requires_grad_(true);
     const Tensor learned =
@@ -228,7 +232,7 @@ class EvolvedLoss : public LearningLoop {
                                      .rows = rows + (sizes_.steps - context_.steps())});
     Tensor loss = (1 - mix_) * learned;
     if (mix_ > 0) {
-      const auto take = [&](const Tensor& x) { return TakeRows(x, rows); };
+      const auto take = [&](const Tensor& x) { return agents::TakeRows(x, rows); };
       loss = loss +
              mix_ * PpoLoss(layout_, Networks(theta),
                             {take(seen.observations), take(seen.actions), take(targets.log_probs),
@@ -240,11 +244,11 @@ class EvolvedLoss : public LearningLoop {
     const Tensor gradient = torch::autograd::grad({loss.sum()}, {theta})[0];
     const c10::AutoGradMode gradients_off(false);
     *finite = finite->logical_and(loss.isfinite()).logical_and(gradient.isfinite().all(1));
-    agents_ = OptimizerStep(agents_, gradient, targets.config);
+    agents_ = agents::OptimizerStep(agents_, gradient, targets.config);
     return learned.detach();
   }
 
-  void Report(const Segment& seen, const AgentBatch& before, const Tensor& finite,
+  void Report(const agents::Segment& seen, const agents::AgentBatch& before, const Tensor& finite,
               const Tensor& first, const Tensor& last, LoopReport* report) const {
     const int64_t updated = finite.sum().item<int64_t>();
     report->nonfinite_updates += static_cast<uint64_t>(context_.num_agents() - updated);
@@ -262,18 +266,18 @@ class EvolvedLoss : public LearningLoop {
   }
 
   const Config config_;
-  const LearnedLoss& loss_;  // The context keeps it.
-  const LossSizes sizes_;
-  const ParamLayout layout_;  // Policy and critic; the context's numbers follow in theta.
-  const double mix_;          // w
+  const signals::LearnedLoss& loss_;  // The context keeps it.
+  const signals::LossSizes sizes_;
+  const agents::ParamLayout layout_;  // Policy and critic; the context's numbers follow in theta.
+  const double mix_;                  // w
   // [S, N, ...] float32, oldest first; zeros before the first steps.
   Tensor observations_, actions_, rewards_, dones_;
 };
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
-  const LossSizes loss = context.network->loss()->sizes();
-  const AgentShape shape = ShapeWithCritic(context);
-  const int64_t p = AgentLayout(shape).size() + loss.context;
+  const signals::LossSizes loss = context.network->loss()->sizes();
+  const agents::AgentShape shape = ShapeWithCritic(context);
+  const int64_t p = agents::AgentLayout(shape).size() + loss.context;
   const int64_t buffer = loss.steps * (shape.observation_size + shape.action_size + 2);
   LoopSizes sizes = SizesOfPpoAgents(context);
   sizes.device_bytes = 0;
@@ -320,4 +324,4 @@ const RegisterInnerLoop kEvolvedLoss({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // w of outer update u = 0, 1, ...: falls linearly from 1 to mix_final over the first mix_fraction
 // of all outer updates.
 double MixOf(uint32_t outer_step, uint32_t outer_updates, double mix_fraction, double mix_final);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

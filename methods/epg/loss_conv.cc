@@ -12,7 +12,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -29,12 +29,12 @@ Tensor Leaky(const Tensor& x) {
 Tensor Convolve(const Tensor& x, const Tensor& weights, const Tensor& bias, int64_t stride) {
   // [S, M, F, kernel]
   const Tensor windows = x.unfold(/*dimension=*/1, weights.size(3), stride);
-  return Affine(windows.flatten(2), weights.flatten(2), bias);
+  return agents::Affine(windows.flatten(2), weights.flatten(2), bias);
 }
 
 struct Config {
   int64_t conv1, conv2, trajectory, loss;
-  LossSizes sizes;
+  signals::LossSizes sizes;
 };
 
 const auto kOptions = Bind<Config>(
@@ -43,38 +43,39 @@ const auto kOptions = Bind<Config>(
      {&Config::trajectory, "trajectory", "32", 1, 1024,
       "Numbers that say of all steps what each row sees."},
      {&Config::loss, "loss", "16", 1, 1024, "Units of the hidden layer that sees a row."},
-     {In(&Config::sizes, &LossSizes::context), "context", "0", 0, 256,
+     {In(&Config::sizes, &signals::LossSizes::context), "context", "0", 0, 256,
       "Numbers of the agent that it learns beside its policy, for the loss alone; the paper has "
       "32."},
-     {In(&Config::sizes, &LossSizes::steps), "buffer", "512", kLeastSteps, 65536,
+     {In(&Config::sizes, &signals::LossSizes::steps), "buffer", "512", kLeastSteps, 65536,
       "Last steps of the agent that the loss sees; at least lifetime.steps_per_iteration."}});
 
-class LossConv : public SignalNetwork, public LearnedLoss {
+class LossConv : public signals::SignalNetwork, public signals::LearnedLoss {
  public:
-  LossConv(const SignalContext& context, const Config& config) : sizes_(config.sizes) {
+  LossConv(const signals::SignalContext& context, const Config& config) : sizes_(config.sizes) {
     const auto& [conv1, conv2, trajectory, loss, sizes] = config;
     const int64_t outputs = (context.discrete_actions ? 1 : 2) * context.action_size;
     const int64_t features =
         context.observation_size + context.action_size + 2 + outputs + sizes_.context;
-    layout_ = ParamLayout({{"conv1.W", {conv1, features, kKernel1}},
-                           {"conv1.b", {conv1}},
-                           {"conv2.W", {conv2, conv1, kKernel2}},
-                           {"conv2.b", {conv2}},
-                           {"traj.W", {trajectory, conv2}},
-                           {"traj.b", {trajectory}},
-                           {"loss1.W", {loss, features + trajectory}},
-                           {"loss1.b", {loss}},
-                           {"loss2.W", {1, loss}},
-                           {"loss2.b", {1}}});
+    layout_ = agents::ParamLayout({{"conv1.W", {conv1, features, kKernel1}},
+                                   {"conv1.b", {conv1}},
+                                   {"conv2.W", {conv2, conv1, kKernel2}},
+                                   {"conv2.b", {conv2}},
+                                   {"traj.W", {trajectory, conv2}},
+                                   {"traj.b", {trajectory}},
+                                   {"loss1.W", {loss, features + trajectory}},
+                                   {"loss1.b", {loss}},
+                                   {"loss2.W", {1, loss}},
+                                   {"loss2.b", {1}}});
   }
 
-  const LearnedLoss* loss() const override { return this; }
-  LossSizes sizes() const override { return sizes_; }
-  const ParamLayout& layout() const override { return layout_; }
+  const signals::LearnedLoss* loss() const override { return this; }
+  signals::LossSizes sizes() const override { return sizes_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   int64_t NumbersPerStep(bool graph) const override {
     // The features are joined, and repeated where windows overlap.
-    return SignalNetwork::NumbersPerStep(graph) + (graph ? 8 : 4) * layout_.slices()[0].shape[1];
+    return signals::SignalNetwork::NumbersPerStep(graph) +
+           (graph ? 8 : 4) * layout_.slices()[0].shape[1];
   }
 
   // Normals of variance 1 / (inputs of a unit).
@@ -82,7 +83,7 @@ class LossConv : public SignalNetwork, public LearnedLoss {
     const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
     Tensor weights = torch::zeros({layout_.size()});
     for (size_t i = 0; i < layout_.slices().size(); ++i) {
-      const ParamSlice& slice = layout_.slices()[i];
+      const agents::ParamSlice& slice = layout_.slices()[i];
       if (slice.shape.size() == 1) continue;
       Tensor normals = torch::empty({slice.size}, torch::kFloat64);
       stream.Normals(static_cast<uint32_t>(i),
@@ -93,7 +94,7 @@ class LossConv : public SignalNetwork, public LearnedLoss {
     return weights;
   }
 
-  Tensor Loss(const Tensor& weights, const LossInputs& in) const override {
+  Tensor Loss(const Tensor& weights, const signals::LossInputs& in) const override {
     const std::vector<Tensor> w = layout_.Split(weights);
     MENTOR_CHECK(in.observations.size(1) == sizes_.steps);
     const Tensor context = in.context.tanh().unsqueeze(1);
@@ -105,26 +106,26 @@ class LossConv : public SignalNetwork, public LearnedLoss {
         2);
     Tensor trajectory = Leaky(Convolve(with_context(step, context.detach()), w[0], w[1], kStride1));
     trajectory = Leaky(Convolve(trajectory, w[2], w[3], kStride2)).mean(1, /*keepdim=*/true);
-    trajectory = Affine(trajectory, w[4], w[5]);
+    trajectory = agents::Affine(trajectory, w[4], w[5]);
     const Tensor rows = in.rows.unsqueeze(2).expand({-1, -1, step.size(2)});
     Tensor row = with_context(step.gather(1, rows), context);
     row = torch::cat({row, trajectory.expand({-1, row.size(1), -1})}, 2);
-    return Affine(Leaky(Affine(row, w[6], w[7])), w[8], w[9]).mean(1).squeeze(1);
+    return agents::Affine(Leaky(agents::Affine(row, w[6], w[7])), w[8], w[9]).mean(1).squeeze(1);
   }
 
  private:
-  const LossSizes sizes_;
-  ParamLayout layout_;
+  const signals::LossSizes sizes_;
+  agents::ParamLayout layout_;
 };
 
-const RegisterSignal kLossConv({
+const signals::RegisterSignal kLossConv({
     .name = "loss_conv",
     .summary = "A loss: convolutions over the agent's last steps (evolved policy gradients)",
     .options = kOptions.table(),
-    .make = MadeBy<LossConv>(kOptions),
+    .make = signals::MadeBy<LossConv>(kOptions),
     .columns =
-        [](const SignalContext& context, const OptionValues& options) {
-          std::vector<SignalColumn> columns = StepColumns(context);
+        [](const signals::SignalContext& context, const OptionValues& options) {
+          std::vector<signals::SignalColumn> columns = signals::StepColumns(context);
           columns.push_back({.name = "rewards"});
           columns.push_back({.name = "dones", .how = "1 where the episode ended with the step"});
           columns.push_back(
@@ -138,4 +139,4 @@ const RegisterSignal kLossConv({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -4,7 +4,7 @@
 
 #include "methods/shared/evolution_strategies.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 const auto kOptions = EvolutionOptions(
@@ -34,4 +34,4 @@ const RegisterRule kEpg({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -3,7 +3,7 @@
 #include "agents/param_layout.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -36,14 +36,14 @@ Tensor NeighbourValues(const Tensor& key, const Tensor& keys, const Tensor& valu
 }
 
 Tensor EncodeKeys(const KeyNetwork& network, const Tensor& weights, const Tensor& observations) {
-  const ParamLayout layout({{"W1", {network.hidden, network.observation}},
-                            {"b1", {network.hidden}},
-                            {"W2", {network.key, network.hidden}},
-                            {"b2", {network.key}}});
+  const agents::ParamLayout layout({{"W1", {network.hidden, network.observation}},
+                                    {"b1", {network.hidden}},
+                                    {"W2", {network.key, network.hidden}},
+                                    {"b2", {network.key}}});
   MENTOR_CHECK(network.hidden > 0 && layout.size() == network.num_weights());
   const std::vector<Tensor> parts = layout.Split(weights);
   const Tensor hidden = torch::addmm(parts[1], observations, parts[0].t()).tanh();
   return torch::addmm(parts[3], hidden, parts[2].t());
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

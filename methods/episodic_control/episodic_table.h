@@ -14,7 +14,7 @@
 
 #include "common/episodic_lookup.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // Rows of key, value and time of the last write. The bits of its name identify a row: its
 // observation where names are kept, else its key. Not thread-safe.
@@ -150,4 +150,4 @@ torch::Tensor NeighbourValues(const torch::Tensor& key, const torch::Tensor& key
 torch::Tensor EncodeKeys(const KeyNetwork& network, const torch::Tensor& weights,
                          const torch::Tensor& observations);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

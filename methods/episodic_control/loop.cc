@@ -19,7 +19,7 @@
 #include "common/check.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -48,7 +48,7 @@ struct Replay {
 
 struct Agent {
   std::vector<EpisodicTable<float>> tables;  // [A]
-  AgentBatch encoder;                        // [1, P]: weights of the key network and Adam
+  agents::AgentBatch encoder;                // [1, P]: weights of the key network and Adam
   Replay replay;
   Steps pending;
   int64_t clock = 0;  // Writes so far, into all tables.
@@ -174,20 +174,21 @@ class EpisodicControl final : public InnerLoop {
       Agent& agent = agents_.emplace_back();
       for (int64_t a = 0; a < config_.actions; ++a)
         agent.tables.emplace_back(config_.capacity, network.key, NameSize());
-      agent.encoder = NewAgents(
+      agent.encoder = agents::NewAgents(
           InitialWeights(network, context_.Random(Purpose::kProjection, s, /*iteration=*/0)));
     }
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     const CpuTimer timer;
     std::vector<Counts> counts(agents_.size());
-    MENTOR_RETURN_IF_ERROR(ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
-      Live(segment, s, iteration, &counts[static_cast<size_t>(s)]);
-      return absl::OkStatus();
-    }));
+    MENTOR_RETURN_IF_ERROR(
+        agents::ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
+          Live(segment, s, iteration, &counts[static_cast<size_t>(s)]);
+          return absl::OkStatus();
+        }));
     Report(counts, report);
     ++iterations_;
     report->update_seconds += timer.Seconds();
@@ -319,7 +320,7 @@ class EpisodicControl final : public InnerLoop {
 
   // --- One agent in one inner iteration
 
-  void Live(const Segment& segment, int64_t s, uint32_t iteration, Counts* counts) {
+  void Live(const agents::Segment& segment, int64_t s, uint32_t iteration, Counts* counts) {
     Agent& agent = agents_[static_cast<size_t>(s)];
     const int64_t d = config_.network.observation, num_steps = segment.observations.size(1);
     const Tensor observations = segment.observations[s].contiguous(),
@@ -373,7 +374,8 @@ class EpisodicControl final : public InnerLoop {
   }
 
   // The greatest values after episodes that a limit cut, in their order.
-  std::vector<double> EvaluateCuts(const Agent& agent, const Segment& segment, int64_t s) const {
+  std::vector<double> EvaluateCuts(const Agent& agent, const agents::Segment& segment,
+                                   int64_t s) const {
     const auto cuts = segment.truncated[s].count_nonzero().item<int64_t>();
     const Tensor observations = segment.final_observations[s].narrow(0, 0, cuts).contiguous();
     std::vector<double> greatest;
@@ -435,10 +437,10 @@ class EpisodicControl final : public InnerLoop {
     Agent& agent = agents_[static_cast<size_t>(s)];
     if (agent.replay.size() == 0) return;
     const RandomStream random = context_.Random(Purpose::kReplay, s, iteration);
-    const PpoConfig adam{.learning_rate = config_.learning_rate, .adam_epsilon = 1e-8};
+    const agents::PpoConfig adam{.learning_rate = config_.learning_rate, .adam_epsilon = 1e-8};
     for (int64_t step = 0; step < config_.gradient_steps; ++step) {
       const Tensor gradient = Gradient(agent, random, static_cast<uint32_t>(step));
-      AgentBatch next = OptimizerStep(agent.encoder, gradient, adam);
+      agents::AgentBatch next = agents::OptimizerStep(agent.encoder, gradient, adam);
       if (next.theta.isfinite().all().item<bool>() && next.adam_v.isfinite().all().item<bool>())
         agent.encoder = std::move(next);
       else
@@ -521,7 +523,7 @@ class EpisodicControl final : public InnerLoop {
   }
 
   void SaveTraining(TensorMap* state) const {
-    std::vector<AgentBatch> own;
+    std::vector<agents::AgentBatch> own;
     Joined<int64_t> sizes, oldest, actions;
     Joined<float> observations, targets;
     for (const Agent& agent : agents_) {
@@ -532,7 +534,7 @@ class EpisodicControl final : public InnerLoop {
       actions.Add(agent.replay.actions);
       targets.Add(agent.replay.targets);
     }
-    AgentBatch encoders = JoinAgents(own);
+    agents::AgentBatch encoders = agents::JoinAgents(own);
     StateFields fields("the inner loop");
     AddAgents("agents", &encoders, &fields);
     state->merge(fields.Save(/*copies=*/false));
@@ -545,7 +547,8 @@ class EpisodicControl final : public InnerLoop {
 
   absl::Status LoadTraining(const TensorMap& state) {
     const int64_t s = context_.num_agents(), d = config_.network.observation;
-    AgentBatch encoders = NewAgents(torch::zeros({s, config_.network.num_weights()}));
+    agents::AgentBatch encoders =
+        agents::NewAgents(torch::zeros({s, config_.network.num_weights()}));
     StateFields fields("the inner loop");
     AddAgents("agents", &encoders, &fields);
     MENTOR_RETURN_IF_ERROR(fields.Load(state));
@@ -773,4 +776,4 @@ std::unique_ptr<InnerLoop> MakeEpisodicControl(InnerLoopContext context, Episodi
   return std::make_unique<EpisodicControl>(std::move(context), std::move(config));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/episodic_control/episodic_table.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct EpisodicConfig {
   bool nec = false;  // Otherwise MFEC.
@@ -41,4 +41,4 @@ EpisodicConfig ReadEpisodicControl(const OptionValues& options, const v1::Shard&
 
 std::unique_ptr<InnerLoop> MakeEpisodicControl(InnerLoopContext context, EpisodicConfig config);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 
 #include "methods/base/outer_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 class EpisodicControl : public OuterRule {
@@ -18,7 +18,7 @@ class EpisodicControl : public OuterRule {
   }
   torch::Tensor meta_parameters() const override { return nothing_; }
 
-  void State(learner::StateFields* fields) override { fields->Add("weights", &nothing_); }
+  void State(StateFields* fields) override { fields->Add("weights", &nothing_); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch&, uint32_t) override {
@@ -39,4 +39,4 @@ const RegisterRule kEpisodicControl({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

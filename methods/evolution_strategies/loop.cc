@@ -13,7 +13,7 @@
 #include "methods/shared/perturbation.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -33,33 +33,33 @@ Tensor Perturbed(const Tensor& weights, double sigma, uint64_t seed, uint32_t li
 namespace {
 
 // One network for all agents of a shard; row s of its weights belongs to agent s.
-class PerturbedNetwork : public SignalNetwork, public SignalSource {
+class PerturbedNetwork : public signals::SignalNetwork, public signals::SignalSource {
  public:
-  PerturbedNetwork(std::shared_ptr<const SignalNetwork> network, double sigma, uint64_t seed,
-                   std::vector<uint32_t> lifetimes)
+  PerturbedNetwork(std::shared_ptr<const signals::SignalNetwork> network, double sigma,
+                   uint64_t seed, std::vector<uint32_t> lifetimes)
       : network_(std::move(network)),
         sigma_(sigma),
         seed_(seed),
         lifetimes_(std::move(lifetimes)) {}
 
-  const SignalSource* signals() const override { return this; }
-  const ParamLayout& layout() const override { return network_->layout(); }
+  const signals::SignalSource* signals() const override { return this; }
+  const agents::ParamLayout& layout() const override { return network_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return network_->InitialWeights(seed); }
-  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
+  signals::SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
     return network_->signals()->InitialState(num_lifetimes, dtype);
   }
 
   bool sees_normalised() const override { return network_->signals()->sees_normalised(); }
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor&,
-                    SignalState* state) const override {
+  signals::SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor&,
+                             signals::SignalState* state) const override {
     std::vector<Tensor> signals, previous;
     std::vector<std::vector<Tensor>> recurrent(state->recurrent.size());
     for (size_t s = 0; s < lifetimes_.size(); ++s) {
       const auto agent = static_cast<int64_t>(s);
-      SignalState own = SomeLifetimes(*state, agent, 1);
+      signals::SignalState own = signals::SomeLifetimes(*state, agent, 1);
       signals.push_back(network_->signals()
                             ->Run(Perturbed(weights, sigma_, seed_, lifetimes_[s]),
-                                  SomeLifetimes(segment, agent, 1), /*noise=*/{}, &own)
+                                  agents::SomeLifetimes(segment, agent, 1), /*noise=*/{}, &own)
                             .signals);
       for (size_t i = 0; i < recurrent.size(); ++i) recurrent[i].push_back(own.recurrent[i]);
       previous.push_back(own.previous);
@@ -70,7 +70,7 @@ class PerturbedNetwork : public SignalNetwork, public SignalSource {
   }
 
  private:
-  const std::shared_ptr<const SignalNetwork> network_;
+  const std::shared_ptr<const signals::SignalNetwork> network_;
   const double sigma_;
   const uint64_t seed_;
   const std::vector<uint32_t> lifetimes_;  // Numbers of the shard's lifetimes.
@@ -100,4 +100,4 @@ const RegisterInnerLoop kPerturbedPpo({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

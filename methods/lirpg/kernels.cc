@@ -12,7 +12,7 @@
 #include "kernels/tanh_network.h"
 #include "methods/shared/critic.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -47,10 +47,10 @@ template <typename T>
 class RewardRows {
  public:
   // inputs: [T, F]
-  RewardRows(const TanhSizes& sizes, const Tensor& inputs)
+  RewardRows(const kernels::TanhSizes& sizes, const Tensor& inputs)
       : network_(sizes),
         steps_(inputs.size(0)),
-        stride_(RowStride<T>(sizes.in)),
+        stride_(kernels::RowStride<T>(sizes.in)),
         inputs_(steps_ * stride_),
         part_(sizes.num_params()) {
     const T* from = inputs.const_data_ptr<T>();
@@ -63,7 +63,7 @@ class RewardRows {
   // rewards: [T]
   void Forward(const T* weights, double* rewards) {
     network_.Load(weights);
-    Each([&](int64_t begin, int64_t count, TanhRows<T>* x) {
+    Each([&](int64_t begin, int64_t count, kernels::TanhRows<T>* x) {
       network_.Forward(Inputs(begin), count, x);
       for (int64_t b = 0; b < count; ++b) rewards[begin + b] = x->y[b * x->out_stride];
     });
@@ -73,7 +73,7 @@ class RewardRows {
   // by_reward [T].
   void Backward(const double* by_reward, T* grad) {
     const int64_t size = network_.sizes().num_params();
-    Each([&](int64_t begin, int64_t count, TanhRows<T>* x) {
+    Each([&](int64_t begin, int64_t count, kernels::TanhRows<T>* x) {
       for (int64_t b = 0; b < count; ++b) {
         const double y = x->y[b * x->out_stride];
         x->dy[b * x->out_stride] = static_cast<T>(
@@ -91,19 +91,21 @@ class RewardRows {
     for (int64_t begin = 0; begin < steps_; begin += kRewardRows)
       work(begin, std::min(kRewardRows, steps_ - begin), &rows_[begin / kRewardRows]);
   }
-  Matrix<const T> Inputs(int64_t begin) const { return {&inputs_[begin * stride_], stride_}; }
+  kernels::Matrix<const T> Inputs(int64_t begin) const {
+    return {&inputs_[begin * stride_], stride_};
+  }
 
-  TanhNetwork<T> network_;
+  kernels::TanhNetwork<T> network_;
   const int64_t steps_, stride_;
   std::vector<T> inputs_;  // [T, F]
-  std::vector<TanhRows<T>> rows_;
+  std::vector<kernels::TanhRows<T>> rows_;
   std::vector<T> part_;  // A gradient.
 };
 
 // Where one agent's step is written to.
 template <typename T>
 struct StepResult {
-  AgentState<T> agent;  // Before the step, and after it.
+  agents::AgentState<T> agent;  // Before the step, and after it.
   T *by_weights, *by_critic;
   double *trace, *outer_loss, *outer_clip_fraction;
   char* left_out;
@@ -113,21 +115,22 @@ struct StepResult {
 template <typename T>
 class LirpgAgent {
  public:
-  LirpgAgent(const AgentShape& shape, const LirpgConfig& config, const LirpgSegment& segment,
-             const StepLayers& rewards, int64_t agents, int64_t agent, int64_t rows_max)
+  LirpgAgent(const agents::AgentShape& shape, const LirpgConfig& config,
+             const LirpgSegment& segment, const signals::StepLayers& rewards, int64_t agents,
+             int64_t agent, int64_t rows_max)
       : config_(config),
         segment_(segment),
         agents_(agents),
         agent_(agent),
         steps_(segment.prev_done.size(1)),
-        policy_params_(AgentLayout(shape).size() - CriticSize(shape)),
+        policy_params_(agents::AgentLayout(shape).size() - CriticSize(shape)),
         own_(shape, config.update, rows_max, /*differentiable=*/true),
         outer_(PolicyOf(shape), OuterLossConfig(config.outer), rows_max,
                {.advantage_ddof = config.outer.advantage_ddof}),
         reward_(rewards.sizes, rewards.inputs[agent]),
         critic_({shape.observation_size, shape.hidden_units, 1}),
         critic_rows_(critic_.sizes(), rows_max),
-        critic_stride_(RowStride<T>(shape.observation_size)),
+        critic_stride_(kernels::RowStride<T>(shape.observation_size)),
         critic_inputs_(rows_max * critic_stride_),
         advantages_(steps_),
         returns_(steps_),
@@ -135,7 +138,7 @@ class LirpgAgent {
         earned_(steps_),
         by_reward_(steps_),
         by_row_(rows_max) {
-    own_data_ = RowsOfAgent<T>(segment.inputs, agent, advantages_.data(), returns_.data());
+    own_data_ = agents::RowsOfAgent<T>(segment.inputs, agent, advantages_.data(), returns_.data());
     outer_data_ = own_data_;
     outer_data_.advantages = Of(segment.task_advantages);
     const T *advantages = Of(segment.task_advantages), *values = Of(segment.task_values);
@@ -146,9 +149,9 @@ class LirpgAgent {
   void Step(const T* weights, const T* critic, std::span<const int64_t> rows,
             const StepResult<T>& to) {
     Earn(weights);
-    const StepNumbers numbers = own_.Step(own_data_, rows, to.agent);
+    const agents::StepNumbers numbers = own_.Step(own_data_, rows, to.agent);
     numbers.WriteTo(to.trace);
-    const MinibatchLoss outer =
+    const agents::MinibatchLoss outer =
         outer_.LossAndGradient(to.agent.theta, outer_data_, rows, by_theta_.data());
     *to.outer_loss = outer.policy_loss;
     *to.outer_clip_fraction = outer.clip_fraction;
@@ -166,13 +169,13 @@ class LirpgAgent {
   }
 
  private:
-  static KernelSizes PolicyOf(const AgentShape& shape) {
-    KernelSizes sizes = SizesOf(shape);
+  static agents::KernelSizes PolicyOf(const agents::AgentShape& shape) {
+    agents::KernelSizes sizes = agents::SizesOf(shape);
     sizes.critic = false;
     return sizes;
   }
-  static PpoConfig OuterLossConfig(const OuterConfig& outer) {
-    PpoConfig config;
+  static agents::PpoConfig OuterLossConfig(const OuterConfig& outer) {
+    agents::PpoConfig config;
     config.clip = outer.clip;
     config.entropy_coef = 0;
     config.advantage_epsilon = 1e-8;
@@ -190,17 +193,17 @@ class LirpgAgent {
     reward_.Forward(weights, earned_.data());
     const double* task = Exact(segment_.task_rewards);
     for (int64_t t = 0; t < steps_; ++t) earned_[t] = task[t] + config_.c_in * earned_[t];
-    GaeOfAgent<T>({.gamma = config_.update.ppo.gamma,
-                   .lambda = config_.update.ppo.gae_lambda,
-                   .steps = steps_,
-                   .rewards = earned_.data(),
-                   .prev_done = Exact(segment_.prev_done),
-                   .last_done = Exact(segment_.last_done),
-                   .values = Of(segment_.inputs.values),
-                   .last_values = segment_.last_values.const_data_ptr<T>() + agent_,
-                   .truncated = nullptr,
-                   .final_values = nullptr},
-                  advantages_.data(), returns_.data());
+    agents::GaeOfAgent<T>({.gamma = config_.update.ppo.gamma,
+                           .lambda = config_.update.ppo.gae_lambda,
+                           .steps = steps_,
+                           .rewards = earned_.data(),
+                           .prev_done = Exact(segment_.prev_done),
+                           .last_done = Exact(segment_.last_done),
+                           .values = Of(segment_.inputs.values),
+                           .last_values = segment_.last_values.const_data_ptr<T>() + agent_,
+                           .truncated = nullptr,
+                           .final_values = nullptr},
+                          advantages_.data(), returns_.data());
   }
 
   // A gradient by the rows' advantages becomes that by the learned rewards of all steps: GaeAdjoint
@@ -220,13 +223,13 @@ class LirpgAgent {
 
   void CriticGradient(const T* critic, std::span<const int64_t> rows, T* grad) {
     const auto count = static_cast<int64_t>(rows.size());
-    const Matrix<T> inputs = {critic_inputs_.data(), critic_stride_};
-    GatherRows<T>(own_data_.observations, critic_.sizes().in, rows, inputs);
+    const kernels::Matrix<T> inputs = {critic_inputs_.data(), critic_stride_};
+    kernels::GatherRows<T>(own_data_.observations, critic_.sizes().in, rows, inputs);
     critic_.Load(critic);
     critic_.Forward({inputs.data, inputs.stride}, count, &critic_rows_);
-    ValueLoss<T>(rows, task_returns_.data(), Of(segment_.task_values),
-                 config_.value_clip > 0 ? &config_.value_clip : nullptr,
-                 config_.value_coef / static_cast<double>(count), &critic_rows_);
+    agents::ValueLoss<T>(rows, task_returns_.data(), Of(segment_.task_values),
+                         config_.value_clip > 0 ? &config_.value_clip : nullptr,
+                         config_.value_coef / static_cast<double>(count), &critic_rows_);
     critic_.Backward({inputs.data, inputs.stride}, count, &critic_rows_, grad);
   }
 
@@ -234,14 +237,14 @@ class LirpgAgent {
   const LirpgConfig& config_;
   const LirpgSegment& segment_;
   const int64_t agents_, agent_, steps_, policy_params_;
-  AgentRows<T> own_data_, outer_data_;
+  agents::AgentRows<T> own_data_, outer_data_;
   std::vector<T> task_returns_;  // [T]
   // Scratch.
-  KernelSteps<T> own_;
-  PpoKernels<T> outer_;
+  agents::KernelSteps<T> own_;
+  agents::PpoKernels<T> outer_;
   RewardRows<T> reward_;
-  TanhNetwork<T> critic_;
-  TanhRows<T> critic_rows_;
+  kernels::TanhNetwork<T> critic_;
+  kernels::TanhRows<T> critic_rows_;
   const int64_t critic_stride_;
   std::vector<T> critic_inputs_;
   std::vector<T> advantages_, returns_;     // [T]
@@ -253,14 +256,15 @@ class LirpgAgent {
 template <typename T>
 class LirpgKernelsOf : public LirpgKernels {
  public:
-  LirpgKernelsOf(const AgentShape& shape, const LirpgConfig& config, const LirpgSegment& segment,
-                 const StepLayers& rewards, int64_t num_weights, int64_t rows_max, WorkerPool* pool)
+  LirpgKernelsOf(const agents::AgentShape& shape, const LirpgConfig& config,
+                 const LirpgSegment& segment, const signals::StepLayers& rewards,
+                 int64_t num_weights, int64_t rows_max, agents::WorkerPool* pool)
       : config_(config),
         segment_(AsKernelsRead<T>(segment)),
         num_weights_(num_weights),
         pool_(pool) {
     const int64_t num_agents = segment_.prev_done.size(0);
-    const StepLayers layers = {
+    const signals::StepLayers layers = {
         rewards.sizes,
         rewards.inputs.detach().to(torch::kCPU, segment_.inputs.values.scalar_type()).contiguous()};
     for (int64_t s = 0; s < num_agents; ++s) {
@@ -269,28 +273,28 @@ class LirpgKernelsOf : public LirpgKernels {
     }
   }
 
-  absl::StatusOr<LirpgGradient> Step(const AgentBatch& agents, const Tensor& weights,
+  absl::StatusOr<LirpgGradient> Step(const agents::AgentBatch& agents, const Tensor& weights,
                                      const Tensor& critics, const Tensor& rows) override {
     const auto num_agents = static_cast<int64_t>(agents_.size());
     const Tensor phi = weights.contiguous(), psi = critics.contiguous(),
                  minibatch = rows.contiguous();
     LirpgGradient result;
-    result.agents = CopyOf(agents);
+    result.agents = agents::CopyOf(agents);
     result.critics = torch::zeros_like(psi);
     result.outer_loss = torch::empty({num_agents}, torch::kFloat64);
     result.outer.clip_fraction = torch::empty({num_agents}, torch::kFloat64);
-    const Tensor trace = torch::empty({num_agents, 1, kNumTraceColumns}, torch::kFloat64);
+    const Tensor trace = torch::empty({num_agents, 1, agents::kNumTraceColumns}, torch::kFloat64);
     const Tensor by_weights = torch::zeros({num_agents, num_weights_}, phi.options());
     std::vector<char> left_out(num_agents);
-    MENTOR_RETURN_IF_ERROR(ParallelFor(pool_, num_agents, [&](int64_t s) {
+    MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool_, num_agents, [&](int64_t s) {
       agents_[s]->Step(
           phi.const_data_ptr<T>(), psi.const_data_ptr<T>() + s * psi.size(1),
           {minibatch.const_data_ptr<int64_t>() + s * rows.size(1),
            static_cast<size_t>(rows.size(1))},
-          {.agent = StateOfAgent<T>(result.agents, s),
+          {.agent = agents::StateOfAgent<T>(result.agents, s),
            .by_weights = by_weights.data_ptr<T>() + s * num_weights_,
            .by_critic = result.critics.template data_ptr<T>() + s * psi.size(1),
-           .trace = trace.data_ptr<double>() + s * kNumTraceColumns,
+           .trace = trace.data_ptr<double>() + s * agents::kNumTraceColumns,
            .outer_loss = result.outer_loss.template data_ptr<double>() + s,
            .outer_clip_fraction = result.outer.clip_fraction.template data_ptr<double>() + s,
            .left_out = &left_out[s]});
@@ -298,7 +302,7 @@ class LirpgKernelsOf : public LirpgKernels {
     }));
     result.weights = by_weights[0];
     for (int64_t s = 1; s < num_agents; ++s) result.weights += by_weights[s];
-    result.trace = TraceOf(trace);
+    result.trace = agents::TraceOf(trace);
     result.left_out = std::count(left_out.begin(), left_out.end(), 1);
     return result;
   }
@@ -307,23 +311,25 @@ class LirpgKernelsOf : public LirpgKernels {
   const LirpgConfig config_;
   const LirpgSegment segment_;
   const int64_t num_weights_;
-  WorkerPool* const pool_;
+  agents::WorkerPool* const pool_;
   std::vector<std::unique_ptr<LirpgAgent<T>>> agents_;
 };
 
 }  // namespace
 
-bool HaveLirpgKernels(const AgentShape& shape, const LirpgConfig& config) {
+bool HaveLirpgKernels(const agents::AgentShape& shape, const LirpgConfig& config) {
   const OuterConfig& outer = config.outer;
-  return shape.critic && HaveKernelSteps(shape, config.update) &&
+  return shape.critic && agents::HaveKernelSteps(shape, config.update) &&
          outer.form == OuterConfig::Form::kClippedRatio && outer.normalize_advantage &&
          outer.advantage_std_floor == 0;
 }
 
-std::unique_ptr<LirpgKernels> NewLirpgKernels(const AgentShape& shape, const LirpgConfig& config,
+std::unique_ptr<LirpgKernels> NewLirpgKernels(const agents::AgentShape& shape,
+                                              const LirpgConfig& config,
                                               const LirpgSegment& segment,
-                                              const StepLayers& rewards, int64_t num_weights,
-                                              int64_t rows_max, WorkerPool* pool) {
+                                              const signals::StepLayers& rewards,
+                                              int64_t num_weights, int64_t rows_max,
+                                              agents::WorkerPool* pool) {
   MENTOR_CHECK(HaveLirpgKernels(shape, config));
   if (segment.inputs.values.scalar_type() == torch::kFloat32) {
     return std::make_unique<LirpgKernelsOf<float>>(shape, config, segment, rewards, num_weights,
@@ -333,4 +339,4 @@ std::unique_ptr<LirpgKernels> NewLirpgKernels(const AgentShape& shape, const Lir
                                                   rows_max, pool);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -16,25 +16,28 @@
 #include "methods/lirpg/step.h"
 #include "signals/step_layers.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 class LirpgKernels {
  public:
   virtual ~LirpgKernels() = default;
   // LirpgStep (step.h). An error comes from a pause point.
-  virtual absl::StatusOr<LirpgGradient> Step(const AgentBatch& agents, const torch::Tensor& weights,
+  virtual absl::StatusOr<LirpgGradient> Step(const agents::AgentBatch& agents,
+                                             const torch::Tensor& weights,
                                              const torch::Tensor& critics,
                                              const torch::Tensor& rows) = 0;
 };
 
 // True if the kernels make such agents' steps.
-bool HaveLirpgKernels(const AgentShape& shape, const LirpgConfig& config);
+bool HaveLirpgKernels(const agents::AgentShape& shape, const LirpgConfig& config);
 
 // For minibatches of one segment with at most rows_max steps. All tensors are float, or all double,
 // as the segment's values are. The reward network has num_weights weights, and these layers.
-std::unique_ptr<LirpgKernels> NewLirpgKernels(const AgentShape& shape, const LirpgConfig& config,
+std::unique_ptr<LirpgKernels> NewLirpgKernels(const agents::AgentShape& shape,
+                                              const LirpgConfig& config,
                                               const LirpgSegment& segment,
-                                              const StepLayers& rewards, int64_t num_weights,
-                                              int64_t rows_max, WorkerPool* pool);
+                                              const signals::StepLayers& rewards,
+                                              int64_t num_weights, int64_t rows_max,
+                                              agents::WorkerPool* pool);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -20,7 +20,7 @@
 #include "methods/lirpg/kernels.h"
 #include "methods/shared/critic.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 namespace {
 
@@ -92,11 +92,11 @@ const auto kOptions = Bind<LirpgSettings>(
       "Steps whose r_ex is summed and paid with the last of them; released: 20. What is reported "
       "is "
       "not delayed."},
-     {In(&LirpgSettings::outer, &PpoConfig::learning_rate), "learning_rate", "1e-4", 0, 10,
+     {In(&LirpgSettings::outer, &agents::PpoConfig::learning_rate), "learning_rate", "1e-4", 0, 10,
       "Adam's, of the reward network and the task's critic; 0: nothing is learned beside the "
       "agents."},
-     {In(&LirpgSettings::outer, &PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
-      "Greatest norm of the gradient of both together."},
+     {In(&LirpgSettings::outer, &agents::PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30,
+      1e30, "Greatest norm of the gradient of both together."},
      {&LirpgSettings::tensorflow,
       "forms",
       {{"torch", false}, {"tensorflow", true}},
@@ -116,20 +116,20 @@ class Lirpg : public LearningLoop {
     LearningLoop::Begin();
     const int64_t critic = CriticSize(shape_), size = agents_.theta.size(1);
     // The task's critics begin as the agents' own.
-    critics_ = NewAgents(agents_.theta.narrow(1, size - critic, critic).clone());
-    outer_ = NewAgents(context_.meta_parameters.unsqueeze(0));
+    critics_ = agents::NewAgents(agents_.theta.narrow(1, size - critic, critic).clone());
+    outer_ = agents::NewAgents(context_.meta_parameters.unsqueeze(0));
     signal_ = network_.InitialState(context_.num_agents(), torch::kFloat32);
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment collected, collect(Policies()));
     const CpuTimer timer;
     const LirpgConfig config = Config(iteration);
     const LirpgSegment segment = See(collected);
     // What the reward network sees, and how it began to see it.
-    const Segment shown = Shown(collected, segment, report);
-    const SignalState before = signal_;
+    const agents::Segment shown = Shown(collected, segment, report);
+    const signals::SignalState before = signal_;
     collected.signals = network_.Signals(outer_.theta[0], shown, &signal_).detach();
     report->signal_seconds += timer.Seconds();
 
@@ -161,8 +161,8 @@ class Lirpg : public LearningLoop {
  private:
   LirpgConfig Config(uint32_t iteration) const {
     LirpgConfig config;
-    PpoConfig& ppo = config.update.ppo;
-    ppo = PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
+    agents::PpoConfig& ppo = config.update.ppo;
+    ppo = agents::PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
     config.update.tensorflow_clip = config.update.tensorflow_epsilon = settings_.tensorflow;
     config.update.advantage_ddof = config.outer.advantage_ddof = settings_.tensorflow ? 0 : 1;
     config.outer.clip = ppo.clip;
@@ -173,8 +173,8 @@ class Lirpg : public LearningLoop {
   }
 
   // The segment as the agents saw it, with what they earned and its values.
-  LirpgSegment See(const Segment& collected) {
-    const Segment normal = normaliser_.Normalise(collected);
+  LirpgSegment See(const agents::Segment& collected) {
+    const agents::Segment normal = normaliser_.Normalise(collected);
     const Tensor next = normal.next_observations.unsqueeze(1);
     const int64_t critic = CriticSize(shape_);
     const Tensor own = agents_.theta.narrow(1, agents_.theta.size(1) - critic, critic);
@@ -196,16 +196,17 @@ class Lirpg : public LearningLoop {
     segment.last_values = CriticValues(shape_, own, next).squeeze(1);
     segment.task_values = CriticValues(shape_, critics_.theta, normal.observations);
     segment.task_advantages =
-        Gae(task, segment.task_values, collected.prev_done, collected.last_done,
-            CriticValues(shape_, critics_.theta, next).squeeze(1), spec().agent().gamma(),
-            spec().agent().gae_lambda())
+        agents::Gae(task, segment.task_values, collected.prev_done, collected.last_done,
+                    CriticValues(shape_, critics_.theta, next).squeeze(1), spec().agent().gamma(),
+                    spec().agent().gae_lambda())
             .advantages.to(torch::kFloat32);
     return segment;
   }
 
   // The reward network sees the agents' observations within bounds, once these are normalised.
-  Segment Shown(const Segment& collected, const LirpgSegment& segment, LoopReport* report) const {
-    Segment shown = collected;
+  agents::Segment Shown(const agents::Segment& collected, const LirpgSegment& segment,
+                        LoopReport* report) const {
+    agents::Segment shown = collected;
     shown.observations = segment.inputs.observations;
     if (!spec().agent().normalize_observations()) return shown;
     shown.observations = shown.observations.clamp(-kSeenMax, kSeenMax);
@@ -217,13 +218,13 @@ class Lirpg : public LearningLoop {
   }
 
   // Steps of agents and of the reward network in turn. `seen` and `state`: what the network sees.
-  absl::Status Teach(const LirpgConfig& config, const LirpgSegment& segment, const Segment& seen,
-                     const SignalState& state, const std::vector<Tensor>& minibatches,
-                     LoopReport* report) {
+  absl::Status Teach(const LirpgConfig& config, const LirpgSegment& segment,
+                     const agents::Segment& seen, const signals::SignalState& state,
+                     const std::vector<Tensor>& minibatches, LoopReport* report) {
     const std::unique_ptr<LirpgKernels> kernels =
         Kernels(config, segment, seen, state, minibatches);
     const LearnedRewards rewards = [&](const Tensor& weights) {
-      SignalState own = state;
+      signals::SignalState own = state;
       return network_.Signals(weights, seen, &own);
     };
     const Tensor before = outer_.theta[0].to(torch::kFloat64);
@@ -256,9 +257,9 @@ class Lirpg : public LearningLoop {
 
   // Null where LibTorch makes the steps. Only the spec decides that.
   std::unique_ptr<LirpgKernels> Kernels(const LirpgConfig& config, const LirpgSegment& segment,
-                                        const Segment& seen, SignalState state,
+                                        const agents::Segment& seen, signals::SignalState state,
                                         const std::vector<Tensor>& minibatches) const {
-    const auto* layers = dynamic_cast<const StepLayersSource*>(&network_);
+    const auto* layers = dynamic_cast<const signals::StepLayersSource*>(&network_);
     if (layers == nullptr || !HaveLirpgKernels(shape_, config)) return nullptr;
     return NewLirpgKernels(shape_, config, segment, layers->Layers(seen, &state),
                            outer_.theta.size(1), minibatches[0].size(1), context_.pool);
@@ -267,20 +268,20 @@ class Lirpg : public LearningLoop {
   // Steps of the agents alone, on the rewards as they are.
   absl::Status Learn(const LirpgConfig& config, const LirpgSegment& segment, const Tensor& learned,
                      const std::vector<Tensor>& minibatches, LoopReport* report) {
-    UpdateInputs inputs = segment.inputs;
+    agents::UpdateInputs inputs = segment.inputs;
     inputs.agents = agents_;
     inputs.advantages = MixedAdvantages(config, segment, learned);
     inputs.minibatches = minibatches;
-    UpdateOutputs after;
-    if (HaveKernelSteps(shape_, config.update)) {
-      MENTOR_ASSIGN_OR_RETURN(after,
-                              RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
+    agents::UpdateOutputs after;
+    if (agents::HaveKernelSteps(shape_, config.update)) {
+      MENTOR_ASSIGN_OR_RETURN(
+          after, agents::RunUpdateByKernels(shape_, config.update, inputs, context_.pool));
     } else {
-      MENTOR_ASSIGN_OR_RETURN(after, RunUpdate(shape_, config.update, inputs));
+      MENTOR_ASSIGN_OR_RETURN(after, agents::RunUpdate(shape_, config.update, inputs));
     }
     // Agents whose update is not finite stay as they were, by the kernels anyway.
     const Tensor steps = agents_.adam_steps;
-    agents_ = ChooseAgents(IsFinite(after.agents), after.agents, agents_);
+    agents_ = agents::ChooseAgents(agents::IsFinite(after.agents), after.agents, agents_);
     report->nonfinite_updates +=
         static_cast<uint64_t>(agents_.adam_steps.eq(steps).sum().item<int64_t>());
     ReportTrace(after.trace, report);
@@ -288,7 +289,7 @@ class Lirpg : public LearningLoop {
   }
 
   // Numbers of the last optimizer step.
-  static void ReportTrace(const UpdateTrace& trace, LoopReport* report) {
+  static void ReportTrace(const agents::UpdateTrace& trace, LoopReport* report) {
     const auto statistic = [&](const char* name, const Tensor& x) {
       report->statistics[name] = x.select(1, -1).to(torch::kFloat64).mean().item<double>();
     };
@@ -300,12 +301,12 @@ class Lirpg : public LearningLoop {
 
   // Fixed after construction.
   const LirpgSettings settings_;
-  const SignalGradient& network_;  // The context keeps it.
+  const signals::SignalGradient& network_;  // The context keeps it.
   // Between iterations. The agents have the critic of the mixed reward.
   EarnedReward earned_;
-  AgentBatch critics_;  // The task's critics [S, C].
-  AgentBatch outer_;    // phi as its only row, with Adam's state.
-  SignalState signal_;
+  agents::AgentBatch critics_;  // The task's critics [S, C].
+  agents::AgentBatch outer_;    // phi as its only row, with Adam's state.
+  signals::SignalState signal_;
 };
 
 MetricTable Metrics() {
@@ -363,7 +364,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
     violations->Add("agent.bootstrap_on_truncation",
                     "is true; LIRPG takes the limit of steps as an end, as released: leave it out");
   const auto fits =
-      CheckMinibatches(agent.minibatches(), agent.normalize_advantage(), context.steps());
+      agents::CheckMinibatches(agent.minibatches(), agent.normalize_advantage(), context.steps());
   if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
   if (context.steps() / std::max<int64_t>(1, agent.minibatches()) < 2)
     violations->Add("agent.minibatches",
@@ -383,8 +384,8 @@ void Check(const InnerLoopContext& context, Violations* violations) {
 // of the reward network along the segment.
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const v1::AgentSpec& agent = context.shard->spec().agent();
-  const AgentShape shape = ShapeOfAgents(*context.shard);
-  const int64_t p = AgentLayout(shape).size(), critic = CriticSize(shape);
+  const agents::AgentShape shape = ShapeOfAgents(*context.shard);
+  const int64_t p = agents::AgentLayout(shape).size(), critic = CriticSize(shape);
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
   const int64_t graph = GraphNumbersPerStep(shape);
@@ -420,4 +421,4 @@ LirpgSettings ReadLirpg(const v1::AgentSpec& agent, const OptionValues& options)
   return settings;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "mentor/v1/spec.pb.h"
 #include "methods/lirpg/step.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // The task's reward as the agents earn it (methods/lirpg/README.md#the-tasks-reward): divided by
 // the running deviation of its discounted sum, then summed and paid every few steps. Its numbers go
@@ -42,8 +42,8 @@ class EarnedReward {
 struct LirpgSettings {
   bool success = false;  // r_ex is the sparse success signal.
   double c_ex = 0, c_in = 1;
-  bool tensorflow = false;  // Forms of Adam, clipping and deviations.
-  PpoConfig outer = {};     // Adam's settings of the reward network and the task's critics.
+  bool tensorflow = false;       // Forms of Adam, clipping and deviations.
+  agents::PpoConfig outer = {};  // Adam's settings of the reward network and the task's critics.
   TaskRewardConfig reward = {};
 
   // False if no weight of the reward network could move.
@@ -52,4 +52,4 @@ struct LirpgSettings {
 
 LirpgSettings ReadLirpg(const v1::AgentSpec& agent, const OptionValues& options);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

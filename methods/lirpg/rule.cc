@@ -8,7 +8,7 @@
 #include "methods/base/outer_rule.h"
 #include "methods/lirpg/loop.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -25,7 +25,7 @@ class Lirpg : public OuterRule {
             .segments = false};
   }
   Tensor meta_parameters() const override { return weights_; }
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
@@ -63,4 +63,4 @@ const RegisterRule kLirpg({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

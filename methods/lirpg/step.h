@@ -13,13 +13,13 @@
 #include "agents/ppo_config.h"
 #include "methods/shared/outer_objective.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // A segment of S agents and T steps. Everything but the reward network's weights is a constant.
 struct LirpgSegment {
   // log_probs, values (of the mixed reward) and observations as the agents saw them; no agents,
   // advantages or minibatches.
-  UpdateInputs inputs;
+  agents::UpdateInputs inputs;
   torch::Tensor task_rewards;            // [S, T] float64: c_ex r_ex, as the agents earn it
   torch::Tensor prev_done;               // [S, T]
   torch::Tensor last_done, last_values;  // [S]
@@ -28,9 +28,9 @@ struct LirpgSegment {
 };
 
 struct LirpgConfig {
-  UpdateConfig update;    // The agents' step.
-  double c_in = 1;        // Weight of the learned reward.
-  OuterConfig outer;      // What is differentiated: -J. value_coef is unused.
+  agents::UpdateConfig update;  // The agents' step.
+  double c_in = 1;              // Weight of the learned reward.
+  OuterConfig outer;            // What is differentiated: -J. value_coef is unused.
   double value_clip = 0;  // Range in which the task's critic may leave its old values; 0: any.
   double value_coef = 0.5;
 };
@@ -39,10 +39,10 @@ struct LirpgConfig {
 using LearnedRewards = std::function<torch::Tensor(const torch::Tensor& weights)>;
 
 struct LirpgGradient {
-  AgentBatch agents;      // After the step; before it where that is not finite.
-  UpdateTrace trace;      // [S, 1]
-  torch::Tensor weights;  // [Q]: dJ/dphi, to be minimised; the mean over the agents.
-  torch::Tensor critics;  // [S, C]: of value_coef times the task critics' loss.
+  agents::AgentBatch agents;  // After the step; before it where that is not finite.
+  agents::UpdateTrace trace;  // [S, 1]
+  torch::Tensor weights;      // [Q]: dJ/dphi, to be minimised; the mean over the agents.
+  torch::Tensor critics;      // [S, C]: of value_coef times the task critics' loss.
   OuterStatistics outer;
   torch::Tensor outer_loss;  // [S]
   int64_t left_out = 0;      // Agents whose numbers are not finite.
@@ -50,8 +50,9 @@ struct LirpgGradient {
 
 // `rows` [S, B]: the minibatch's steps, for both losses. critics: theta [S, C] of the task's
 // critics (critic.h). An agent whose numbers are not finite gives no gradient.
-absl::StatusOr<LirpgGradient> LirpgStep(const AgentShape& shape, const LirpgConfig& config,
-                                        const LirpgSegment& segment, const AgentBatch& agents,
+absl::StatusOr<LirpgGradient> LirpgStep(const agents::AgentShape& shape, const LirpgConfig& config,
+                                        const LirpgSegment& segment,
+                                        const agents::AgentBatch& agents,
                                         const LearnedRewards& rewards, const torch::Tensor& weights,
                                         const torch::Tensor& critics, const torch::Tensor& rows);
 
@@ -63,7 +64,7 @@ torch::Tensor MixedAdvantages(const LirpgConfig& config, const LirpgSegment& seg
 // max_grad_norm, where the critics count by their mean over the agents. `hat`: epsilon is added
 // before the correction of bias, and the norm is clipped, as TensorFlow does. Returns false where a
 // gradient is not finite; then both stay as they are.
-bool StepTogether(const PpoConfig& config, bool hat, const LirpgGradient& gradient,
-                  AgentBatch* weights, AgentBatch* critics);
+bool StepTogether(const agents::PpoConfig& config, bool hat, const LirpgGradient& gradient,
+                  agents::AgentBatch* weights, agents::AgentBatch* critics);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

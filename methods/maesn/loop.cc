@@ -15,7 +15,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/shared/folded_input.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -23,7 +23,7 @@ namespace {
 
 const auto kOptions = Bind<LatentConfig>(
     {{&LatentConfig::latent, "latent", "2", 1, 64, "Numbers of the latent that the policy sees."},
-     {In(&LatentConfig::policy, &AgentShape::hidden_units), "hidden_units", "32", 1, 4096,
+     {In(&LatentConfig::policy, &agents::AgentShape::hidden_units), "hidden_units", "32", 1, 4096,
       "Units of each hidden layer of the policy; `agent` describes the baselines."},
      {&LatentConfig::steps, "adaptation_steps", "1", 1, 1000,
       "Inner iterations with a step of the latent after them, in training."},
@@ -65,19 +65,20 @@ void CheckLatent(const LatentConfig& config, const v1::ExperimentSpec& spec,
   }
 }
 
-ParamLayout LatentPolicyLayout(const LatentConfig& config) {
-  return AgentLayout(WithInput(config.policy, config.latent));
+agents::ParamLayout LatentPolicyLayout(const LatentConfig& config) {
+  return agents::AgentLayout(WithInput(config.policy, config.latent));
 }
 
-ParamLayout LatentLayout(const LatentConfig& config, int64_t num_tasks) {
-  NamedShapes tensors;
-  const ParamLayout policy = LatentPolicyLayout(config);
-  for (const ParamSlice& slice : policy.slices()) tensors.emplace_back(slice.name, slice.shape);
+agents::ParamLayout LatentLayout(const LatentConfig& config, int64_t num_tasks) {
+  agents::NamedShapes tensors;
+  const agents::ParamLayout policy = LatentPolicyLayout(config);
+  for (const agents::ParamSlice& slice : policy.slices())
+    tensors.emplace_back(slice.name, slice.shape);
   tensors.push_back({"alpha_mu", {config.latent}});
   tensors.push_back({"alpha_log_sigma", {config.latent}});
   tensors.push_back({"mu", {num_tasks, config.latent}});
   tensors.push_back({"log_sigma", {num_tasks, config.latent}});
-  return ParamLayout(std::move(tensors));
+  return agents::ParamLayout(std::move(tensors));
 }
 
 Latent PriorLatent(const LatentConfig& config) {
@@ -106,10 +107,10 @@ Tensor EpisodeAdvantages(const Tensor& rewards) {
   const Tensor returns = rewards.to(torch::kFloat64).sum(-1).unsqueeze(0);  // [1, E]
   // A sum of equal numbers is not always their multiple.
   if ((returns == returns[0][0]).all().item<bool>()) return torch::zeros_like(returns[0]);
-  return Standardised(returns)[0];
+  return agents::Standardised(returns)[0];
 }
 
-Tensor EpisodeAdvantages(const LatentConfig& config, const Segment& segment, int64_t agent,
+Tensor EpisodeAdvantages(const LatentConfig& config, const agents::Segment& segment, int64_t agent,
                          int64_t begin) {
   const Tensor& rewards = config.shaped ? segment.shaped_rewards : segment.success_signals;
   return EpisodeAdvantages(rewards[agent]
@@ -157,7 +158,7 @@ class LatentAdaptation : public InnerLoop {
 
   void Begin() override {
     const Tensor all = context_.meta_parameters.to(torch::kCPU, torch::kFloat64);
-    const ParamLayout layout = LatentLayout(config_, NumTasks(config_, all.numel()));
+    const agents::ParamLayout layout = LatentLayout(config_, NumTasks(config_, all.numel()));
     const std::vector<Tensor> parts = layout.Split(all);
     const auto part = [&](const char* name) { return parts[layout.IndexOf(name)].clone(); };
     policy_ = context_.meta_parameters.cpu().narrow(0, 0, LatentPolicyLayout(config_).size());
@@ -174,13 +175,13 @@ class LatentAdaptation : public InnerLoop {
     }
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
     const CpuTimer folding;
     const std::vector<Tensor> z = Draw(iteration);
     std::vector<v1::PolicyWeights> policies = PoliciesFor(torch::cat(z));
     report->update_seconds += folding.Seconds();
-    MENTOR_ASSIGN_OR_RETURN(const Segment segment, collect(std::move(policies)));
+    MENTOR_ASSIGN_OR_RETURN(const agents::Segment segment, collect(std::move(policies)));
     if (iteration >= steps_) return segment;
     const CpuTimer timer;
     double length = 0;
@@ -228,7 +229,7 @@ class LatentAdaptation : public InnerLoop {
   // Returns the policy for each row of z.
   std::vector<v1::PolicyWeights> PoliciesFor(const Tensor& z) const {
     const Tensor rows = policy_.unsqueeze(0).expand({z.size(0), policy_.numel()});
-    return ToPolicyWeights(config_.policy, FoldInput(config_.policy, rows, z));
+    return agents::ToPolicyWeights(config_.policy, FoldInput(config_.policy, rows, z));
   }
 
   Latent Stacked() const {
@@ -289,11 +290,11 @@ const RegisterInnerLoop kLatentAdaptation({
       const int64_t of_episode = 8 * whole + 4096;
       return {.state = 4 * config.latent,
               .saved = 4 * config.latent,
-              .policy = AgentLayout(config.policy).size(),
+              .policy = agents::AgentLayout(config.policy).size(),
               .at_once = whole + context.num_agents() * config.episodes * of_episode,
               .per_thread = whole};
     },
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -16,10 +16,10 @@
 #include "common/rng.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct LatentConfig {
-  AgentShape policy;             // The shape that actors see: without the latent, no critic.
+  agents::AgentShape policy;     // The shape that actors see: without the latent, no critic.
   int64_t latent = 2;            // dz
   int64_t episode_steps = 1;     // M
   int64_t episodes = 1;          // E, in an inner iteration.
@@ -34,10 +34,10 @@ void CheckLatent(const LatentConfig& config, const v1::ExperimentSpec& spec,
                  const v1::EnvironmentShape& shape, Violations* violations);
 
 // The policy's own parameters, which come first: AgentLayout with D + dz inputs.
-ParamLayout LatentPolicyLayout(const LatentConfig& config);
+agents::ParamLayout LatentPolicyLayout(const LatentConfig& config);
 // The meta-parameters: the policy, alpha_mu [dz], alpha_log_sigma [dz], then mu [n, dz] and
 // log_sigma [n, dz] of the n listed training tasks.
-ParamLayout LatentLayout(const LatentConfig& config, int64_t num_tasks);
+agents::ParamLayout LatentLayout(const LatentConfig& config, int64_t num_tasks);
 
 struct Latent {
   torch::Tensor mu, log_sigma;  // [dz], or with axes before: [..., dz]
@@ -55,8 +55,8 @@ torch::Tensor DrawLatents(const Latent& latent, const torch::Tensor& eps);
 // when all are equal.
 torch::Tensor EpisodeAdvantages(const torch::Tensor& rewards);
 // The same for the E episodes of agent `agent` from step `begin` on.
-torch::Tensor EpisodeAdvantages(const LatentConfig& config, const Segment& segment, int64_t agent,
-                                int64_t begin);
+torch::Tensor EpisodeAdvantages(const LatentConfig& config, const agents::Segment& segment,
+                                int64_t agent, int64_t begin);
 
 // Gradient of -mean_e A_e log p(z_e): z [E, dz] as constants, advantages [E].
 Latent ScoreGradient(const Latent& latent, const torch::Tensor& z, const torch::Tensor& advantages);
@@ -65,4 +65,4 @@ Latent AdaptLatent(const Latent& latent, const Latent& rates, const torch::Tenso
                    const torch::Tensor& advantages);
 bool IsFinite(const Latent& latent);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -8,15 +8,13 @@
 #include "common/check.h"
 #include "methods/shared/adapted_lives.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
-using learner::ActionDistribution;
-using learner::Latent;
 using torch::Tensor;
 
-MaesnObjective::MaesnObjective(const learner::LatentConfig& config, const MaesnLoss& loss,
-                               int64_t num_tasks, Tensor weights,
-                               std::vector<MaesnLifetime> lifetimes, learner::WorkerPool* pool)
+MaesnObjective::MaesnObjective(const LatentConfig& config, const MaesnLoss& loss, int64_t num_tasks,
+                               Tensor weights, std::vector<MaesnLifetime> lifetimes,
+                               agents::WorkerPool* pool)
     : config_(config),
       loss_(loss),
       policy_(LatentPolicyLayout(config)),
@@ -29,7 +27,7 @@ MaesnObjective::MaesnObjective(const learner::LatentConfig& config, const MaesnL
 }
 
 absl::Status MaesnObjective::Prepare() {
-  return learner::ParallelFor(pool_, size(), [&](int64_t i) {
+  return agents::ParallelFor(pool_, size(), [&](int64_t i) {
     Prepared& own = prepared_[i];
     const Latent rates = RatesOf(weights_);
     own.adapted = LatentOf(lifetimes_[i].task, weights_);
@@ -80,9 +78,9 @@ ActionDistribution MaesnObjective::Forward(int64_t i, const Tensor& weights) con
                        .expand({episodes, steps, config_.latent});
   // As one agent of a batch, [1, E M, D + dz].
   const Tensor inputs = torch::cat({observations, z}, 2).reshape({1, episodes * steps, -1});
-  const learner::AgentNetworks networks =
+  const agents::AgentNetworks networks =
       SplitAgents(policy_, weights.narrow(0, 0, policy_.size()).unsqueeze(0));
-  return {learner::Forward(networks.policy, inputs).squeeze(0), networks.log_std};
+  return {agents::Forward(networks.policy, inputs).squeeze(0), networks.log_std};
 }
 
 Tensor MaesnObjective::Actions(int64_t i) const {
@@ -130,4 +128,4 @@ absl::StatusOr<TrpoValue> MaesnObjective::Evaluate(const Tensor& weights) const 
   });
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

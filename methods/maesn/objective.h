@@ -24,7 +24,7 @@
 #include "methods/shared/state_std_policy.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct MaesnLifetime {
   struct Step {
@@ -48,15 +48,15 @@ struct MaesnLoss {
 class MaesnObjective {
  public:
   // weights [Q] are those of the agents in their lives. A null pool runs on the calling thread.
-  MaesnObjective(const learner::LatentConfig& config, const MaesnLoss& loss, int64_t num_tasks,
+  MaesnObjective(const LatentConfig& config, const MaesnLoss& loss, int64_t num_tasks,
                  torch::Tensor weights, std::vector<MaesnLifetime> lifetimes,
-                 learner::WorkerPool* pool);
+                 agents::WorkerPool* pool);
 
   // Draws the latents and adapts all agents. Call it first.
   absl::Status Prepare();
   // The adapted latent of lifetime i, and its policy's log-probabilities of the actions taken, [E,
   // M].
-  const learner::Latent& adapted(int64_t i) const { return prepared_[i].adapted; }
+  const Latent& adapted(int64_t i) const { return prepared_[i].adapted; }
   const torch::Tensor& log_probs(int64_t i) const { return prepared_[i].log_probs; }
   // Replaces log_probs(i) as the density of the actions.
   void SetOldLogProbs(int64_t i, torch::Tensor log_probs);
@@ -71,30 +71,29 @@ class MaesnObjective {
  private:
   struct Prepared {
     std::vector<torch::Tensor> z;  // [E, dz] of each step; undefined if it was not finite.
-    learner::Latent adapted;
-    learner::ActionDistribution acted;
+    Latent adapted;
+    ActionDistribution acted;
     torch::Tensor log_probs;
   };
-  learner::Latent LatentOf(int64_t task, const torch::Tensor& weights) const;
-  learner::Latent RatesOf(const torch::Tensor& weights) const;
-  learner::Latent AdaptedLatent(int64_t i, const torch::Tensor& weights) const;
+  Latent LatentOf(int64_t task, const torch::Tensor& weights) const;
+  Latent RatesOf(const torch::Tensor& weights) const;
+  Latent AdaptedLatent(int64_t i, const torch::Tensor& weights) const;
   // The policy's output at all steps of the adapted agent, [E M, A].
-  learner::ActionDistribution Forward(int64_t i, const torch::Tensor& weights) const;
+  ActionDistribution Forward(int64_t i, const torch::Tensor& weights) const;
   torch::Tensor Actions(int64_t i) const;
-  torch::Tensor Loss(int64_t i, const torch::Tensor& weights,
-                     const learner::ActionDistribution& now) const;
+  torch::Tensor Loss(int64_t i, const torch::Tensor& weights, const ActionDistribution& now) const;
   torch::Tensor Leaf(const torch::Tensor& weights) const;
   int64_t size() const { return static_cast<int64_t>(lifetimes_.size()); }
 
   // Fixed after construction.
-  const learner::LatentConfig config_;
+  const LatentConfig config_;
   const MaesnLoss loss_;
-  const learner::ParamLayout policy_, layout_;
+  const agents::ParamLayout policy_, layout_;
   const torch::Tensor weights_;
   const std::vector<MaesnLifetime> lifetimes_;
-  learner::WorkerPool* const pool_;
+  agents::WorkerPool* const pool_;
   // Set by Prepare.
   std::vector<Prepared> prepared_;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -21,7 +21,7 @@
 #include "methods/shared/trained_weights.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -30,13 +30,13 @@ constexpr double kLastRate = 0.1;  // Share of the learning rate in the last upd
 constexpr double kDeviationFloor = 1e-8;
 
 struct MaesnConfig {
-  learner::LatentConfig latent = {};
+  LatentConfig latent = {};
   bool success = false;  // Maximises the success signal.
   bool trpo = false;
   double adaptation_rate = 1, gamma = 0.99, initial_std = 0.3, min_std = 0.2, max_grad_norm = 1;
   bool zero_mu = false;
   MaesnLoss loss = {};
-  learner::AdamConfig adam = {};
+  kernels::AdamConfig adam = {};
   int64_t epochs = 5;
   TrpoConfig trust = {};
   // From the experiment's spec.
@@ -78,7 +78,7 @@ const auto kOptions = Bind<MaesnConfig>(
 
 MaesnConfig ReadConfig(const RuleContext& context) {
   MaesnConfig config = kOptions.Read(
-      context.options, {.latent = learner::ReadLatent(context.options, context.spec, context.shape),
+      context.options, {.latent = ReadLatent(context.options, context.spec, context.shape),
                         .tasks = context.listed_tasks,
                         .lifetimes = context.lifetimes(),
                         .updates = context.outer_updates(),
@@ -107,10 +107,9 @@ class Maesn : public TrainedRule {
   }
 
   RuleSizes Sizes() const override {
-    const learner::AgentShape policy =
-        learner::WithInput(config_.latent.policy, config_.latent.latent);
+    const agents::AgentShape policy = WithInput(config_.latent.policy, config_.latent.latent);
     return SizesOverLifetimes(weights_.numel(), config_.lifetimes, /*kept=*/0,
-                              config_.steps_per_iteration() * learner::GraphNumbersPerStep(policy),
+                              config_.steps_per_iteration() * GraphNumbersPerStep(policy),
                               config_.trpo);
   }
 
@@ -121,26 +120,24 @@ class Maesn : public TrainedRule {
         config_(config),
         layout_(LayoutOf(config)) {}
 
-  static learner::ParamLayout LayoutOf(const MaesnConfig& config) {
+  static agents::ParamLayout LayoutOf(const MaesnConfig& config) {
     return LatentLayout(config.latent, config.tasks);
   }
 
   static Tensor InitialWeights(const MaesnConfig& config) {
     const uint32_t lifetime = 0;
-    const learner::ParamLayout layout = LayoutOf(config);
-    const learner::AgentShape policy =
-        learner::WithInput(config.latent.policy, config.latent.latent);
+    const agents::ParamLayout layout = LayoutOf(config);
+    const agents::AgentShape policy = WithInput(config.latent.policy, config.latent.latent);
     Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
-    const Tensor initial = learner::InitialTheta(policy, config.initial_std, config.seed,
-                                                 Phase::kTraining, {&lifetime, 1});
+    const Tensor initial = agents::InitialTheta(policy, config.initial_std, config.seed,
+                                                Phase::kTraining, {&lifetime, 1});
     weights.narrow(0, 0, initial.numel()).copy_(initial[0]);
     layout.Part("alpha_mu", weights).fill_(config.adaptation_rate);
     layout.Part("alpha_log_sigma", weights).fill_(config.adaptation_rate);
     if (!config.zero_mu) {
       const auto tensor = static_cast<uint32_t>(layout.IndexOf("mu"));
-      const Tensor mu =
-          learner::LatentNoise({.seed = config.seed, .purpose = Purpose::kAgentWeights}, tensor, 1,
-                               config.tasks * config.latent.latent);
+      const Tensor mu = LatentNoise({.seed = config.seed, .purpose = Purpose::kAgentWeights},
+                                    tensor, 1, config.tasks * config.latent.latent);
       layout.Part("mu", weights).copy_(mu.flatten());
     }
     return weights;
@@ -148,7 +145,7 @@ class Maesn : public TrainedRule {
 
   // Lifetime i of the round as the agent lived it.
   MaesnLifetime LifetimeOf(const LifetimeBatch& batch, int64_t i, uint32_t outer_step) const {
-    const learner::LatentConfig& latent = config_.latent;
+    const LatentConfig& latent = config_.latent;
     // The lifetime's number in its phase (meta_learner/experiment/shards.h).
     const RandomStream stream{.seed = config_.seed,
                               .purpose = Purpose::kLatent,
@@ -156,8 +153,7 @@ class Maesn : public TrainedRule {
                               .lifetime = outer_step * static_cast<uint32_t>(config_.lifetimes) +
                                           static_cast<uint32_t>(i)};
     const auto noise = [&](int64_t iteration) {
-      return learner::LatentNoise(stream, iteration * latent.episodes, latent.episodes,
-                                  latent.latent)
+      return LatentNoise(stream, iteration * latent.episodes, latent.episodes, latent.latent)
           .to(torch::kFloat32);
     };
     MaesnLifetime lifetime;
@@ -214,7 +210,7 @@ class Maesn : public TrainedRule {
   // Steps of Adam on the indices that move; only their moments change.
   absl::Status StepByPpo(const MaesnObjective& objective, const Tensor& moving, uint32_t outer_step,
                          Tensor* weights, AdamState* adam) const {
-    learner::AdamConfig step = config_.adam;
+    kernels::AdamConfig step = config_.adam;
     const double done =
         config_.updates > 1
             ? std::min(1.0, static_cast<double>(outer_step) / (config_.updates - 1.0))
@@ -290,7 +286,7 @@ class Maesn : public TrainedRule {
 
   // Adds statistics of the lifetimes.
   void Report(const LifetimeBatch& batch, RuleReport* report) const {
-    const learner::LatentConfig& latent = config_.latent;
+    const LatentConfig& latent = config_.latent;
     // [F, iterations, E]: true if any step of the episode succeeded.
     const Tensor succeeded =
         batch.steps.successes
@@ -305,7 +301,7 @@ class Maesn : public TrainedRule {
           .view({config_.tasks, latent.latent})
           .index_select(0, batch.task_indices);
     };
-    const learner::Latent all{rows("mu"), rows("log_sigma")};
+    const Latent all{rows("mu"), rows("log_sigma")};
     (*report)["latent_kl"] = LatentKl(all).item<double>() / static_cast<double>(config_.lifetimes);
     (*report)["latent_std"] = all.log_sigma.exp().mean().item<double>();
     (*report)["alpha_mu"] = layout_.Part("alpha_mu", weights_).mean().item<double>();
@@ -313,7 +309,7 @@ class Maesn : public TrainedRule {
 
   // Fixed after construction.
   const MaesnConfig config_;
-  const learner::ParamLayout layout_;
+  const agents::ParamLayout layout_;
 };
 
 MetricTable Metrics() {
@@ -349,7 +345,7 @@ const RegisterRule kMaesn({
     .example = "benchmark { name: 'custom' task_set { environment: 'point_reach' goals: 30 } }",
     .check =
         [](const RuleContext& context, Violations* violations) {
-          learner::CheckLatent(ReadConfig(context).latent, context.spec, context.shape, violations);
+          CheckLatent(ReadConfig(context).latent, context.spec, context.shape, violations);
           if (context.listed_tasks == 0) {
             violations->Add("benchmark",
                             "draws its training tasks afresh, but MAESN keeps a latent for each "
@@ -361,4 +357,4 @@ const RegisterRule kMaesn({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

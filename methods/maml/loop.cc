@@ -14,7 +14,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 namespace {
 
@@ -101,11 +101,11 @@ int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy) {
   return policy.observation_size + 8 * policy.hidden_units + 4 * policy.action_size + 16;
 }
 
-torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment) {
+torch::Tensor AdaptationRewards(const AdaptationConfig& config, const agents::Segment& segment) {
   return config.shaped ? segment.shaped_rewards : segment.success_signals;
 }
 
-PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment& segment,
+PolicyGradientData AdaptationData(const AdaptationConfig& config, const agents::Segment& segment,
                                   int64_t agent, int64_t begin, int64_t num_steps,
                                   double mean_reward) {
   // Copies, so that learner and meta-learner compute on equal memory layouts.
@@ -144,21 +144,22 @@ class Adaptation : public InnerLoop {
     weights_.assign(context_.num_agents(), meta_parameters.narrow(0, 0, size).clone());
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     segment.signals = AdaptationRewards(config_, segment).to(torch::kFloat32);
     if (iteration >= config_.steps) return segment;
     const CpuTimer timer;
     std::vector<double> lengths(weights_.size());
-    MENTOR_RETURN_IF_ERROR(ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
-      const torch::Tensor adapted =
-          Adapt(config_, policy_, weights_[s],
-                AdaptationData(config_, segment, s, 0, context_.steps(), mean_reward_));
-      lengths[s] = (adapted - weights_[s]).norm().item<double>();
-      weights_[s] = adapted;
-      return absl::OkStatus();
-    }));
+    MENTOR_RETURN_IF_ERROR(
+        agents::ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
+          const torch::Tensor adapted =
+              Adapt(config_, policy_, weights_[s],
+                    AdaptationData(config_, segment, s, 0, context_.steps(), mean_reward_));
+          lengths[s] = (adapted - weights_[s]).norm().item<double>();
+          weights_[s] = adapted;
+          return absl::OkStatus();
+        }));
     double sum = 0;
     for (double length : lengths) sum += length;
     report->statistics[absl::StrFormat("adaptation_length_%d", iteration)] =
@@ -217,4 +218,4 @@ const RegisterInnerLoop kAdaptation({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -15,7 +15,7 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "methods/shared/state_std_policy.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct MonteCarlo {
   torch::Tensor returns;     // [T] float64: G_t = r_t + gamma (1 - prev_done_{t+1}) G_{t+1}
@@ -62,11 +62,11 @@ void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& s
 int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy);
 
 // The rewards that agents learn from: [S, T].
-torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment);
+torch::Tensor AdaptationRewards(const AdaptationConfig& config, const agents::Segment& segment);
 
 // The data that agent `agent` learns from in its steps begin .. begin + num_steps - 1, one inner
 // iteration. The dtype is that of the observations.
-PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment& segment,
+PolicyGradientData AdaptationData(const AdaptationConfig& config, const agents::Segment& segment,
                                   int64_t agent, int64_t begin, int64_t num_steps,
                                   double mean_reward);
 
@@ -75,4 +75,4 @@ PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment&
 torch::Tensor Adapt(const AdaptationConfig& config, const StateStdPolicy& policy,
                     const torch::Tensor& weights, const PolicyGradientData& data);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

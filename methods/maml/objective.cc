@@ -6,13 +6,12 @@
 
 #include "methods/shared/adapted_lives.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
-MamlObjective::MamlObjective(const learner::AdaptationConfig& config, bool first_order,
-                             Tensor weights, std::vector<MamlLifetime> lifetimes,
-                             learner::WorkerPool* pool)
+MamlObjective::MamlObjective(const AdaptationConfig& config, bool first_order, Tensor weights,
+                             std::vector<MamlLifetime> lifetimes, agents::WorkerPool* pool)
     : config_(config),
       policy_(config.policy),
       first_order_(first_order),
@@ -22,13 +21,13 @@ MamlObjective::MamlObjective(const learner::AdaptationConfig& config, bool first
       prepared_(lifetimes_.size()) {}
 
 absl::Status MamlObjective::Prepare() {
-  return learner::ParallelFor(pool_, size(), [&](int64_t i) {
+  return agents::ParallelFor(pool_, size(), [&](int64_t i) {
     MamlLifetime& lifetime = lifetimes_[i];
     Tensor weights = weights_.clone();
-    for (learner::PolicyGradientData& data : lifetime.adaptation) {
+    for (PolicyGradientData& data : lifetime.adaptation) {
       // The agent made the same step by the loss without the ratio.
       data.old_log_probs = Tensor();
-      const Tensor next = learner::Adapt(config_, policy_, weights, data);
+      const Tensor next = Adapt(config_, policy_, weights, data);
       data.old_log_probs = LogProb(policy_.Forward(weights, data.observations), data.actions);
       weights = next;
     }
@@ -45,8 +44,8 @@ Tensor MamlObjective::Displacement(const Tensor& d) const {
 Tensor MamlObjective::Adapted(int64_t i, const Tensor& displacement) const {
   if (first_order_) return prepared_[i].adapted + displacement;
   Tensor weights = weights_ + displacement;
-  for (const learner::PolicyGradientData& data : lifetimes_[i].adaptation)
-    weights = learner::GradientStep(policy_, weights, data, config_.learning_rate);
+  for (const PolicyGradientData& data : lifetimes_[i].adaptation)
+    weights = GradientStep(policy_, weights, data, config_.learning_rate);
   return weights;
 }
 
@@ -73,12 +72,12 @@ absl::StatusOr<Tensor> MamlObjective::HessianVector(const Tensor& v) const {
 absl::StatusOr<TrpoValue> MamlObjective::Evaluate(const Tensor& displacement) const {
   const Tensor d = displacement.to(weights_.scalar_type());
   return MeanValue(pool_, size(), [&](int64_t i) -> TrpoValue {
-    const learner::PolicyGradientData& meta = lifetimes_[i].meta;
-    const learner::ActionDistribution now = policy_.Forward(Adapted(i, d), meta.observations);
+    const PolicyGradientData& meta = lifetimes_[i].meta;
+    const ActionDistribution now = policy_.Forward(Adapted(i, d), meta.observations);
     const Tensor ratio = (LogProb(now, meta.actions) - meta.old_log_probs).exp();
     return {.loss = -(ratio * meta.advantages).mean().item<double>(),
             .kl = MeanKl(now, prepared_[i].acted).item<double>()};
   });
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

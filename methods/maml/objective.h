@@ -26,19 +26,19 @@
 #include "methods/shared/state_std_policy.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct MamlLifetime {
-  std::vector<learner::PolicyGradientData> adaptation;  // K steps; old_log_probs are not read
+  std::vector<PolicyGradientData> adaptation;  // K steps; old_log_probs are not read
   // The lifetime of the adapted policy; old_log_probs likewise.
-  learner::PolicyGradientData meta;
+  PolicyGradientData meta;
 };
 
 class MamlObjective {
  public:
   // weights [P] are the initial ones. A null pool: on the calling thread.
-  MamlObjective(const learner::AdaptationConfig& config, bool first_order, torch::Tensor weights,
-                std::vector<MamlLifetime> lifetimes, learner::WorkerPool* pool);
+  MamlObjective(const AdaptationConfig& config, bool first_order, torch::Tensor weights,
+                std::vector<MamlLifetime> lifetimes, agents::WorkerPool* pool);
 
   // Adapts everybody. Before anything else.
   absl::Status Prepare();
@@ -52,22 +52,22 @@ class MamlObjective {
 
  private:
   struct Prepared {
-    torch::Tensor adapted;              // [P]
-    learner::ActionDistribution acted;  // Output of the adapted policy at its observations.
+    torch::Tensor adapted;     // [P]
+    ActionDistribution acted;  // Output of the adapted policy at its observations.
   };
   torch::Tensor Adapted(int64_t i, const torch::Tensor& displacement) const;
   torch::Tensor Displacement(const torch::Tensor& d) const;  // A leaf, in the dtype of the weights.
   int64_t size() const { return static_cast<int64_t>(lifetimes_.size()); }
 
   // Fixed after construction; lifetimes get their old_log_probs in Prepare.
-  const learner::AdaptationConfig config_;
-  const learner::StateStdPolicy policy_;
+  const AdaptationConfig config_;
+  const StateStdPolicy policy_;
   const bool first_order_;
   const torch::Tensor weights_;
   std::vector<MamlLifetime> lifetimes_;
-  learner::WorkerPool* const pool_;
+  agents::WorkerPool* const pool_;
   // Set by Prepare.
   std::vector<Prepared> prepared_;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -16,7 +16,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -24,7 +24,7 @@ using torch::Tensor;
 enum class Objective { kShaped, kRaw, kSuccess };
 
 struct MamlConfig {
-  learner::AdaptationConfig adaptation;
+  AdaptationConfig adaptation;
   TrpoConfig trpo = {};
   bool first_order = true;
   Objective objective = Objective::kShaped;
@@ -57,7 +57,7 @@ const auto kOptions = Bind<MamlConfig>(
 
 MamlConfig ReadConfig(const RuleContext& context) {
   return kOptions.Read(context.options,
-                       {.adaptation = learner::ReadAdaptation(context.options, context.shape),
+                       {.adaptation = ReadAdaptation(context.options, context.shape),
                         .lifetimes = context.lifetimes(),
                         .iterations = context.iterations(),
                         .steps_per_iteration = context.steps(),
@@ -84,13 +84,13 @@ class Maml : public OuterRule {
   RuleSizes Sizes() const override {
     const int64_t size = weights_.numel() + 1,
                   begin = config_.first_order ? config_.adaptation_steps() : 0;
-    return SizesOverLifetimes(size, config_.lifetimes, /*kept=*/size,
-                              (config_.lifetime_steps() - begin) *
-                                  learner::GraphNumbersPerStep(config_.adaptation.policy),
-                              /*twice=*/true);
+    return SizesOverLifetimes(
+        size, config_.lifetimes, /*kept=*/size,
+        (config_.lifetime_steps() - begin) * GraphNumbersPerStep(config_.adaptation.policy),
+        /*twice=*/true);
   }
 
-  void State(learner::StateFields* fields) override {
+  void State(StateFields* fields) override {
     fields->Add("weights", &weights_);
     fields->AddPart(
         [this](TensorMap* state) {
@@ -119,7 +119,7 @@ class Maml : public OuterRule {
     const int64_t count = found != state.end() && found->second.dim() == 1
                               ? std::min(found->second.numel(), config_.mean_lifetimes)
                               : 0;
-    return learner::ReadTensor(state, name, {count}, torch::kFloat64, "the rule");
+    return ReadTensor(state, name, {count}, torch::kFloat64, "the rule");
   }
   static Tensor NoRecent() { return torch::zeros({0}, torch::kFloat64); }
 
@@ -164,20 +164,20 @@ class Maml : public OuterRule {
     // The float that the agents knew.
     const double mean_reward = static_cast<float>(MeanReward());
     for (int64_t k = 0; k < config_.adaptation.steps; ++k) {
-      lifetime.adaptation.push_back(learner::AdaptationData(config_.adaptation, batch.steps, i,
-                                                            k * steps, steps, mean_reward));
+      lifetime.adaptation.push_back(
+          AdaptationData(config_.adaptation, batch.steps, i, k * steps, steps, mean_reward));
     }
     const auto adapted = [&](const Tensor& x) {
       return x.narrow(0, begin, config_.lifetime_steps() - begin).clone();
     };
     const auto [rewards, baseline] = ObjectiveOf(batch, i, normaliser);
-    lifetime.meta = {.observations = adapted(batch.steps.observations[i]),
-                     .actions = adapted(batch.steps.actions[i]),
-                     .advantages = learner::MonteCarloAdvantages(adapted(rewards),
-                                                                 adapted(batch.steps.prev_done[i]),
-                                                                 config_.adaptation.gamma, baseline)
-                                       .advantages.to(torch::kFloat32),
-                     .old_log_probs = {}};
+    lifetime.meta = {
+        .observations = adapted(batch.steps.observations[i]),
+        .actions = adapted(batch.steps.actions[i]),
+        .advantages = MonteCarloAdvantages(adapted(rewards), adapted(batch.steps.prev_done[i]),
+                                           config_.adaptation.gamma, baseline)
+                          .advantages.to(torch::kFloat32),
+        .old_log_probs = {}};
     return lifetime;
   }
 
@@ -239,7 +239,7 @@ class Maml : public OuterRule {
 
   // Fixed after construction.
   const MamlConfig config_;
-  const learner::StateStdPolicy policy_;
+  const StateStdPolicy policy_;
   // Update and Load change both or neither.
   Tensor weights_;  // [P] float32; replaced, never written to
   Tensor recent_;   // [up to mean_lifetimes] float64: adaptation rewards of lifetimes, oldest first
@@ -283,10 +283,10 @@ const RegisterRule kMaml({
     .metrics = Metrics(),
     .check =
         [](const RuleContext& context, Violations* violations) {
-          learner::CheckAdaptation(ReadConfig(context).adaptation, context.spec, violations);
+          CheckAdaptation(ReadConfig(context).adaptation, context.spec, violations);
         },
     .make = MadeRule<Maml>,
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -30,7 +30,7 @@
 #include "methods/shared/outer_objective.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -46,11 +46,11 @@ struct LoopConfig {
   double gamma_out = 0.99;
   double lambda_out = 0.95;
   OuterConfig outer;
-  UpdateConfig update;
-  UpdateImplementation implementation = UpdateImplementation::kAuto;
+  agents::UpdateConfig update;
+  agents::UpdateImplementation implementation = agents::UpdateImplementation::kAuto;
   bool fresh = false;            // Outer data.
   bool separate_critic = false;  // The critic of the mixed reward is outside of theta and U.
-  PpoConfig critic;              // Adam settings of the critics outside U.
+  agents::PpoConfig critic;      // Adam settings of the critics outside U.
 
   bool value_error() const { return outer.form == OuterConfig::Form::kValueError; }
 };
@@ -80,30 +80,30 @@ const auto kOptions = Bind<LoopConfig>(
        {"value_error", OuterConfig::Form::kValueError}},
       "What the outer step improves: the agents' performance, or the error of their own critic "
       "against the outer returns, as (G - v)^2 (with the critic inside)."},
-     {In(&LoopConfig::update, &UpdateConfig::policy_gradient),
+     {In(&LoopConfig::update, &agents::UpdateConfig::policy_gradient),
       "inner_loss",
       {{"ppo", false}, {"a2c", true}},
       "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective without "
       "clipping)."},
-     {In(&LoopConfig::update, &UpdateConfig::stop_second_moment),
+     {In(&LoopConfig::update, &agents::UpdateConfig::stop_second_moment),
       "second_moment",
       {{"stop", true}, {"through", false}},
       "Whether Adam's second moment is a constant for differentiation."},
-     {In(&LoopConfig::update, &UpdateConfig::stop_clip),
+     {In(&LoopConfig::update, &agents::UpdateConfig::stop_clip),
       "clip_grad",
       {{"through", false}, {"stop", true}},
       "Whether the factor of gradient clipping is differentiated."},
-     {In(&LoopConfig::update, &UpdateConfig::first_order),
+     {In(&LoopConfig::update, &agents::UpdateConfig::first_order),
       "order",
       {{"second", false}, {"first", true}},
       "Derivatives of the agents' gradients: all, or none with respect to their weights."},
-     {In(&LoopConfig::update, &UpdateConfig::last_n), "last_n", "0", 0, 1e9,
+     {In(&LoopConfig::update, &agents::UpdateConfig::last_n), "last_n", "0", 0, 1e9,
       "Only the last n optimizer steps of an update are differentiated; 0: all."},
      {&LoopConfig::implementation,
       "implementation",
-      {{"auto", UpdateImplementation::kAuto},
-       {"unrolled", UpdateImplementation::kUnrolled},
-       {"replay", UpdateImplementation::kReplay}},
+      {{"auto", agents::UpdateImplementation::kAuto},
+       {"unrolled", agents::UpdateImplementation::kUnrolled},
+       {"replay", agents::UpdateImplementation::kReplay}},
       "The graph of all optimizer steps at once, or one step's after the other (memory of one "
       "step); auto: replay beyond 4 steps."},
      {&LoopConfig::fresh,
@@ -115,12 +115,12 @@ const auto kOptions = Bind<LoopConfig>(
       {{"inside", false}, {"separate", true}},
       "The agents' critic: updated and differentiated with the policy, or outside of it like the "
       "extrinsic one (always, in the role ADVANTAGE with objective policy)."},
-     {In(&LoopConfig::critic, &PpoConfig::learning_rate), "critic_learning_rate", "1e-3", 0, 10,
-      "Adam's, of critics outside the update."},
-     {In(&LoopConfig::critic, &PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
+     {In(&LoopConfig::critic, &agents::PpoConfig::learning_rate), "critic_learning_rate", "1e-3", 0,
+      10, "Adam's, of critics outside the update."},
+     {In(&LoopConfig::critic, &agents::PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
       "Their passes over a segment."},
-     {In(&LoopConfig::critic, &PpoConfig::minibatches), "critic_minibatches", "4", 1, 100000,
-      "Their minibatches in each pass."}});
+     {In(&LoopConfig::critic, &agents::PpoConfig::minibatches), "critic_minibatches", "4", 1,
+      100000, "Their minibatches in each pass."}});
 
 LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
   LoopConfig config = kOptions.Read(options);
@@ -133,10 +133,10 @@ LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
 
 // An update with everything that it and its signals depend on.
 struct Lesson {
-  UpdateInputs inputs;
-  Segment seen;       // What the network saw,
-  SignalState state;  // the network's state before it,
-  Tensor weights;     // [Q]: and the network's weights.
+  agents::UpdateInputs inputs;
+  agents::Segment seen;        // What the network saw,
+  signals::SignalState state;  // the network's state before it,
+  Tensor weights;              // [Q]: and the network's weights.
 };
 
 class MetaGradient : public InnerLoop {
@@ -156,23 +156,23 @@ class MetaGradient : public InnerLoop {
   void Begin() override {
     const Tensor theta = FreshAgents(context_, WithCritic(shape_)).theta;
     const int64_t policy = theta.size(1) - CriticSize(shape_);
-    agents_ = NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
+    agents_ = agents::NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
     const Tensor critic = FreshCritics();
-    extrinsic_critic_ = NewAgents(critic);
-    if (!inside_) critic_ = NewAgents(critic.clone());
+    extrinsic_critic_ = agents::NewAgents(critic);
+    if (!inside_) critic_ = agents::NewAgents(critic.clone());
     signal_ = gradient_.InitialState(context_.num_agents(), torch::kFloat32);
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment collected, collect(Policies()));
     const CpuTimer timer;
     const bool teaches = context_.shard->outer_learning();
 
     // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
     // see it.
-    Segment seen = network_sight_.Show(collected);
-    const Segment normal = normaliser_.Normalise(collected);
+    agents::Segment seen = network_sight_.Show(collected);
+    const agents::Segment normal = normaliser_.Normalise(collected);
     const Tensor next = normal.next_observations.unsqueeze(1);
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
     seen.values = Values(normal.observations);
@@ -180,22 +180,23 @@ class MetaGradient : public InnerLoop {
     const Tensor extrinsic = config_.success
                                  ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
                                  : seen.shaped_rewards;
-    const AgentShape whole = Shape(/*critic=*/true);
-    Truncations truncations, outer_truncations;
+    const agents::AgentShape whole = Shape(/*critic=*/true);
+    agents::Truncations truncations, outer_truncations;
     if (seen.truncated.defined()) {
-      seen.final_values = AtTruncations(Values(normal.final_observations), seen.truncated);
+      seen.final_values = agents::AtTruncations(Values(normal.final_observations), seen.truncated);
       truncations = {seen.truncated, seen.final_values};
-      outer_truncations = {seen.truncated,
-                           AtTruncations(CriticValues(whole, extrinsic_critic_.theta,
-                                                      normal.final_observations, OuterDiscounts()),
-                                         seen.truncated)};
+      outer_truncations = {
+          seen.truncated,
+          agents::AtTruncations(CriticValues(whole, extrinsic_critic_.theta,
+                                             normal.final_observations, OuterDiscounts()),
+                                seen.truncated)};
     }
-    const Advantages outer =
-        Gae(extrinsic,
-            CriticValues(whole, extrinsic_critic_.theta, normal.observations, OuterDiscounts()),
-            seen.prev_done, seen.last_done,
-            CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
-            config_.gamma_out, config_.lambda_out, outer_truncations);
+    const agents::Advantages outer = agents::Gae(
+        extrinsic,
+        CriticValues(whole, extrinsic_critic_.theta, normal.observations, OuterDiscounts()),
+        seen.prev_done, seen.last_done,
+        CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
+        config_.gamma_out, config_.lambda_out, outer_truncations);
     const Tensor observations = AsPolicySees(normal.observations);
     const OuterRows rows{observations, normal.actions, normal.log_probs, ToFloat(outer.advantages),
                          config_.value_error() ? ToFloat(outer.returns) : Tensor()};
@@ -214,15 +215,15 @@ class MetaGradient : public InnerLoop {
     // Advantages, and targets of the critic.
     Tensor advantages = signals, returns = signals + seen.values;
     if (is_reward_) {
-      const Advantages mixed =
-          Gae(config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
-              seen.values, seen.prev_done, seen.last_done, seen.last_values, spec().agent().gamma(),
-              spec().agent().gae_lambda(), truncations);
+      const agents::Advantages mixed = agents::Gae(
+          config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
+          seen.values, seen.prev_done, seen.last_done, seen.last_values, spec().agent().gamma(),
+          spec().agent().gae_lambda(), truncations);
       advantages = ToFloat(mixed.advantages);
       returns = ToFloat(mixed.returns);
     }
 
-    const UpdateConfig config = Config(iteration);
+    const agents::UpdateConfig config = Config(iteration);
     lesson.inputs = {.agents = agents_,
                      .observations = observations,
                      .actions = normal.actions,
@@ -233,7 +234,7 @@ class MetaGradient : public InnerLoop {
     MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo));
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     if (teaches || iteration + 1 < spec().lifetime().iterations()) {
-      UpdateOutputs after;
+      agents::UpdateOutputs after;
       if (teaches && !config_.fresh) {
         MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, report, &after));
       } else {
@@ -264,10 +265,10 @@ class MetaGradient : public InnerLoop {
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    const AgentShape shape = Shape(inside_);
+    const agents::AgentShape shape = Shape(inside_);
     const Tensor theta =
         sight_.policy ? FoldInput(shape, agents_.theta, Embedding()) : agents_.theta;
-    return ToPolicyWeights(shape, normaliser_.Fold(shape, theta));
+    return agents::ToPolicyWeights(shape, normaliser_.Fold(shape, theta));
   }
 
   void State(StateFields* fields) override {
@@ -281,11 +282,11 @@ class MetaGradient : public InnerLoop {
     AddSignalState("signal", &signal_, fields);
     network_sight_.AddTo(fields);
     if (!KeepsLesson()) return;
-    UpdateInputs& inputs = lesson_.inputs;
+    agents::UpdateInputs& inputs = lesson_.inputs;
     AddAgents("lesson.agents", &inputs.agents, fields);
     add("lesson.observations", &inputs.observations);
     add("lesson.advantages", &inputs.advantages);
-    for (const SegmentField& field : SegmentFields()) {
+    for (const agents::SegmentField& field : agents::SegmentFields()) {
       if (field.seen >= 0)  // Missing tensors are left out.
         add(absl::StrCat("lesson.seen.", field.seen), &(lesson_.seen.*field.member));
     }
@@ -303,18 +304,18 @@ class MetaGradient : public InnerLoop {
   }
 
   // Without an embedding where the network has no gamma and lambda, or no weights yet.
-  DiscountSight Sight() const {
+  signals::DiscountSight Sight() const {
     const Tensor& weights = context_.meta_parameters;
-    return weights.defined() ? gradient_.SightOf(weights) : DiscountSight();
+    return weights.defined() ? gradient_.SightOf(weights) : signals::DiscountSight();
   }
 
-  static AgentShape WithCritic(AgentShape shape) {
+  static agents::AgentShape WithCritic(agents::AgentShape shape) {
     shape.critic = true;
     return shape;
   }
 
   // The input of the outer objective's critic.
-  DiscountInput OuterDiscounts() const {
+  signals::DiscountInput OuterDiscounts() const {
     return {.embedding = sight_.discounts.embedding,
             .gamma = config_.gamma_out,
             .lambda = config_.lambda_out};
@@ -323,12 +324,12 @@ class MetaGradient : public InnerLoop {
   // [S, CriticSize]: initial weights as in new agents; an embedding gets normals / sqrt(2).
   Tensor FreshCritics() const {
     const int64_t embedding = sight_.discounts.embedding, agents = context_.num_agents();
-    const AgentShape whole = WithInput(Shape(/*critic=*/true), embedding);
+    const agents::AgentShape whole = WithInput(Shape(/*critic=*/true), embedding);
     const Tensor theta = FreshAgents(context_, whole).theta;
     const int64_t value = CriticSize(whole);
     const Tensor critic = theta.narrow(1, theta.size(1) - value, value).clone();
     if (embedding == 0) return critic;
-    const auto tensor = static_cast<uint32_t>(AgentLayout(whole).slices().size());
+    const auto tensor = static_cast<uint32_t>(agents::AgentLayout(whole).slices().size());
     Tensor embed = torch::empty({agents, 2 * embedding}, torch::kFloat64);
     for (int64_t s = 0; s < agents; ++s) {
       context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
@@ -348,23 +349,24 @@ class MetaGradient : public InnerLoop {
         {observations, Embedding().unsqueeze(1).expand({-1, observations.size(1), -1})}, 2);
   }
 
-  AgentShape Shape(bool critic) const {
-    AgentShape shape = ShapeOfAgents(*context_.shard);
+  agents::AgentShape Shape(bool critic) const {
+    agents::AgentShape shape = ShapeOfAgents(*context_.shard);
     shape.critic = critic;
     return shape;
   }
 
   Tensor ToFloat(const Tensor& x) const { return x.to(torch::kFloat32); }
 
-  UpdateConfig Config(uint32_t iteration) const {
-    UpdateConfig config = config_.update;
-    config.ppo = PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
+  agents::UpdateConfig Config(uint32_t iteration) const {
+    agents::UpdateConfig config = config_.update;
+    config.ppo =
+        agents::PpoConfigFromSpec(spec().agent(), iteration + 1, spec().lifetime().iterations());
     return config;
   }
 
   // Values [S, N] of the mixed reward, by the weights that collected the segment.
   Tensor Values(const Tensor& observations) const {
-    const AgentShape whole = Shape(/*critic=*/true);
+    const agents::AgentShape whole = Shape(/*critic=*/true);
     if (!inside_) return CriticValues(whole, critic_.theta, observations, sight_.discounts);
     const int64_t value = CriticSize(whole);
     return CriticValues(whole, agents_.theta.narrow(1, agents_.theta.size(1) - value, value),
@@ -372,7 +374,8 @@ class MetaGradient : public InnerLoop {
   }
 
   // Permutations first_epoch, first_epoch + 1, ... of an iteration.
-  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, const PpoConfig& config,
+  absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration,
+                                                  const agents::PpoConfig& config,
                                                   int64_t first_epoch = 0) const {
     return context_.Minibatches(iteration, config.epochs, config.minibatches, first_epoch);
   }
@@ -381,7 +384,7 @@ class MetaGradient : public InnerLoop {
   absl::Status ForGroups(
       const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) const {
     const int64_t agents = context_.num_agents();
-    return ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
+    return agents::ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
       const int64_t first = group * agents / NumGroups();
       return work(group, first, (group + 1) * agents / NumGroups() - first);
     });
@@ -396,24 +399,25 @@ class MetaGradient : public InnerLoop {
     for (const T& part : parts) tensors.push_back(of(part));
     return Joined(tensors);
   }
-  static UpdateOutputs Joined(const std::vector<UpdateOutputs>& parts) {
-    std::vector<AgentBatch> agents;
-    for (const UpdateOutputs& part : parts) agents.push_back(part.agents);
-    const auto trace = [&](Tensor UpdateTrace::*member) {
-      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.trace.*member; });
+  static agents::UpdateOutputs Joined(const std::vector<agents::UpdateOutputs>& parts) {
+    std::vector<agents::AgentBatch> agents;
+    for (const agents::UpdateOutputs& part : parts) agents.push_back(part.agents);
+    const auto trace = [&](Tensor agents::UpdateTrace::*member) {
+      return Joined<agents::UpdateOutputs>(parts, [&](const auto& x) { return x.trace.*member; });
     };
-    return {JoinAgents(agents),
-            {trace(&UpdateTrace::loss), trace(&UpdateTrace::policy_loss),
-             trace(&UpdateTrace::value_loss), trace(&UpdateTrace::entropy),
-             trace(&UpdateTrace::approx_kl), trace(&UpdateTrace::clip_fraction),
-             trace(&UpdateTrace::grad_norm)}};
+    return {agents::JoinAgents(agents),
+            {trace(&agents::UpdateTrace::loss), trace(&agents::UpdateTrace::policy_loss),
+             trace(&agents::UpdateTrace::value_loss), trace(&agents::UpdateTrace::entropy),
+             trace(&agents::UpdateTrace::approx_kl), trace(&agents::UpdateTrace::clip_fraction),
+             trace(&agents::UpdateTrace::grad_norm)}};
   }
 
-  absl::Status Update(const UpdateConfig& config, const UpdateInputs& inputs,
-                      UpdateOutputs* after) const {
-    std::vector<UpdateOutputs> parts(NumGroups());
+  absl::Status Update(const agents::UpdateConfig& config, const agents::UpdateInputs& inputs,
+                      agents::UpdateOutputs* after) const {
+    std::vector<agents::UpdateOutputs> parts(NumGroups());
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
-      MENTOR_ASSIGN_OR_RETURN(parts[group], RunUpdate(shape_, config, inputs.Agents(first, count)));
+      MENTOR_ASSIGN_OR_RETURN(parts[group],
+                              agents::RunUpdate(shape_, config, inputs.Agents(first, count)));
       return absl::OkStatus();
     }));
     *after = Joined(parts);
@@ -421,11 +425,12 @@ class MetaGradient : public InnerLoop {
   }
 
   // The outer gradient of a lesson's update. Also gives the update in *after unless that is null.
-  absl::Status Teach(const UpdateConfig& config, const Lesson& lesson, const OuterRows& rows,
-                     LoopReport* report, UpdateOutputs* after) const {
-    const ParamLayout layout = AgentLayout(shape_);
+  absl::Status Teach(const agents::UpdateConfig& config, const Lesson& lesson,
+                     const OuterRows& rows, LoopReport* report,
+                     agents::UpdateOutputs* after) const {
+    const agents::ParamLayout layout = agents::AgentLayout(shape_);
     struct Part {
-      UpdateGradient update;
+      agents::UpdateGradient update;
       OuterStatistics outer;
       Tensor weights;  // [Q] float64
     };
@@ -433,7 +438,7 @@ class MetaGradient : public InnerLoop {
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
       Part& part = parts[group];
       const OuterRows own = rows.Agents(first, count);
-      MENTOR_ASSIGN_OR_RETURN(part.update, DifferentiateUpdate(
+      MENTOR_ASSIGN_OR_RETURN(part.update, agents::DifferentiateUpdate(
                                                shape_, config, lesson.inputs.Agents(first, count),
                                                [&](const Tensor& theta) {
                                                  return OuterLoss(layout, theta, own, config_.outer,
@@ -459,7 +464,7 @@ class MetaGradient : public InnerLoop {
     statistic("outer_theta_norm",
               [](const Part& part) { return part.update.outer_theta.norm(2, 1); });
     if (after != nullptr) {
-      std::vector<UpdateOutputs> outputs;
+      std::vector<agents::UpdateOutputs> outputs;
       for (const Part& part : parts) outputs.push_back(part.update.after);
       *after = Joined(outputs);
     }
@@ -469,29 +474,29 @@ class MetaGradient : public InnerLoop {
   // Takes the gradient of a group's advantages on to the signal's weights. Agents with numbers that
   // are not finite are left out.
   Tensor WeightsGradient(const Lesson& lesson, int64_t first, int64_t count,
-                         const UpdateGradient& update) const {
-    const Tensor finite = IsFinite(update.after.agents)
+                         const agents::UpdateGradient& update) const {
+    const Tensor finite = agents::IsFinite(update.after.agents)
                               .logical_and(update.advantages.isfinite().all(1))
                               .logical_and(update.outer_loss.isfinite());
     Tensor grad =
         torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
-    const Segment seen = SomeLifetimes(lesson.seen, first, count);
+    const agents::Segment seen = agents::SomeLifetimes(lesson.seen, first, count);
     if (is_reward_) {
       const v1::AgentSpec& agent = spec().agent();
       grad = config_.c_in *
-             ToFloat(GaeAdjoint(grad, seen.prev_done, agent.gamma(), agent.gae_lambda()));
+             ToFloat(agents::GaeAdjoint(grad, seen.prev_done, agent.gamma(), agent.gae_lambda()));
     }
     const at::AutoGradMode gradients(true);
     const Tensor weights = lesson.weights.detach().requires_grad_(true);
-    SignalState state = SomeLifetimes(lesson.state, first, count);
+    signals::SignalState state = signals::SomeLifetimes(lesson.state, first, count);
     const Tensor signals = gradient_.Signals(weights, seen, &state);
     return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
   }
 
   // Agents whose update is not finite stay as they were.
-  void Adopt(const UpdateOutputs& after, LoopReport* report) {
-    const Tensor finite = IsFinite(after.agents);
-    agents_ = ChooseAgents(finite, after.agents, agents_);
+  void Adopt(const agents::UpdateOutputs& after, LoopReport* report) {
+    const Tensor finite = agents::IsFinite(after.agents);
+    agents_ = agents::ChooseAgents(finite, after.agents, agents_);
     report->nonfinite_updates += finite.logical_not().sum().item<int64_t>();
     const auto statistic = [&](const char* name, const Tensor& x) {
       report->statistics[name] = x.to(torch::kFloat64).mean().item<double>();
@@ -512,13 +517,13 @@ class MetaGradient : public InnerLoop {
     const auto floats = torch::TensorOptions(torch::kFloat32);
     const bool bootstraps = spec().agent().bootstrap_on_truncation();
     Lesson lesson;
-    lesson.seen =
-        ZeroSegment({.agents = s, .steps = t, .observation = d, .action = shape_.action_size},
-                    floats, [&](const SegmentField& field) {
-                      return field.seen >= 0 && (!field.with_truncations || bootstraps);
-                    });
-    const Segment& seen = lesson.seen;
-    lesson.inputs = {.agents = NewAgents(torch::zeros_like(agents_.theta)),
+    lesson.seen = agents::ZeroSegment(
+        {.agents = s, .steps = t, .observation = d, .action = shape_.action_size}, floats,
+        [&](const agents::SegmentField& field) {
+          return field.seen >= 0 && (!field.with_truncations || bootstraps);
+        });
+    const agents::Segment& seen = lesson.seen;
+    lesson.inputs = {.agents = agents::NewAgents(torch::zeros_like(agents_.theta)),
                      .observations = torch::zeros({s, t, shape_.observation_size}),
                      .actions = seen.actions.clone(),
                      .log_probs = seen.log_probs.clone(),
@@ -531,18 +536,18 @@ class MetaGradient : public InnerLoop {
   }
 
   const LoopConfig config_;
-  const SignalGradient& gradient_;  // The context keeps it.
+  const signals::SignalGradient& gradient_;  // The context keeps it.
   const bool is_reward_;
   const bool inside_;  // The critic of the mixed reward is part of theta, and of U.
-  const DiscountSight sight_;
-  const AgentShape shape_;  // The networks in theta.
+  const signals::DiscountSight sight_;
+  const agents::AgentShape shape_;  // The networks in theta.
   const Tensor weights_;
-  ObservationNormaliser normaliser_;
+  agents::ObservationNormaliser normaliser_;
   NetworkSight network_sight_;
-  AgentBatch agents_;
-  AgentBatch extrinsic_critic_;  // psi
-  AgentBatch critic_;            // For the mixed reward, unless inside_.
-  SignalState signal_;
+  agents::AgentBatch agents_;
+  agents::AgentBatch extrinsic_critic_;  // psi
+  agents::AgentBatch critic_;            // For the mixed reward, unless inside_.
+  signals::SignalState signal_;
   Lesson lesson_;  // The last lesson; state with outer data `fresh` only.
 };
 
@@ -550,20 +555,20 @@ class MetaGradient : public InnerLoop {
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const v1::AgentSpec& agent = context.spec().agent();
   const LoopConfig config = ReadConfig(context.options, agent);
-  const SignalGradient* gradient = context.network->gradient();
+  const signals::SignalGradient* gradient = context.network->gradient();
   // Weights for a network of gamma and lambda; other networks ignore them.
   const int64_t embedding =
       gradient != nullptr ? gradient->SightOf(torch::zeros({2})).discounts.embedding : 0;
-  const AgentShape whole = WithInput(ShapeWithCritic(context), embedding);
-  const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
+  const agents::AgentShape whole = WithInput(ShapeWithCritic(context), embedding);
+  const int64_t p = agents::AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t group = std::min(kGroupAgents, agents);
   const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
   const int64_t differentiated = config.update.last_n > 0 ? config.update.last_n : updates;
   const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
-  const bool replays =
-      config.implementation == UpdateImplementation::kReplay ||
-      (config.implementation == UpdateImplementation::kAuto && differentiated > kUnrolledStepsMax);
+  const bool replays = config.implementation == agents::UpdateImplementation::kReplay ||
+                       (config.implementation == agents::UpdateImplementation::kAuto &&
+                        differentiated > agents::kUnrolledStepsMax);
   const int64_t permutations = int64_t{agent.epochs()} + config.critic.epochs;
   const int64_t at_once = replays ? 1 : differentiated;
   const int64_t graph = GraphNumbersPerStep(whole);
@@ -603,8 +608,8 @@ void Check(const InnerLoopContext& context, Violations* violations) {
                     "an update that stops early cannot be differentiated; remove it");
   }
   const int64_t steps = context.steps();
-  const auto fits =
-      CheckMinibatches(spec.agent().minibatches(), spec.agent().normalize_advantage(), steps);
+  const auto fits = agents::CheckMinibatches(spec.agent().minibatches(),
+                                             spec.agent().normalize_advantage(), steps);
   if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
   if (config.critic.minibatches > steps) {
     violations->Add("rule.option.critic_minibatches",
@@ -692,4 +697,4 @@ bool IsSecondOrder(const OptionValues& options) {
   return !kOptions.Read(options).update.first_order;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

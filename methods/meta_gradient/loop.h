@@ -3,9 +3,9 @@
 
 #include "common/options.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // True if the agents' gradients are differentiated with respect to their weights too.
 bool IsSecondOrder(const OptionValues& options);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -13,13 +13,13 @@
 #include "methods/meta_gradient/loop.h"
 #include "methods/shared/outer_ppo_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
 
 struct Config {
-  learner::AdamConfig step;
+  kernels::AdamConfig step;
   double max_grad_norm, anneal;
 };
 
@@ -37,7 +37,7 @@ class MetaGradient : public TrainedRule {
   RuleNeeds needs() const override {
     return {.network = RuleNeeds::Network::kGradient,
             .decisions_inside_lifetime = true,
-            .second_order = learner::IsSecondOrder(context_.options),
+            .second_order = IsSecondOrder(context_.options),
             .segments = false};
   }
 
@@ -78,4 +78,4 @@ const RegisterRule kMetaGradient({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

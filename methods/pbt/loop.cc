@@ -15,7 +15,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/pbt/rule.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -32,11 +32,11 @@ double Hyperparameter::PlaceOf(double value) const {
 
 const std::vector<Hyperparameter>& TunableHyperparameters() {
   static const std::vector<Hyperparameter> all = {
-      {"learning_rate", true, 1e-5, 0.1, &PpoConfig::learning_rate, true},
-      {"entropy", true, 1e-5, 0.1, &PpoConfig::entropy_coef, true},
-      {"clip", false, 0.05, 0.5, &PpoConfig::clip},
-      {"gamma", false, 0.8, 0.999, &PpoConfig::gamma},
-      {"lambda", false, 0.8, 1, &PpoConfig::gae_lambda}};
+      {"learning_rate", true, 1e-5, 0.1, &agents::PpoConfig::learning_rate, true},
+      {"entropy", true, 1e-5, 0.1, &agents::PpoConfig::entropy_coef, true},
+      {"clip", false, 0.05, 0.5, &agents::PpoConfig::clip},
+      {"gamma", false, 0.8, 0.999, &agents::PpoConfig::gamma},
+      {"lambda", false, 0.8, 1, &agents::PpoConfig::gae_lambda}};
   return all;
 }
 
@@ -104,9 +104,9 @@ class Population : public LearningLoop {
         reward_(kOptions.Read(context.options).reward),
         tuned_(TunedHyperparameters(context.options)) {}
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     const CpuTimer timer;
     if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
     normaliser_.Add(segment.observations);
@@ -117,30 +117,31 @@ class Population : public LearningLoop {
  private:
   // Agents update one by one, because PpoConfig has one number for all agents. An agent's bits are
   // the same alone and in company.
-  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const Segment seen = normaliser_.Normalise(segment);
+  absl::Status Update(uint32_t iteration, const agents::Segment& segment, LoopReport* report) {
+    const agents::Segment seen = normaliser_.Normalise(segment);
     const Tensor rewards = BaselineRewards(segment, reward_);
     const std::vector<uint32_t> noise = context_.noise_numbers();
-    std::vector<AgentBatch> updated(noise.size());
+    std::vector<agents::AgentBatch> updated(noise.size());
     std::vector<int64_t> nonfinite(noise.size());
     MENTOR_RETURN_IF_ERROR(
-        ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) -> absl::Status {
+        agents::ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) -> absl::Status {
           MENTOR_ASSIGN_OR_RETURN(
-              UpdateResult result,
-              PpoUpdate(shape_, SomeAgents(agents_, s, 1), OneOf(seen, s), rewards.narrow(0, s, 1),
-                        ConfigOf(s, iteration),
-                        KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
-                                   iteration, {noise[s]})));
+              agents::UpdateResult result,
+              agents::PpoUpdate(
+                  shape_, agents::SomeAgents(agents_, s, 1), OneOf(seen, s),
+                  rewards.narrow(0, s, 1), ConfigOf(s, iteration),
+                  agents::KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
+                                     iteration, {noise[s]})));
           updated[s] = std::move(result.agents);
           nonfinite[s] = result.nonfinite;
           return absl::OkStatus();
         }));
     for (const int64_t one : nonfinite) report->nonfinite_updates += static_cast<uint64_t>(one);
-    agents_ = JoinAgents(updated);
+    agents_ = agents::JoinAgents(updated);
     return absl::OkStatus();
   }
 
-  PpoConfig ConfigOf(int64_t agent, uint32_t iteration) const {
+  agents::PpoConfig ConfigOf(int64_t agent, uint32_t iteration) const {
     const uint32_t members = spec().rule().lifetimes_per_update();
     const int64_t member = context_.lifetime_numbers()[agent] % members;
     const auto num_tuned = static_cast<int64_t>(tuned_.size());
@@ -148,22 +149,23 @@ class Population : public LearningLoop {
     // The learning rate comes first, since it may be annealed.
     v1::AgentSpec settings = spec().agent();
     const auto is_rate = [](const Hyperparameter& x) {
-      return x.member == &PpoConfig::learning_rate;
+      return x.member == &agents::PpoConfig::learning_rate;
     };
     for (size_t j = 0; j < tuned_.size(); ++j) {
       if (is_rate(tuned_[j])) settings.set_learning_rate(static_cast<double>(own[j]));
     }
-    PpoConfig config = PpoConfigFromSpec(settings, /*update=*/iteration + 1,
-                                         /*num_updates=*/spec().lifetime().iterations() - 1);
+    agents::PpoConfig config =
+        agents::PpoConfigFromSpec(settings, /*update=*/iteration + 1,
+                                  /*num_updates=*/spec().lifetime().iterations() - 1);
     for (size_t j = 0; j < tuned_.size(); ++j) {
       if (!is_rate(tuned_[j])) config.*tuned_[j].member = static_cast<double>(own[j]);
     }
     return config;
   }
 
-  static Segment OneOf(const Segment& all, int64_t agent) {
-    Segment one;
-    for (const SegmentField& field : SegmentFields()) {
+  static agents::Segment OneOf(const agents::Segment& all, int64_t agent) {
+    agents::Segment one;
+    for (const agents::SegmentField& field : agents::SegmentFields()) {
       const Tensor& x = all.*field.member;
       if (x.defined()) one.*field.member = x.narrow(0, agent, 1);
     }
@@ -195,4 +197,4 @@ const RegisterInnerLoop kPopulation({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

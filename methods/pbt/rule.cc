@@ -19,9 +19,8 @@
 #include "methods/base/outer_rule.h"
 #include "methods/shared/lineage.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
-using learner::Hyperparameter;
 using torch::Tensor;
 
 namespace {
@@ -115,9 +114,8 @@ const auto kOptions = Bind<Config>(
       "Last inner iterations that the score is the mean of."}});
 
 Config ReadConfig(const RuleContext& context) {
-  return kOptions.Read(
-      context.options,
-      {.population = {.hyperparameters = learner::TunedHyperparameters(context.options)}});
+  return kOptions.Read(context.options,
+                       {.population = {.hyperparameters = TunedHyperparameters(context.options)}});
 }
 
 class Pbt : public OuterRule {
@@ -166,7 +164,7 @@ class Pbt : public OuterRule {
     return sizes;
   }
 
-  void State(learner::StateFields* fields) override {
+  void State(StateFields* fields) override {
     fields->Add("hyperparameters", &hyperparameters_);
     fields->AddPart(
         [this](TensorMap* state) {
@@ -332,7 +330,7 @@ MetricTable Metrics() {
       {.name = "score_median", .help = "Median score of the members."},
       {.name = "score_worst", .help = "Worst finite score of a member."},
       {.name = "copies", .help = "Members that went on with the weights of another."}};
-  for (const Hyperparameter& x : learner::TunableHyperparameters()) {
+  for (const Hyperparameter& x : TunableHyperparameters()) {
     metrics.push_back({.name = x.name + "_median",
                        .help = absl::StrCat("Median ", x.name, " of the members."),
                        .log_scale = x.log_scale});
@@ -348,7 +346,7 @@ const RegisterRule kPbt({
     .metrics = Metrics(),
     .check =
         [](const RuleContext& context, Violations* violations) {
-          learner::CheckHyperparameters(context.options, violations);
+          CheckHyperparameters(context.options, violations);
           if (context.lifetimes() < 2) {
             violations->Add("rule.lifetimes_per_update",
                             "is 1; a population has at least 2 members, one for each lifetime");
@@ -358,4 +356,4 @@ const RegisterRule kPbt({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -12,13 +12,13 @@
 #include "agents/ppo_config.h"
 #include "common/options.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct Hyperparameter {
   std::string name;
   bool log_scale = false;  // Drawn and moved by its logarithm.
   double low = 0, high = 0;
-  double PpoConfig::*member = nullptr;
+  double agents::PpoConfig::*member = nullptr;
   bool tuned = false;  // The default of its option tune_NAME.
 
   // The value at `place` of [0, 1], and back.
@@ -33,17 +33,13 @@ const std::vector<Hyperparameter>& TunableHyperparameters();
 std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options);
 void CheckHyperparameters(const OptionValues& options, Violations* violations);
 
-}  // namespace mentor::learner
-
-namespace mentor::meta_learner {
-
 enum class Explore {
   kPerturb,  // Times 0.8 or 1.2.
   kAdd       // Plus or minus up to a tenth of the range, on the hyperparameter's scale.
 };
 
 struct PopulationConfig {
-  std::vector<learner::Hyperparameter> hyperparameters;  // h of them
+  std::vector<methods::Hyperparameter> hyperparameters;  // h of them
   double fraction = 0.2;   // Share of the members that copy, and that are copied; at least one.
   double resample = 0.25;  // Probability that a copied hyperparameter is drawn afresh.
   Explore explore = Explore::kPerturb;
@@ -61,4 +57,4 @@ struct Selection {
 Selection SelectAndExplore(const PopulationConfig& config, const torch::Tensor& scores,
                            const torch::Tensor& hyperparameters, const torch::Tensor& uniforms);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

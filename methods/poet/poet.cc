@@ -10,9 +10,8 @@
 #include "common/rng.h"
 #include "methods/shared/evolution_strategies.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
-using learner::TensorMap;
 using torch::Tensor;
 
 namespace {
@@ -415,7 +414,7 @@ absl::Status Poet::Load(const TensorMap& state) {
         "the checkpoint's tensor 'environments' of the rule is missing or has another size");
   }
   const auto read = [&](const char* name, std::vector<int64_t> shape, torch::Dtype dtype) {
-    return learner::ReadTensor(state, name, shape, dtype, "the rule");
+    return ReadTensor(state, name, shape, dtype, "the rule");
   };
   MENTOR_ASSIGN_OR_RETURN(const Tensor environments, read("environments", {n, k}, torch::kFloat64));
   MENTOR_ASSIGN_OR_RETURN(const Tensor theta, read("agents", {n, p}, torch::kFloat32));
@@ -468,4 +467,4 @@ int64_t Poet::TrialsMax(const PoetConfig& config) {
   return config.population * RowsMax(config);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -17,7 +17,7 @@
 #include "methods/base/state.h"
 #include "methods/shared/lineage.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct Transfers {
   std::vector<int64_t> source;    // [n]: the agent that a pair continues with; -1: its own
@@ -50,7 +50,7 @@ struct PoetConfig {
   torch::Tensor low = {}, high = {};  // [k] float64: bounds of the environments' numbers
   int64_t population = 64;            // Perturbed agents of one step; even.
   double sigma = 0.1, sigma_decay = 0.999, least_sigma = 0.01;
-  learner::AdamConfig adam = {.learning_rate = 0.01, .epsilon = 1e-8};
+  kernels::AdamConfig adam = {.learning_rate = 0.01, .epsilon = 1e-8};
   double rate_decay = 0.9999, least_rate = 0.001;
   // Length of steps along the gradient, in place of Adam's.
   std::optional<double> step_length = std::nullopt;
@@ -101,8 +101,8 @@ class Poet {
   double sigma() const;
 
   // Between updates only.
-  learner::TensorMap Save() const;
-  absl::Status Load(const learner::TensorMap& state);
+  TensorMap Save() const;
+  absl::Status Load(const TensorMap& state);
 
   const PoetConfig& config() const { return config_; }
   int64_t num_active() const { return environments_.size(0); }
@@ -177,4 +177,4 @@ class Poet {
   Lineage lineage_;                          // Columns: update, event, id, other, environment.
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -17,7 +17,7 @@
 #include "methods/poet/poet.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -28,8 +28,8 @@ constexpr int64_t kNumbersMax = 1 << 25;
 // Memory of a trial, and of a step of an outcome (experiment/spec_memory.cc).
 constexpr double kTrialBytes = 2048, kScoreBytes = 96;
 
-learner::AgentShape PolicyShape(const RuleContext& context) {
-  learner::AgentShape shape = learner::ShapeOfAgents(context.spec.agent(), context.shape);
+agents::AgentShape PolicyShape(const RuleContext& context) {
+  agents::AgentShape shape = ShapeOfAgents(context.spec.agent(), context.shape);
   shape.critic = false;
   return shape;
 }
@@ -153,7 +153,7 @@ class PoetRule : public OuterRule {
             .deterministic_episodes = episodes_};
   }
 
-  void State(learner::StateFields* fields) override {
+  void State(StateFields* fields) override {
     fields->AddPart([this](TensorMap* state) { *state = poet_.Save(); },
                     [this](const TensorMap& state) { return poet_.Load(state); });
   }
@@ -210,11 +210,11 @@ class PoetRule : public OuterRule {
       return absl::InvalidArgumentError(absl::StrFormat(
           "the round has outcomes of %d lifetimes, expected %d", batch.environments.size(), want));
     }
-    const auto episodes = learner::EndedEpisodes(batch.steps);
+    const auto episodes = agents::EndedEpisodes(batch.steps);
     Tensor scores = torch::empty({static_cast<int64_t>(want)}, torch::kFloat64);
     for (size_t i = 0; i < want; ++i) {
       double sum = 0;
-      for (const learner::EndedEpisode& episode : episodes[i]) sum += episode.shaped_return;
+      for (const agents::EndedEpisode& episode : episodes[i]) sum += episode.shaped_return;
       if (episodes[i].empty() || !std::isfinite(sum)) {
         return absl::InvalidArgumentError(
             absl::StrFormat("lifetime %d of the round has no episode with a finite return", i));
@@ -267,7 +267,7 @@ void Check(const RuleContext& context, Violations* violations) {
                                     "%d; give fewer, a greater mutate_every or a smaller admit",
                                     context.outer_updates(), archive, Poet::kArchiveMax));
   }
-  const int64_t size = learner::AgentLayout(PolicyShape(context)).size();
+  const int64_t size = agents::AgentLayout(PolicyShape(context)).size();
   if (Poet::RowsMax(config) > kNumbersMax / std::max<int64_t>(1, size)) {
     violations->Add("rule.option.max_active",
                     absl::StrFormat("is %d: a round may have %d agents of %d weights, more than "
@@ -296,4 +296,4 @@ const RegisterRule kPoet({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

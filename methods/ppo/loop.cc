@@ -5,7 +5,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 class Ppo : public LearningLoop {
@@ -23,11 +23,11 @@ class Ppo : public LearningLoop {
       potential_ = torch::zeros({context_.num_agents()}, torch::kFloat64);
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(const Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(const agents::Segment segment, collect(Policies()));
     // The outer rule learns from what the network saw.
-    Segment shown = segment;
+    agents::Segment shown = segment;
     if (source_ != nullptr) {
       const CpuTimer timer;
       shown = sight_.Show(segment);
@@ -54,18 +54,18 @@ class Ppo : public LearningLoop {
 
   // Runs after the segment is complete and before the update that uses the signals
   // (methods/black_box/README.md#when-the-network-runs).
-  void RunSignal(uint32_t iteration, Segment* segment) {
+  void RunSignal(uint32_t iteration, agents::Segment* segment) {
     torch::Tensor noise;
     if (context_.shard->outer_learning()) noise = SignalNoise(context_, iteration);
-    const SignalOutputs outputs = source_->Run(weights_, *segment, noise, &signal_);
+    const signals::SignalOutputs outputs = source_->Run(weights_, *segment, noise, &signal_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;
   }
 
   // signals: [S, T], undefined for baselines.
-  absl::Status Update(uint32_t iteration, const Segment& segment, const torch::Tensor& signals,
-                      LoopReport* report) {
+  absl::Status Update(uint32_t iteration, const agents::Segment& segment,
+                      const torch::Tensor& signals, LoopReport* report) {
     const torch::Tensor signal =
         source_ != nullptr ? signals
         : potential_.defined()
@@ -76,10 +76,10 @@ class Ppo : public LearningLoop {
                        normaliser_.Normalise(segment), signal, &agents_, report);
   }
 
-  const SignalSource* const source_;  // Null for baselines.
+  const signals::SignalSource* const source_;  // Null for baselines.
   const torch::Tensor weights_;
   NetworkSight sight_;
-  SignalState signal_;
+  signals::SignalState signal_;
   torch::Tensor potential_;  // [S] of the last state; undefined unless it is the reward's source.
 };
 
@@ -92,4 +92,4 @@ const RegisterInnerLoop kPpo({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

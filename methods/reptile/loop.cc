@@ -11,7 +11,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 const auto kOptions = Bind<v1::RewardSource>(
@@ -26,12 +26,13 @@ class Displacement : public LearningLoop {
       : LearningLoop(context, ShapeWithCritic(context)), reward_(kOptions.Read(context.options)) {}
 
   void Begin() override {
-    agents_ = NewAgents(context_.meta_parameters.unsqueeze(0).repeat({context_.num_agents(), 1}));
+    agents_ =
+        agents::NewAgents(context_.meta_parameters.unsqueeze(0).repeat({context_.num_agents(), 1}));
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     const torch::Tensor rewards = BaselineRewards(segment, reward_);
     segment.signals = rewards.to(torch::kFloat32);
     const uint32_t iterations = spec().lifetime().iterations();
@@ -68,7 +69,7 @@ const RegisterInnerLoop kDisplacement({
                  .help = "Distance of an agent's last weights from its first, mean over agents."}},
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
-          const int64_t size = AgentLayout(ShapeWithCritic(context)).size();
+          const int64_t size = agents::AgentLayout(ShapeWithCritic(context)).size();
           if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
             violations->Add("shard.signal_version",
                             absl::StrFormat("has %d meta-parameters; an agent has %d weights",
@@ -85,4 +86,4 @@ const RegisterInnerLoop kDisplacement({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

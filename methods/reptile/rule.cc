@@ -11,7 +11,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/base/outer_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -33,15 +33,14 @@ class Reptile : public OuterRule {
         config_(kOptions.Read(context.options)),
         updates_(context.outer_updates()),
         lifetimes_(context.lifetimes()),
-        weights_(
-            context.InitialAgent(learner::ShapeOfAgents(context.spec.agent(), context.shape))) {}
+        weights_(context.InitialAgent(ShapeOfAgents(context.spec.agent(), context.shape))) {}
 
   RuleNeeds needs() const override {
     return {.network = RuleNeeds::Network::kNone, .segments = false};
   }
   Tensor meta_parameters() const override { return weights_; }
 
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
@@ -94,4 +93,4 @@ const RegisterRule kReptile({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

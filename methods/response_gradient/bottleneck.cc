@@ -15,7 +15,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -27,19 +27,19 @@ struct Config {
 };
 
 const auto kOptions = Bind<Config>(
-    {{&Config::hidden, "hidden", "64", 1, kUnitsMax, "Units of each hidden layer."},
+    {{&Config::hidden, "hidden", "64", 1, signals::kUnitsMax, "Units of each hidden layer."},
      {&Config::layers, "layers", "2", 1, 8, "Hidden layers."},
-     {&Config::bottleneck, "bottleneck", "4", 1, kUnitsMax, "Units of the narrow layer."},
+     {&Config::bottleneck, "bottleneck", "4", 1, signals::kUnitsMax, "Units of the narrow layer."},
      {&Config::output_gain, "output_gain", "1", 0, 100, "Gain of the output layer at birth."},
      {&Config::bounded, "bounded", true,
       "A tanh bounds the output to (-1, 1); the manuscript has none."}});
 
-class BottleneckNetwork : public SignalNetwork, public SignalGradient {
+class BottleneckNetwork : public signals::SignalNetwork, public signals::SignalGradient {
  public:
-  BottleneckNetwork(const SignalContext& context, const Config& config)
+  BottleneckNetwork(const signals::SignalContext& context, const Config& config)
       : layers_(config.layers), output_gain_(config.output_gain), bounded_(config.bounded) {
     const int64_t hidden = config.hidden, narrow = config.bottleneck;
-    NamedShapes parameters;
+    agents::NamedShapes parameters;
     for (int64_t i = 1; i <= layers_; ++i) {
       const int64_t inputs = i == 1 ? context.observation_size + context.action_size : hidden;
       parameters.push_back({absl::StrCat("body.W", i), {hidden, inputs}});
@@ -49,23 +49,24 @@ class BottleneckNetwork : public SignalNetwork, public SignalGradient {
     parameters.insert(
         parameters.end(),
         {{"bot.W", {narrow, hidden}}, {"bot.b", {narrow}}, {"out.W", {1, narrow}}, {"out.b", {1}}});
-    layout_ = ParamLayout(std::move(parameters));
+    layout_ = agents::ParamLayout(std::move(parameters));
     conditioning_size_ = layout_.size() - layout_.slices()[body].offset;
   }
 
-  const SignalGradient* gradient() const override { return this; }
+  const signals::SignalGradient* gradient() const override { return this; }
   bool sees_outcome() const override { return false; }
   int64_t conditioning_size() const override { return conditioning_size_; }
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {
-    return OrthogonalWeights(layout_, seed, [&](const std::string& name) {
+    return signals::OrthogonalWeights(layout_, seed, [&](const std::string& name) {
       if (name == "out.W") return output_gain_;
       return name == "bot.W" ? 1.0 : std::sqrt(2.0);
     });
   }
 
-  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+  Tensor Signals(const Tensor& weights, const agents::Segment& segment,
+                 signals::SignalState* state) const override {
     const std::vector<Tensor> w = layout_.Split(weights);
     Tensor x = torch::cat(
         {segment.observations.to(weights.options()), segment.actions.to(weights.options())}, -1);
@@ -83,19 +84,19 @@ class BottleneckNetwork : public SignalNetwork, public SignalGradient {
   const int64_t layers_;
   const double output_gain_;
   const bool bounded_;
-  ParamLayout layout_;
+  agents::ParamLayout layout_;
   int64_t conditioning_size_ = 0;
 };
 
-const RegisterSignal kBottleneck({
+const signals::RegisterSignal kBottleneck({
     .name = "bottleneck",
     .summary = "A step's observation and action through a narrow layer that policies can be "
                "conditioned on (Zhang, Stadie and Ba: STN)",
     .options = kOptions.table(),
-    .make = MadeBy<BottleneckNetwork>(kOptions),
-    .columns = [](const SignalContext& context,
-                  const OptionValues&) { return StepColumns(context); },
+    .make = signals::MadeBy<BottleneckNetwork>(kOptions),
+    .columns = [](const signals::SignalContext& context,
+                  const OptionValues&) { return signals::StepColumns(context); },
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -29,17 +29,18 @@ Tensor Normalised(const Tensor& a) {
 
 }  // namespace
 
-int64_t ConditioningSize(const SignalNetwork* network) {
-  const SignalGradient* gradient = network != nullptr ? network->gradient() : nullptr;
+int64_t ConditioningSize(const signals::SignalNetwork* network) {
+  const signals::SignalGradient* gradient = network != nullptr ? network->gradient() : nullptr;
   return gradient != nullptr ? gradient->conditioning_size() : 0;
 }
 
-ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
-                              const Conditioning& conditioning) {
+agents::ParamLayout ConditionedLayout(const agents::AgentShape& shape, int64_t eta_size,
+                                      const Conditioning& conditioning) {
   const int64_t hidden = shape.hidden_units;
   const std::string prefix = conditioning.film ? kFilm : kLayerNorm;
   const int64_t inputs = conditioning.layers > 0 ? conditioning.units : eta_size;
-  NamedShapes tensors = ThreeLayers("actor", shape.observation_size, hidden, shape.action_size);
+  agents::NamedShapes tensors =
+      agents::ThreeLayers("actor", shape.observation_size, hidden, shape.action_size);
   tensors.insert(tensors.end(), {{prefix + "Wg", {hidden, inputs}},
                                  {prefix + "bg", {hidden}},
                                  {prefix + "Wb", {hidden, inputs}},
@@ -52,18 +53,20 @@ ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
     }
   }
   if (!shape.discrete) tensors.push_back({"logstd", {shape.action_size}});
-  return ParamLayout(std::move(tensors));
+  return agents::ParamLayout(std::move(tensors));
 }
 
-ParamLayout ValueLayout(const AgentShape& shape) {
-  return ParamLayout(ThreeLayers("critic", shape.observation_size, shape.hidden_units, 1));
+agents::ParamLayout ValueLayout(const agents::AgentShape& shape) {
+  return agents::ParamLayout(
+      agents::ThreeLayers("critic", shape.observation_size, shape.hidden_units, 1));
 }
 
-Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, double initial_std,
-                         double map_std, const RandomStream& stream, uint32_t first_tensor) {
+Tensor InitialParameters(const agents::ParamLayout& layout, const agents::AgentShape& shape,
+                         double initial_std, double map_std, const RandomStream& stream,
+                         uint32_t first_tensor) {
   Tensor parameters = torch::zeros({layout.size()}, torch::kFloat32);
   for (size_t i = 0; i < layout.slices().size(); ++i) {
-    const ParamSlice& slice = layout.slices()[i];
+    const agents::ParamSlice& slice = layout.slices()[i];
     const uint32_t number = first_tensor + static_cast<uint32_t>(i);
     Tensor part = parameters.narrow(0, slice.offset, slice.size);
     if (slice.name == "logstd") {
@@ -76,15 +79,15 @@ Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, dou
       float* to = part.mutable_data_ptr<float>();
       for (double normal : normals) *to++ = static_cast<float>(map_std * normal);
     } else if (slice.shape.size() == 2) {
-      part.copy_(
-          Orthogonal(slice.shape[0], slice.shape[1], InitialGain(shape, slice.name), stream, number)
-              .flatten());
+      part.copy_(agents::Orthogonal(slice.shape[0], slice.shape[1],
+                                    agents::InitialGain(shape, slice.name), stream, number)
+                     .flatten());
     }
   }
   return parameters;
 }
 
-ConditionedPolicy SplitConditioned(const ParamLayout& layout, const Tensor& theta) {
+ConditionedPolicy SplitConditioned(const agents::ParamLayout& layout, const Tensor& theta) {
   const std::vector<Tensor> p = layout.Split(theta);
   MENTOR_CHECK(p.size() >= 10 && absl::EndsWith(layout.slices()[6].name, ".Wg"));
   ConditionedPolicy policy{.mlp = {p[0], p[1], p[2], p[3], p[4], p[5]},
@@ -101,7 +104,7 @@ ConditionedPolicy SplitConditioned(const ParamLayout& layout, const Tensor& thet
   return policy;
 }
 
-Mlp SplitValue(const ParamLayout& layout, const Tensor& theta) {
+agents::Mlp SplitValue(const agents::ParamLayout& layout, const Tensor& theta) {
   const std::vector<Tensor> p = layout.Split(theta);
   return {p[0], p[1], p[2], p[3], p[4], p[5]};
 }
@@ -109,23 +112,25 @@ Mlp SplitValue(const ParamLayout& layout, const Tensor& theta) {
 Modulation Fold(const ConditionedPolicy& policy, const Tensor& eta) {
   const auto hidden = [&](const std::vector<Tensor>& layers) {
     Tensor x = eta;
-    for (size_t i = 0; i < layers.size(); i += 2) x = Affine(x, layers[i], layers[i + 1]).tanh();
+    for (size_t i = 0; i < layers.size(); i += 2)
+      x = agents::Affine(x, layers[i], layers[i + 1]).tanh();
     return x;
   };
-  return {.gain = Affine(hidden(policy.gain_hidden), policy.gain_map, policy.gain_bias),
-          .offset = Affine(hidden(policy.offset_hidden), policy.offset_map, policy.offset_bias)};
+  return {.gain = agents::Affine(hidden(policy.gain_hidden), policy.gain_map, policy.gain_bias),
+          .offset =
+              agents::Affine(hidden(policy.offset_hidden), policy.offset_map, policy.offset_bias)};
 }
 
 Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulation,
                const Tensor& observations) {
-  const Mlp& mlp = policy.mlp;
-  const Tensor first = Affine(observations, mlp.w1, mlp.b1).tanh();
-  const Tensor second = Affine(first, mlp.w2, mlp.b2),
+  const agents::Mlp& mlp = policy.mlp;
+  const Tensor first = agents::Affine(observations, mlp.w1, mlp.b1).tanh();
+  const Tensor second = agents::Affine(first, mlp.w2, mlp.b2),
                z = policy.film ? second : Normalised(second);
-  return Affine((modulation.gain * z + modulation.offset).tanh(), mlp.w3, mlp.b3);
+  return agents::Affine((modulation.gain * z + modulation.offset).tanh(), mlp.w3, mlp.b3);
 }
 
-std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
+std::vector<v1::PolicyWeights> ToPolicyWeights(const agents::AgentShape& shape,
                                                const ConditionedPolicy& policy,
                                                const Modulation& modulation) {
   const int64_t agents = modulation.gain.size(0), parts = modulation.gain.size(1);
@@ -133,7 +138,7 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
   const auto each = [&](const Tensor& x) {
     return x.reshape({agents, 1, -1}).expand({agents, parts, -1});
   };
-  const Mlp& mlp = policy.mlp;
+  const agents::Mlp& mlp = policy.mlp;
   own = {each(mlp.w1), each(mlp.b1)};
   if (policy.film) {
     own.push_back((modulation.gain.unsqueeze(-1) * mlp.w2.unsqueeze(1)).flatten(2));
@@ -149,4 +154,4 @@ std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
                          torch::cat(own, -1).reshape({agents * parts, -1}));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -21,10 +21,10 @@
 #include "mentor/v1/rollout_service.pb.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // How many of the network's last weights a policy can be conditioned on; 0 without a network too.
-int64_t ConditioningSize(const SignalNetwork* network);
+int64_t ConditioningSize(const signals::SignalNetwork* network);
 
 struct Conditioning {
   int64_t layers = 0;  // Hidden tanh layers of both maps,
@@ -33,7 +33,7 @@ struct Conditioning {
 };
 
 struct ConditionedPolicy {
-  Mlp mlp;  // Layer 2 is normalised before its tanh, unless film.
+  agents::Mlp mlp;  // Layer 2 is normalised before its tanh, unless film.
   bool film = false;
   std::vector<torch::Tensor> gain_hidden = {},
                              offset_hidden = {};  // W, b of each hidden layer of the maps.
@@ -50,21 +50,21 @@ struct Modulation {
 // actor.W1 b1 W2 b2 W3 b3, cln.Wg bg Wb bb, cln.g.W1 g.b1 .. o.W1 o.b1 .. (hidden layers of the
 // maps), logstd (continuous). FiLM's begin with film. instead of cln. Only the policy: the two
 // value networks of these agents are not conditioned and have separate parameters.
-ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size,
-                              const Conditioning& conditioning = {});
+agents::ParamLayout ConditionedLayout(const agents::AgentShape& shape, int64_t eta_size,
+                                      const Conditioning& conditioning = {});
 // critic.W1 b1 W2 b2 W3 b3.
-ParamLayout ValueLayout(const AgentShape& shape);
+agents::ParamLayout ValueLayout(const agents::AgentShape& shape);
 
 // New parameters of one agent, [P] float32. Matrices are orthogonal with the gains of
 // agent_shape.h. The last maps to gain and offset are normal with deviation map_std; bg = 1. Tensor
 // number = first_tensor + its index in the layout.
-torch::Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape,
+torch::Tensor InitialParameters(const agents::ParamLayout& layout, const agents::AgentShape& shape,
                                 double initial_std, double map_std, const RandomStream& stream,
                                 uint32_t first_tensor);
 
 // Views of theta [S, P].
-ConditionedPolicy SplitConditioned(const ParamLayout& layout, const torch::Tensor& theta);
-Mlp SplitValue(const ParamLayout& layout, const torch::Tensor& theta);
+ConditionedPolicy SplitConditioned(const agents::ParamLayout& layout, const torch::Tensor& theta);
+agents::Mlp SplitValue(const agents::ParamLayout& layout, const torch::Tensor& theta);
 
 // eta [S, E, Qe].
 Modulation Fold(const ConditionedPolicy& policy, const torch::Tensor& eta);
@@ -75,8 +75,8 @@ torch::Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulat
                       const torch::Tensor& observations);
 
 // The agents' policies in the form that actors get, agent-major: one for each of the E modulations.
-std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
+std::vector<v1::PolicyWeights> ToPolicyWeights(const agents::AgentShape& shape,
                                                const ConditionedPolicy& policy,
                                                const Modulation& modulation);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

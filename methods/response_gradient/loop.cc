@@ -29,7 +29,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -76,11 +76,11 @@ const auto kOptions = Bind<Config>(
      {&Config::epochs, "validation_epochs", "4", 1, 10000,
       "Passes over the validation collection."},
      {&Config::minibatches, "validation_minibatches", "8", 1, 100000, "Minibatches of each."},
-     {In(&Config::outer, &PpoConfig::learning_rate), "learning_rate", "3e-3", 0, 10,
+     {In(&Config::outer, &agents::PpoConfig::learning_rate), "learning_rate", "3e-3", 0, 10,
       "Learning rate of Adam for eta (and the body, with w13)."},
-     {In(&Config::outer, &PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
+     {In(&Config::outer, &agents::PpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
       "Greatest norm of their gradient."},
-     {In(&Config::value, &PpoConfig::learning_rate), "value_learning_rate", "1e-3", 0, 10,
+     {In(&Config::value, &agents::PpoConfig::learning_rate), "value_learning_rate", "1e-3", 0, 10,
       "Learning rate of Adam for both value networks."},
      {&Config::warmup, "warmup", "0", 0, 1000000,
       "Iterations of a lifetime before the first step of eta."},
@@ -98,10 +98,10 @@ const auto kOptions = Bind<Config>(
 
 // A collection as the agents see it. S agents, T steps.
 struct Round {
-  Segment segment;      // Raw observations.
-  Tensor observations;  // [S, T, D]: as the policy sees them.
-  Tensor noise;         // [S, E, Qe]: added to eta in E equal parts of the steps.
-  Tensor task_rewards;  // [S, T] float64
+  agents::Segment segment;  // Raw observations.
+  Tensor observations;      // [S, T, D]: as the policy sees them.
+  Tensor noise;             // [S, E, Qe]: added to eta in E equal parts of the steps.
+  Tensor task_rewards;      // [S, T] float64
 };
 
 Tensor Leaf(const Tensor& x) {
@@ -128,20 +128,20 @@ class ResponseGradient : public InnerLoop {
     policy_ = Fresh(layout_, 0);
     inner_value_ = Fresh(value_layout_, kInnerValueTensors);
     task_value_ = Fresh(value_layout_, kTaskValueTensors);
-    outer_ = NewAgents(context_.meta_parameters.unsqueeze(0));
+    outer_ = agents::NewAgents(context_.meta_parameters.unsqueeze(0));
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
-                                  LoopReport* report) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) override {
     const bool learning = context_.shard->outer_learning();
     const bool perturbed = learning && config_.perturbation > 0;
     const Tensor none = torch::zeros({num_agents(), 1, eta_size_}, phi().options());
     const Tensor noise = perturbed ? Noise(iteration, config_.parts, config_.perturbation) : none;
-    MENTOR_ASSIGN_OR_RETURN(Segment first_segment, collect(PoliciesWith(noise)));
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment first_segment, collect(PoliciesWith(noise)));
     Round first = See(&first_segment, noise, report);
     MENTOR_ASSIGN_OR_RETURN(const TakenRound taken, PolicyRound(iteration, 0, first, report));
 
-    MENTOR_ASSIGN_OR_RETURN(Segment second_segment, collect(Policies()));
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment second_segment, collect(Policies()));
     Round second = See(&second_segment, none, report);
     if (learning) {
       const CpuTimer timer;
@@ -153,7 +153,7 @@ class ResponseGradient : public InnerLoop {
     }
     normaliser_.Add(first_segment.observations);
     normaliser_.Add(second_segment.observations);
-    return Join({first_segment, second_segment});
+    return agents::Join({first_segment, second_segment});
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
@@ -176,21 +176,21 @@ class ResponseGradient : public InnerLoop {
   int64_t body_size() const { return outer_.theta.size(1) - eta_size_; }
   Tensor EtaOf(const Tensor& phi) const { return phi.narrow(0, body_size(), eta_size_); }
 
-  AgentBatch Fresh(const ParamLayout& layout, uint32_t first_tensor) const {
+  agents::AgentBatch Fresh(const agents::ParamLayout& layout, uint32_t first_tensor) const {
     std::vector<Tensor> rows;
     for (int64_t s = 0; s < num_agents(); ++s) {
       rows.push_back(InitialParameters(
           layout, shape_, spec().agent().initial_std(), config_.map_std,
           context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0), first_tensor));
     }
-    return NewAgents(torch::stack(rows));
+    return agents::NewAgents(torch::stack(rows));
   }
 
   // Perturbations [S, parts, Qe] of eta, relative to the root mean square of each of its tensors.
   Tensor Noise(uint32_t iteration, int64_t parts, double size) const {
     std::vector<double> scale;
     const Tensor weights = phi().cpu().to(torch::kFloat64);
-    for (const ParamSlice& slice : context_.network->layout().slices()) {
+    for (const agents::ParamSlice& slice : context_.network->layout().slices()) {
       if (slice.offset < body_size()) continue;
       const Tensor part = weights.narrow(0, slice.offset, slice.size);
       scale.insert(scale.end(), static_cast<size_t>(slice.size),
@@ -220,7 +220,7 @@ class ResponseGradient : public InnerLoop {
   }
 
   // Gives the segment its signals.
-  Round See(Segment* segment, const Tensor& noise, LoopReport* report) const {
+  Round See(agents::Segment* segment, const Tensor& noise, LoopReport* report) const {
     const CpuTimer timer;
     Round round;
     round.segment = *segment;
@@ -238,7 +238,7 @@ class ResponseGradient : public InnerLoop {
 
   // [S, T], with a graph back to phi.
   Tensor SignalsOf(const Tensor& phi, const Round& round) const {
-    SignalState state = gradient_.InitialState(num_agents(), torch::kFloat32);
+    signals::SignalState state = gradient_.InitialState(num_agents(), torch::kFloat32);
     const int64_t parts = round.noise.size(1), steps = context_.steps() / parts;
     if (parts == 1) return gradient_.Signals(phi, round.segment, &state);
     std::vector<Tensor> agents;
@@ -247,7 +247,7 @@ class ResponseGradient : public InnerLoop {
       for (int64_t part = 0; part < parts; ++part) {
         const Tensor weights =
             torch::cat({phi.narrow(0, 0, body_size()), EtaOf(phi) + round.noise[s][part]});
-        Segment piece;
+        agents::Segment piece;
         const auto cut = [&](const Tensor& x) {
           return x.narrow(0, s, 1).narrow(1, part * steps, steps);
         };
@@ -282,9 +282,10 @@ class ResponseGradient : public InnerLoop {
                                 .to(theta.scalar_type());
       modulation = {torch::bmm(chosen, modulation.gain), torch::bmm(chosen, modulation.offset)};
     }
-    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
+    const auto of = [&](const Tensor& x) { return rows.defined() ? agents::TakeRows(x, rows) : x; };
     const Tensor output = Forward(policy, modulation, of(round.observations));
-    return {output, policy.log_std, LogProb(output, policy.log_std, of(round.segment.actions))};
+    return {output, policy.log_std,
+            agents::LogProb(output, policy.log_std, of(round.segment.actions))};
   }
 
   LogProbs Density(const Round& round, const Tensor& rows = {}) const {
@@ -293,12 +294,12 @@ class ResponseGradient : public InnerLoop {
     };
   }
 
-  Tensor ValuesOf(const AgentBatch& value, const Tensor& observations) const {
+  Tensor ValuesOf(const agents::AgentBatch& value, const Tensor& observations) const {
     return Forward(SplitValue(value_layout_, value.theta), observations).squeeze(-1);
   }
   // Values [S, T + 1 + K] of all observations, of the one after the last step, and of the last ones
   // of truncated episodes where these are wanted (else K = 0).
-  Tensor Values(const AgentBatch& value, const Round& round) const {
+  Tensor Values(const agents::AgentBatch& value, const Round& round) const {
     std::vector<Tensor> all = {round.observations,
                                normaliser_.Normalise(round.segment.next_observations.unsqueeze(1))};
     if (round.segment.truncated.defined())
@@ -307,17 +308,18 @@ class ResponseGradient : public InnerLoop {
   }
 
   // values: from Values.
-  Advantages AdvantagesOf(const Round& round, const Tensor& rewards, const Tensor& values) const {
+  agents::Advantages AdvantagesOf(const Round& round, const Tensor& rewards,
+                                  const Tensor& values) const {
     const int64_t steps = context_.steps();
-    Truncations truncations;
+    agents::Truncations truncations;
     if (round.segment.truncated.defined()) {
       truncations = {round.segment.truncated,
-                     AtTruncations(values.narrow(1, steps + 1, values.size(1) - steps - 1),
-                                   round.segment.truncated)};
+                     agents::AtTruncations(values.narrow(1, steps + 1, values.size(1) - steps - 1),
+                                           round.segment.truncated)};
     }
-    Advantages advantages = Gae(rewards, values.narrow(1, 0, steps), round.segment.prev_done,
-                                round.segment.last_done, values.select(1, steps),
-                                spec().agent().gamma(), spec().agent().gae_lambda(), truncations);
+    agents::Advantages advantages = agents::Gae(
+        rewards, values.narrow(1, 0, steps), round.segment.prev_done, round.segment.last_done,
+        values.select(1, steps), spec().agent().gamma(), spec().agent().gae_lambda(), truncations);
     advantages.advantages = advantages.advantages.to(values.options());
     advantages.returns = advantages.returns.to(values.options());
     return advantages;
@@ -326,7 +328,7 @@ class ResponseGradient : public InnerLoop {
     return config_.c_ex * round.task_rewards + config_.c_in * signals.to(torch::kFloat64);
   }
   Tensor AsUsed(const Tensor& advantages) const {
-    return spec().agent().normalize_advantage() ? Standardised(advantages) : advantages;
+    return spec().agent().normalize_advantage() ? agents::Standardised(advantages) : advantages;
   }
 
   absl::StatusOr<std::vector<Tensor>> Minibatches(uint32_t iteration, uint32_t round,
@@ -335,15 +337,16 @@ class ResponseGradient : public InnerLoop {
   }
 
   // One step down the gradient [S, P], clipped.
-  static void Descend(const Tensor& gradient, const PpoConfig& config, AgentBatch* agents) {
-    const Tensor scale = ClipScale(GradNorm(gradient), config).unsqueeze(1);
-    *agents = OptimizerStep(*agents, gradient * scale, config);
+  static void Descend(const Tensor& gradient, const agents::PpoConfig& config,
+                      agents::AgentBatch* agents) {
+    const Tensor scale = agents::ClipScale(agents::GradNorm(gradient), config).unsqueeze(1);
+    *agents = agents::OptimizerStep(*agents, gradient * scale, config);
   }
 
-  void ValueStep(const PpoConfig& config, const Tensor& observations, const Tensor& returns,
-                 AgentBatch* value) const {
+  void ValueStep(const agents::PpoConfig& config, const Tensor& observations, const Tensor& returns,
+                 agents::AgentBatch* value) const {
     const torch::AutoGradMode with_gradients(true);
-    AgentBatch at = *value;
+    agents::AgentBatch at = *value;
     at.theta = Leaf(value->theta);
     const Tensor loss = 0.5 * (ValuesOf(at, observations) - returns).square().sum() /
                         static_cast<double>(returns.size(1));
@@ -356,7 +359,7 @@ class ResponseGradient : public InnerLoop {
                       const Tensor& rows) const {
     const Outputs outputs = Act(theta, eta, round, rows);
     return {outputs.log_probs, spec().agent().entropy_coef() != 0
-                                   ? Entropy(outputs.output, outputs.log_std)
+                                   ? agents::Entropy(outputs.output, outputs.log_std)
                                    : Tensor()};
   }
 
@@ -365,21 +368,21 @@ class ResponseGradient : public InnerLoop {
                                          LoopReport* report) {
     const CpuTimer timer;
     const v1::AgentSpec& agent = spec().agent();
-    const Advantages estimate = AdvantagesOf(round, InnerRewards(round, round.segment.signals),
-                                             Values(inner_value_, round));
+    const agents::Advantages estimate = AdvantagesOf(
+        round, InnerRewards(round, round.segment.signals), Values(inner_value_, round));
     TakenRound taken{
         .agents = policy_,
         .log_probs = round.segment.log_probs,
         .advantages = estimate.advantages,
         .standardise = agent.normalize_advantage(),
-        .config = PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations()),
+        .config = agents::PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations()),
         .minibatches = {}};
     MENTOR_ASSIGN_OR_RETURN(taken.minibatches, Minibatches(iteration, number, taken.config.epochs,
                                                            taken.config.minibatches));
     const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
-    const AgentBatch value_before = inner_value_;
+    const agents::AgentBatch value_before = inner_value_;
     for (const Tensor& rows : taken.minibatches) {
-      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+      MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
       Tensor gradient;
       {
         const torch::AutoGradMode with_gradients(true);
@@ -388,14 +391,14 @@ class ResponseGradient : public InnerLoop {
         gradient = torch::autograd::grad({loss.sum()}, {theta})[0];
       }
       Descend(gradient, taken.config, &policy_);
-      ValueStep(config_.value, TakeRows(round.observations, rows), TakeRows(estimate.returns, rows),
-                &inner_value_);
+      ValueStep(config_.value, agents::TakeRows(round.observations, rows),
+                agents::TakeRows(estimate.returns, rows), &inner_value_);
     }
     const Tensor finite =
         policy_.theta.isfinite().all(1).logical_and(inner_value_.theta.isfinite().all(1));
     report->nonfinite_updates += static_cast<uint64_t>(num_agents() - finite.sum().item<int64_t>());
-    policy_ = ChooseAgents(finite, policy_, taken.agents);
-    inner_value_ = ChooseAgents(finite, inner_value_, value_before);
+    policy_ = agents::ChooseAgents(finite, policy_, taken.agents);
+    inner_value_ = agents::ChooseAgents(finite, inner_value_, value_before);
     report->update_seconds += timer.Seconds();
     return taken;
   }
@@ -407,19 +410,20 @@ class ResponseGradient : public InnerLoop {
     const Tensor& theta_k = taken.agents.theta;
     const Tensor denominator =
         config_.round_k ? Act(theta_k, EtaOf(phi()), second).log_probs : second.segment.log_probs;
-    const Advantages estimate =
+    const agents::Advantages estimate =
         AdvantagesOf(second, second.task_rewards, Values(task_value_, second));
     const Tensor advantages = AsUsed(estimate.advantages);
-    const AgentBatch value_before = task_value_;
+    const agents::AgentBatch value_before = task_value_;
     const v1::AgentSpec& agent = spec().agent();
     MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> critics_minibatches,
                             Minibatches(iteration, 1, agent.epochs(), agent.minibatches()));
     for (const Tensor& rows : critics_minibatches) {
-      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
-      ValueStep(config_.value, TakeRows(second.observations, rows),
-                TakeRows(estimate.returns, rows), &task_value_);
+      MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
+      ValueStep(config_.value, agents::TakeRows(second.observations, rows),
+                agents::TakeRows(estimate.returns, rows), &task_value_);
     }
-    task_value_ = ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
+    task_value_ =
+        agents::ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
     if (iteration < config_.warmup) return absl::OkStatus();
 
     // Terms 12 and 13 are taken once, where the steps of eta begin: they lead through the whole
@@ -440,12 +444,12 @@ class ResponseGradient : public InnerLoop {
       }
       return absl::OkStatus();
     }
-    const AgentBatch before = outer_;
+    const agents::AgentBatch before = outer_;
     bool first_step = true;
     MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
                             Minibatches(iteration, 1, config_.epochs, config_.minibatches));
     for (const Tensor& rows : minibatches) {
-      MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+      MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
       const Tensor gradient =
           (DirectTerm(second, rows, denominator, advantages, first_step, report) + through) /
           static_cast<double>(num_agents());
@@ -456,7 +460,7 @@ class ResponseGradient : public InnerLoop {
       ++report->nonfinite_updates;
       outer_ = before;
     }
-    const auto exact = [](const AgentBatch& batch) {
+    const auto exact = [](const agents::AgentBatch& batch) {
       return batch.theta[0].cpu().to(torch::kFloat64);
     };
     report->outer_gradient = exact(outer_) - exact(before);
@@ -470,7 +474,7 @@ class ResponseGradient : public InnerLoop {
   // these rows,
   Tensor DirectTerm(const Round& second, const Tensor& rows, const Tensor& denominator,
                     const Tensor& advantages, bool first_step, LoopReport* report) const {
-    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
+    const auto of = [&](const Tensor& x) { return rows.defined() ? agents::TakeRows(x, rows) : x; };
     const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, EtaOf(phi()),
                                                 of(denominator), of(advantages), config_.clipping);
     Tensor gradient = torch::zeros_like(phi());
@@ -496,8 +500,9 @@ class ResponseGradient : public InnerLoop {
         ThroughPolicyRound([&](const Tensor& theta, const Tensor& eta,
                                const Tensor& rows) { return OnRows(theta, eta, first, rows); },
                            EtaOf(phi()), taken, u));
-    const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
-                                         spec().agent().gamma(), spec().agent().gae_lambda());
+    const Tensor of_rewards =
+        agents::GaeAdjoint(through.advantages, first.segment.prev_done, spec().agent().gamma(),
+                           spec().agent().gae_lambda());
     const Tensor term13 = torch::autograd::grad(
         {signals}, {leaf},
         {config_.c_in * of_rewards.to(signals.options().requires_grad(false))})[0];
@@ -510,7 +515,7 @@ class ResponseGradient : public InnerLoop {
 
   // Estimate of KL(old, new) from actions of the old policy: [S].
   static Tensor Divergence(const Tensor& old_log_probs, const Tensor& new_log_probs) {
-    return ApproxKl(new_log_probs.to(torch::kFloat64) - old_log_probs.to(torch::kFloat64));
+    return agents::ApproxKl(new_log_probs.to(torch::kFloat64) - old_log_probs.to(torch::kFloat64));
   }
 
   void ReportRounds(const Round& first, const Round& second, const Tensor& theta_k,
@@ -535,13 +540,13 @@ class ResponseGradient : public InnerLoop {
   }
 
   // Shaped return of the episodes that ended in a round: the mean over the agents that have one.
-  static void ReportReturn(const char* name, const Segment& segment, LoopReport* report) {
+  static void ReportReturn(const char* name, const agents::Segment& segment, LoopReport* report) {
     double sum = 0;
     int64_t agents = 0;
-    for (const auto& episodes : EndedEpisodes(segment)) {
+    for (const auto& episodes : agents::EndedEpisodes(segment)) {
       if (episodes.empty()) continue;
       double total = 0;
-      for (const EndedEpisode& episode : episodes) total += episode.shaped_return;
+      for (const agents::EndedEpisode& episode : episodes) total += episode.shaped_return;
       sum += total / static_cast<double>(episodes.size());
       ++agents;
     }
@@ -550,15 +555,16 @@ class ResponseGradient : public InnerLoop {
 
   // Fixed after construction.
   const Config config_;
-  const AgentShape shape_;
-  const SignalGradient& gradient_;  // The context keeps it.
-  const int64_t eta_size_;          // Qe
-  const ParamLayout layout_, value_layout_;
+  const agents::AgentShape shape_;
+  const signals::SignalGradient& gradient_;  // The context keeps it.
+  const int64_t eta_size_;                   // Qe
+  const agents::ParamLayout layout_, value_layout_;
   // Between iterations.
-  ObservationNormaliser normaliser_;
-  AgentBatch policy_;                    // theta [S, P]
-  AgentBatch inner_value_, task_value_;  // [S, Pv]: two, because A_ex needs a baseline of its own.
-  AgentBatch outer_;                     // phi as its only row, with Adam's state.
+  agents::ObservationNormaliser normaliser_;
+  agents::AgentBatch policy_;  // theta [S, P]
+  agents::AgentBatch inner_value_,
+      task_value_;            // [S, Pv]: two, because A_ex needs a baseline of its own.
+  agents::AgentBatch outer_;  // phi as its only row, with Adam's state.
 };
 
 MetricTable Metrics() {
@@ -656,7 +662,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
 // Policy, two value networks, and what both rounds hold at once, minibatches' rows as int64 too.
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const Config config = ReadResponseGradient(context.shard->spec().agent(), context.options);
-  const AgentShape shape = ShapeOfAgents(*context.shard);
+  const agents::AgentShape shape = ShapeOfAgents(*context.shard);
   const int64_t eta = ConditioningSize(context.network.get());
   const int64_t policy = ConditionedLayout(shape, eta, config.conditioning).size();
   const int64_t all = policy + 2 * ValueLayout(shape).size() + num_meta_parameters;
@@ -702,4 +708,4 @@ ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,
   return config;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

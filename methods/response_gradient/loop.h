@@ -9,7 +9,7 @@
 #include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/response_terms.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct ResponseGradientConfig {
   double c_in = 1, c_ex = 1;
@@ -25,7 +25,7 @@ struct ResponseGradientConfig {
   bool antithetic = true;
   bool local = true;  // The learner makes the steps of eta and reports the result.
   int64_t epochs = 4, minibatches = 8;
-  PpoConfig outer = {}, value = {};
+  agents::PpoConfig outer = {}, value = {};
 
   bool through_round() const { return w12 != 0 || w13 != 0; }
 };
@@ -33,4 +33,4 @@ struct ResponseGradientConfig {
 ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,
                                             const OptionValues& options);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

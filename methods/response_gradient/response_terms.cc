@@ -6,7 +6,7 @@
 #include "agents/row_statistics.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -33,14 +33,14 @@ Surrogate ClippedSurrogate(const Tensor& log_probs, const Tensor& denominator,
   const Tensor ratio = (log_probs - denominator).exp();
   const Tensor clipped = ratio.clamp(1 - clipping.range, 1 + clipping.range) * advantages;
   surrogate.objective =
-      Mean(clipping.clip_only ? clipped : torch::minimum(ratio * advantages, clipped));
+      agents::Mean(clipping.clip_only ? clipped : torch::minimum(ratio * advantages, clipped));
   surrogate.ratio = ratio.detach();
   const Tensor low = surrogate.ratio<1 - clipping.range, high = surrogate.ratio> 1 + clipping.range;
   const Tensor stopped = clipping.clip_only
                              ? low.logical_or(high)
                              : low.logical_and(advantages.detach() < 0)
                                    .logical_or(high.logical_and(advantages.detach() > 0));
-  surrogate.active = 1 - Mean(stopped.to(ratio.scalar_type()));
+  surrogate.active = 1 - agents::Mean(stopped.to(ratio.scalar_type()));
   return surrogate;
 }
 
@@ -59,9 +59,10 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, con
 
 Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round, const Tensor& advantages,
                   const Tensor& rows) {
-  Tensor objective = ClippedSurrogate(densities.log_probs, TakeRows(round.log_probs, rows),
-                                      TakeRows(advantages, rows), {.range = round.config.clip})
-                         .objective;
+  Tensor objective =
+      ClippedSurrogate(densities.log_probs, agents::TakeRows(round.log_probs, rows),
+                       agents::TakeRows(advantages, rows), {.range = round.config.clip})
+          .objective;
   if (round.config.entropy_coef != 0)
     objective = objective + round.config.entropy_coef * densities.entropy;
   return -objective;
@@ -69,20 +70,21 @@ Tensor PolicyLoss(const RowDensities& densities, const TakenRound& round, const 
 
 absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const Tensor& eta,
                                                 const TakenRound& round, const Tensor& u) {
-  UpdateConfig config;
+  agents::UpdateConfig config;
   config.ppo = round.config;
   config.stop_second_moment = round.stop_second_moment;
-  const StepLoss loss = [&](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
+  const agents::StepLoss loss = [&](const Tensor& theta, const std::vector<Tensor>& inputs,
+                                    int64_t k) {
     const Tensor& rows = round.minibatches[k];
-    const Tensor used = round.standardise ? Standardised(inputs[1]) : inputs[1];
+    const Tensor used = round.standardise ? agents::Standardised(inputs[1]) : inputs[1];
     return PolicyLoss(act(theta, inputs[0], rows), round, used, rows);
   };
-  MENTOR_ASSIGN_OR_RETURN(
-      const StepsGradient steps,
-      DifferentiateSteps(config, round.agents, static_cast<int64_t>(round.minibatches.size()), loss,
-                         {eta, round.advantages},
-                         [&](const Tensor& theta) { return (u.detach() * theta).sum(1); }));
+  MENTOR_ASSIGN_OR_RETURN(const agents::StepsGradient steps,
+                          agents::DifferentiateSteps(
+                              config, round.agents, static_cast<int64_t>(round.minibatches.size()),
+                              loss, {eta, round.advantages},
+                              [&](const Tensor& theta) { return (u.detach() * theta).sum(1); }));
   return StepGradient{.eta = steps.inputs[0], .advantages = steps.inputs[1]};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

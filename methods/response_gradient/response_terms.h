@@ -14,7 +14,7 @@
 #include "agents/agent_shape.h"
 #include "agents/ppo_config.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // Log-density [S, B] of a round's actions under weights theta [S, P] and eta [Qe].
 using LogProbs = std::function<torch::Tensor(const torch::Tensor& theta, const torch::Tensor& eta)>;
@@ -48,11 +48,11 @@ DirectGradient ThroughPolicy(const LogProbs& log_probs, const torch::Tensor& the
 
 // The policy round of terms 12 and 13 as the agents took it: optimizer steps on minibatches.
 struct TakenRound {
-  AgentBatch agents = {};         // Before the round.
-  torch::Tensor log_probs = {};   // [S, T]: the denominator, under the collecting weights.
-  torch::Tensor advantages = {};  // [S, T]: inner ones, raw.
-  bool standardise = true;        // Standardises them over all T rows; differentiated too.
-  PpoConfig config = {};          // Optimizer, clip range, greatest norm, entropy_coef.
+  agents::AgentBatch agents = {};  // Before the round.
+  torch::Tensor log_probs = {};    // [S, T]: the denominator, under the collecting weights.
+  torch::Tensor advantages = {};   // [S, T]: inner ones, raw.
+  bool standardise = true;         // Standardises them over all T rows; differentiated too.
+  agents::PpoConfig config = {};   // Optimizer, clip range, greatest norm, entropy_coef.
   std::vector<torch::Tensor> minibatches = {};  // Each [S, B]
   // Adam's second moment is a constant (methods/meta_gradient/README.md#numerical-traps, 1).
   bool stop_second_moment = true;
@@ -76,4 +76,4 @@ struct StepGradient {
 absl::StatusOr<StepGradient> ThroughPolicyRound(const ActOnRows& act, const torch::Tensor& eta,
                                                 const TakenRound& round, const torch::Tensor& u);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

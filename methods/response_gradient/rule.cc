@@ -13,7 +13,7 @@
 #include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/loop.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -21,12 +21,12 @@ using torch::Tensor;
 class ResponseGradient : public OuterRule {
  public:
   explicit ResponseGradient(const RuleContext& context) : OuterRule(context) {
-    const auto agents = learner::ReadResponseGradient(context.spec.agent(), context.options);
+    const auto agents = ReadResponseGradient(context.spec.agent(), context.options);
     local_ = agents.local;
     second_order_ = agents.through_round();
     adam_.learning_rate = agents.outer.learning_rate;
     adam_.max_grad_norm = agents.outer.max_grad_norm;
-    state_ = learner::NewAgents(context.InitialNetwork().unsqueeze(0));
+    state_ = agents::NewAgents(context.InitialNetwork().unsqueeze(0));
   }
 
   RuleNeeds needs() const override {
@@ -37,7 +37,7 @@ class ResponseGradient : public OuterRule {
   }
   Tensor meta_parameters() const override { return state_.theta[0]; }
 
-  void State(learner::StateFields* fields) override {
+  void State(StateFields* fields) override {
     AddRow("weights", &state_.theta, fields);
     AddRow("adam.m", &state_.adam_m, fields);
     AddRow("adam.v", &state_.adam_v, fields);
@@ -46,7 +46,7 @@ class ResponseGradient : public OuterRule {
 
  private:
   // [1, P] here, [P] in checkpoints.
-  static void AddRow(const std::string& name, Tensor* row, learner::StateFields* fields) {
+  static void AddRow(const std::string& name, Tensor* row, StateFields* fields) {
     fields->Add(
         name, [row] { return (*row)[0]; },
         [row](const Tensor& loaded) { *row = loaded.unsqueeze(0); });
@@ -67,9 +67,9 @@ class ResponseGradient : public OuterRule {
     }
     const Tensor mean =
         (sum / static_cast<double>(context_.lifetimes())).to(torch::kFloat32).unsqueeze(0);
-    const Tensor norm = learner::GradNorm(mean);
+    const Tensor norm = agents::GradNorm(mean);
     state_ =
-        learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
+        agents::OptimizerStep(state_, mean * agents::ClipScale(norm, adam_).unsqueeze(1), adam_);
     RuleReport report;
     ReportGradient(batch.shards, &report);
     return report;
@@ -77,9 +77,9 @@ class ResponseGradient : public OuterRule {
 
   // Fixed after construction.
   bool local_ = false, second_order_ = false;
-  learner::PpoConfig adam_;
+  agents::PpoConfig adam_;
   // Update and Load change all of it or nothing. Its only row is the weights.
-  learner::AgentBatch state_;
+  agents::AgentBatch state_;
 };
 
 MetricTable Metrics() {
@@ -105,7 +105,7 @@ const RegisterRule kResponseGradient({
           if (context.network == nullptr) {
             violations->Add("signal",
                             "is missing; the rule trains a signal network: name 'bottleneck'");
-          } else if (learner::ConditioningSize(context.network.get()) == 0) {
+          } else if (ConditioningSize(context.network.get()) == 0) {
             violations->Add("signal.name",
                             absl::StrFormat("is '%s', which has no weights that a policy can be "
                                             "conditioned on; the response-gradient rule needs "
@@ -117,4 +117,4 @@ const RegisterRule kResponseGradient({
 });
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/rl2/recurrent_policy.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 class Recurrent : public InnerLoop {
@@ -21,9 +21,9 @@ class Recurrent : public InnerLoop {
 
   void Begin() override {}
 
-  absl::StatusOr<Segment> Iterate(uint32_t /*iteration*/, const Collect& collect,
-                                  LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+  absl::StatusOr<agents::Segment> Iterate(uint32_t /*iteration*/, const Collect& collect,
+                                          LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
     if (context_.shard->outer_learning()) {
       const CpuTimer timer;
       MENTOR_ASSIGN_OR_RETURN(const RecurrentLives lives,
@@ -121,4 +121,4 @@ const RegisterInnerLoop kRecurrent({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -14,7 +14,7 @@
 #include "common/rng.h"
 #include "kernels/lstm_sequence.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -24,12 +24,12 @@ constexpr int64_t kSizeMax = 4096;
 // The named slices of flat weights.
 class NamedSlices {
  public:
-  NamedSlices(ParamLayout layout, const Tensor& weights)
+  NamedSlices(agents::ParamLayout layout, const Tensor& weights)
       : layout_(std::move(layout)), parts_(layout_.Split(weights)) {}
   const Tensor& operator[](const char* name) const { return parts_[layout_.IndexOf(name)]; }
 
  private:
-  const ParamLayout layout_;
+  const agents::ParamLayout layout_;
   const std::vector<Tensor> parts_;
 };
 
@@ -112,21 +112,21 @@ class MemoryReader {
 
 }  // namespace
 
-ParamLayout RecurrentPolicy::Layout() const {
-  NamedShapes tensors = {{"enc1.W", {encoder1, inputs()}},
-                         {"enc1.b", {encoder1}},
-                         {"enc2.W", {encoder2, encoder1 + kSide}},
-                         {"enc2.b", {encoder2}},
-                         {"lstm.W_ih", {gates() * lstm, encoder2 + kSide}},
-                         {"lstm.W_hh", {gates() * lstm, lstm}},
-                         {"lstm.b_ih", {gates() * lstm}},
-                         {"lstm.b_hh", {gates() * lstm}},
-                         {"mean.W1", {heads, lstm}},
-                         {"mean.b1", {heads}},
-                         {"mean.W2", {heads, heads}},
-                         {"mean.b2", {heads}},
-                         {"mean.W3", {action_size, heads}},
-                         {"mean.b3", {action_size}}};
+agents::ParamLayout RecurrentPolicy::Layout() const {
+  agents::NamedShapes tensors = {{"enc1.W", {encoder1, inputs()}},
+                                 {"enc1.b", {encoder1}},
+                                 {"enc2.W", {encoder2, encoder1 + kSide}},
+                                 {"enc2.b", {encoder2}},
+                                 {"lstm.W_ih", {gates() * lstm, encoder2 + kSide}},
+                                 {"lstm.W_hh", {gates() * lstm, lstm}},
+                                 {"lstm.b_ih", {gates() * lstm}},
+                                 {"lstm.b_hh", {gates() * lstm}},
+                                 {"mean.W1", {heads, lstm}},
+                                 {"mean.b1", {heads}},
+                                 {"mean.W2", {heads, heads}},
+                                 {"mean.b2", {heads}},
+                                 {"mean.W3", {action_size, heads}},
+                                 {"mean.b3", {action_size}}};
   if (!discrete) {
     tensors.insert(tensors.end(), {{"logstd.W1", {heads, lstm}},
                                    {"logstd.b1", {heads}},
@@ -137,15 +137,15 @@ ParamLayout RecurrentPolicy::Layout() const {
                                  {"critic.b1", {critic}},
                                  {"critic.W2", {1, critic}},
                                  {"critic.b2", {1}}});
-  return ParamLayout(std::move(tensors));
+  return agents::ParamLayout(std::move(tensors));
 }
 
 Tensor RecurrentPolicy::InitialWeights(double initial_std, uint64_t seed) const {
   MENTOR_CHECK(initial_std > 0);
-  const ParamLayout layout = Layout();
+  const agents::ParamLayout layout = Layout();
   Tensor weights = torch::zeros({layout.size()});
   const RandomStream stream{.seed = seed, .purpose = Purpose::kAgentWeights};
-  FillMatrices(layout, stream, Gain, weights);
+  agents::FillMatrices(layout, stream, Gain, weights);
   if (!discrete) layout.Part("logstd.b2", weights).fill_(exact::Log(initial_std));
   if (memory)
     layout.Part("lstm.b_ih", weights).narrow(0, 4 * lstm, lstm).fill_(memory->reinstate_bias);
@@ -161,7 +161,7 @@ RecurrentOutputs RecurrentPolicy::Forward(const Tensor& weights, const Tensor& f
   const NamedSlices w(Layout(), weights);
   const Tensor all = features.transpose(0, 1).contiguous();  // [t, N, features]
   const Tensor x = all.narrow(-1, 0, inputs());
-  LstmEpisodes episodes;
+  kernels::LstmEpisodes episodes;
   if (memory) {
     episodes.reinstated = all.narrow(-1, inputs(), lstm).tanh();
     if (memory->reset_at_episode) episodes.starts = x.select(-1, inputs() - 1);
@@ -170,7 +170,8 @@ RecurrentOutputs RecurrentPolicy::Forward(const Tensor& weights, const Tensor& f
   const Tensor code1 = torch::cat({torch::linear(x, w["enc1.W"], w["enc1.b"]).relu(), side}, -1);
   const Tensor z = torch::cat({torch::linear(code1, w["enc2.W"], w["enc2.b"]).relu(), side}, -1);
   const Tensor gates_x = torch::linear(z, w["lstm.W_ih"], w["lstm.b_ih"] + w["lstm.b_hh"]);
-  const LstmStates states = LstmSequence(gates_x, w["lstm.W_hh"], state[0], state[1], episodes);
+  const kernels::LstmStates states =
+      kernels::LstmSequence(gates_x, w["lstm.W_hh"], state[0], state[1], episodes);
 
   const auto layer = [&](const Tensor& input, const char* weight, const char* bias) {
     return torch::linear(input, w[weight], w[bias]);
@@ -193,7 +194,7 @@ RecurrentOutputs RecurrentPolicy::Forward(const Tensor& weights, const Tensor& f
 }
 
 v1::PolicyWeights RecurrentPolicy::ToPolicyWeights(const Tensor& weights) const {
-  const ParamLayout layout = Layout();
+  const agents::ParamLayout layout = Layout();
   const int64_t count = layout.slices()[layout.IndexOf("critic.W1")].offset;
   const Tensor numbers =
       weights.detach().to(torch::kCPU, torch::kFloat32).narrow(0, 0, count).contiguous();
@@ -296,7 +297,7 @@ void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,
   }
 }
 
-Tensor RecurrentFeatures(const Segment& lifetimes) {
+Tensor RecurrentFeatures(const agents::Segment& lifetimes) {
   // Moves values from step t - 1 to step t.
   const auto previous = [](const Tensor& x) {
     return torch::cat({torch::zeros_like(x.narrow(1, 0, 1)), x.narrow(1, 0, x.size(1) - 1)}, 1);
@@ -308,14 +309,15 @@ Tensor RecurrentFeatures(const Segment& lifetimes) {
 }
 
 absl::StatusOr<RecurrentLives> LiveAgain(const RecurrentPolicy& policy, const Tensor& weights,
-                                         const Segment& lifetimes, WorkerPool* pool) {
+                                         const agents::Segment& lifetimes,
+                                         agents::WorkerPool* pool) {
   RecurrentLives lives{.features = RecurrentFeatures(lifetimes), .values = {}};
   if (policy.memory) lives.features = torch::constant_pad_nd(lives.features, {0, policy.lstm});
   const int64_t agents = lives.features.size(0), steps = lives.features.size(1);
   const int64_t groups = (agents + kLivesAtOnce - 1) / kLivesAtOnce;
   lives.values = torch::empty({agents, steps});
   std::vector<double> hits(static_cast<size_t>(groups), 0), gates(hits);
-  MENTOR_RETURN_IF_ERROR(ParallelFor(pool, groups, [&](int64_t group) {
+  MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool, groups, [&](int64_t group) {
     const int64_t first = group * kLivesAtOnce, count = std::min(kLivesAtOnce, agents - first);
     const auto own = [&](const Tensor& x) { return x.narrow(0, first, count); };
     const Tensor features = own(lives.features), values = own(lives.values);
@@ -346,7 +348,7 @@ absl::StatusOr<RecurrentLives> LiveAgain(const RecurrentPolicy& policy, const Te
 }
 
 Tensor RecurrentLogProb(const RecurrentOutputs& outputs, const Tensor& actions) {
-  if (!outputs.log_std.defined()) return LogProb(outputs.mean, {}, actions);
+  if (!outputs.log_std.defined()) return agents::LogProb(outputs.mean, {}, actions);
   const Tensor z = (actions - outputs.mean) / outputs.log_std.exp();
   return (-0.5 * z.square() - outputs.log_std - exact::kHalfLogTwoPi).sum(-1);
 }
@@ -359,4 +361,4 @@ Tensor RecurrentEntropy(const RecurrentOutputs& outputs) {
   return (outputs.log_std + (0.5 + exact::kHalfLogTwoPi)).sum(-1);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -28,7 +28,7 @@
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // The policy's outputs for each of N x t steps.
 struct RecurrentOutputs {
@@ -62,7 +62,7 @@ struct RecurrentPolicy {
   int64_t gates() const { return memory ? 5 : 4; }
   // enc1.W b, enc2.W b, lstm.W_ih W_hh b_ih b_hh, mean.W1 b1 W2 b2 W3 b3, logstd.W1 b1 W2 b2
   // (continuous only), critic.W1 b1 W2 b2. Actors do not get the critic.
-  ParamLayout Layout() const;
+  agents::ParamLayout Layout() const;
   // [Q] float32: orthogonal. The gains are those of the same layers in
   // methods/black_box/README.md#the-network, and 0.01 for the last layers of mean and logstd.
   // Biases are 0, except ln initial_std for the last bias of logstd.
@@ -91,7 +91,7 @@ void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,
                          int64_t lifetime_steps, Violations* violations);
 
 // Inputs [N, L, inputs] of recorded lifetimes, from their first step on.
-torch::Tensor RecurrentFeatures(const Segment& lifetimes);
+torch::Tensor RecurrentFeatures(const agents::Segment& lifetimes);
 
 // Lifetimes and steps that are relived at once. This bounds memory, and keeps the order of sums
 // independent of the number of threads.
@@ -108,11 +108,12 @@ struct RecurrentLives {
 // Relives by the weights that acted, in float32, without gradients, so memory gives what it gave
 // the actor. A null pool runs on this thread.
 absl::StatusOr<RecurrentLives> LiveAgain(const RecurrentPolicy& policy,
-                                         const torch::Tensor& weights, const Segment& lifetimes,
-                                         WorkerPool* pool);
+                                         const torch::Tensor& weights,
+                                         const agents::Segment& lifetimes,
+                                         agents::WorkerPool* pool);
 
 // Log-density of actions [N, t, A], and entropy, for each step [N, t]; both are summed over A.
 torch::Tensor RecurrentLogProb(const RecurrentOutputs& outputs, const torch::Tensor& actions);
 torch::Tensor RecurrentEntropy(const RecurrentOutputs& outputs);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

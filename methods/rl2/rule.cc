@@ -15,7 +15,7 @@
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -41,17 +41,15 @@ const auto kOptions =
 
 Config ReadConfig(const RuleContext& context) {
   Config config = kOptions.Read(context.options);
-  config.settings.ppo.regression =
-      learner::ReadRecurrent(context.options, context.shape).regression;
+  config.settings.ppo.regression = ReadRecurrent(context.options, context.shape).regression;
   return config;
 }
 
 class Rl2 final : public OuterPpoRule {
  public:
   explicit Rl2(const RuleContext& context)
-      : Rl2(context, ReadConfig(context),
-            learner::ReadRecurrent(context.options, context.shape).policy) {}
-  Rl2(const RuleContext& context, const Config& config, const learner::RecurrentPolicy& policy)
+      : Rl2(context, ReadConfig(context), ReadRecurrent(context.options, context.shape).policy) {}
+  Rl2(const RuleContext& context, const Config& config, const RecurrentPolicy& policy)
       : OuterPpoRule(context,
                      {.settings = config.settings,
                       .advantage = config.advantage,
@@ -77,8 +75,8 @@ class Rl2 final : public OuterPpoRule {
 
   // What memory gave is recorded once for all epochs, with the weights that acted, and is a
   // constant (methods/rl2/README.md#episodic-memory).
-  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
-                                         Tensor returns, learner::WorkerPool* pool) const override {
+  absl::StatusOr<OuterPpoBatch> Recorded(const agents::Segment& steps, Tensor advantages,
+                                         Tensor returns, agents::WorkerPool* pool) const override {
     OuterPpoBatch batch{.features = {},
                         .cut_features = {},
                         .outputs = regression_ ? steps.labels : steps.actions,
@@ -86,16 +84,16 @@ class Rl2 final : public OuterPpoRule {
                         .advantages = std::move(advantages),
                         .returns = std::move(returns)};
     if (policy_.memory) {
-      MENTOR_ASSIGN_OR_RETURN(learner::RecurrentLives lives,
+      MENTOR_ASSIGN_OR_RETURN(RecurrentLives lives,
                               LiveAgain(policy_, meta_parameters(), steps, pool));
       batch.features = std::move(lives.features);
     } else {
-      batch.features = learner::RecurrentFeatures(steps);
+      batch.features = RecurrentFeatures(steps);
     }
     return batch;
   }
 
-  const learner::RecurrentPolicy policy_;
+  const RecurrentPolicy policy_;
   const bool regression_;
 };
 
@@ -127,9 +125,8 @@ void Check(const RuleContext& context, Violations* violations) {
               violations);
   // A missing benchmark is refused elsewhere; without it the policy has no size.
   if (!violations->empty() || context.shape.action_size() == 0) return;
-  const learner::RecurrentConfig agents = learner::ReadRecurrent(context.options, context.shape);
-  learner::CheckEpisodicMemory(agents.policy, context.shape.episode_steps(), context.steps(),
-                               violations);
+  const RecurrentConfig agents = ReadRecurrent(context.options, context.shape);
+  CheckEpisodicMemory(agents.policy, context.shape.episode_steps(), context.steps(), violations);
   if (agents.regression && !context.has_labels) {
     violations->Add("rule.option.loss",
                     "is squared, but the environment has no labels; set ppo, or an environment "
@@ -162,21 +159,21 @@ const RegisterRule kRl2({
 namespace {
 
 // `terms` gives the differentiable quantities of a piece.
-TrainedNetwork PolicyWith(const learner::RecurrentPolicy& policy,
-                          std::function<learner::PieceEvaluation(const learner::RecurrentOutputs&,
-                                                                 const Tensor& recorded)>
-                              terms) {
+TrainedNetwork PolicyWith(
+    const RecurrentPolicy& policy,
+    std::function<signals::PieceEvaluation(const RecurrentOutputs&, const Tensor& recorded)>
+        terms) {
   TrainedNetwork network;
   network.initial_recurrent = [policy](int64_t num_lifetimes, torch::Dtype dtype) {
     return policy.InitialState(num_lifetimes, dtype);
   };
   network.gradient_at = [policy, terms = std::move(terms)](const Tensor& weights) {
-    return learner::GradientByAutograd(
+    return signals::GradientByAutograd(
         weights,
         [policy, terms](const Tensor& at, const Tensor& features, const Tensor& recorded,
-                        const std::vector<Tensor>& recurrent) -> learner::PieceEvaluation {
-          learner::RecurrentOutputs outputs = policy.Forward(at, features, recurrent);
-          learner::PieceEvaluation evaluation = terms(outputs, recorded);
+                        const std::vector<Tensor>& recurrent) -> signals::PieceEvaluation {
+          RecurrentOutputs outputs = policy.Forward(at, features, recurrent);
+          signals::PieceEvaluation evaluation = terms(outputs, recorded);
           evaluation.final_recurrent = std::move(outputs.final_state);
           return evaluation;
         });
@@ -186,26 +183,25 @@ TrainedNetwork PolicyWith(const learner::RecurrentPolicy& policy,
 
 }  // namespace
 
-TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
-  return PolicyWith(policy,
-                    [](const learner::RecurrentOutputs& outputs,
-                       const Tensor& actions) -> learner::PieceEvaluation {
-                      return {.log_probs = RecurrentLogProb(outputs, actions),
-                              .entropies = RecurrentEntropy(outputs),
-                              .values = outputs.values,
-                              .final_recurrent = {}};
-                    });
-}
-
-TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy) {
+TrainedNetwork TrainedPolicy(const RecurrentPolicy& policy) {
   return PolicyWith(
       policy,
-      [](const learner::RecurrentOutputs& outputs,
-         const Tensor& labels) -> learner::PieceEvaluation {
+      [](const RecurrentOutputs& outputs, const Tensor& actions) -> signals::PieceEvaluation {
+        return {.log_probs = RecurrentLogProb(outputs, actions),
+                .entropies = RecurrentEntropy(outputs),
+                .values = outputs.values,
+                .final_recurrent = {}};
+      });
+}
+
+TrainedNetwork RegressedPolicy(const RecurrentPolicy& policy) {
+  return PolicyWith(
+      policy,
+      [](const RecurrentOutputs& outputs, const Tensor& labels) -> signals::PieceEvaluation {
         const Tensor error = (outputs.mean - labels).square().sum(-1);
         const Tensor none = torch::zeros_like(error.detach());
         return {.log_probs = -error, .entropies = none, .values = none, .final_recurrent = {}};
       });
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

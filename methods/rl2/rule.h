@@ -5,11 +5,11 @@
 #include "methods/rl2/recurrent_policy.h"
 #include "methods/shared/outer_ppo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
-TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy);
+TrainedNetwork TrainedPolicy(const RecurrentPolicy& policy);
 // The policy's mean, regressed on labels. The recorded outputs are labels; log_prob is minus the
 // squared distance from them (OuterPpoConfig::regression).
-TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy);
+TrainedNetwork RegressedPolicy(const RecurrentPolicy& policy);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -21,17 +21,17 @@ absl::Status CheckLives(const LifetimeBatch& batch, int64_t lifetimes, int64_t s
     return absl::InvalidArgumentError(absl::StrFormat(
         "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
   }
-  for (const learner::SegmentMember member :
-       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-        &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
-        &learner::Segment::successes, &learner::Segment::prev_done}) {
+  for (const agents::SegmentMember member :
+       {&agents::Segment::observations, &agents::Segment::actions, &agents::Segment::log_probs,
+        &agents::Segment::shaped_rewards, &agents::Segment::success_signals,
+        &agents::Segment::successes, &agents::Segment::prev_done}) {
     const Tensor& tensor = batch.steps.*member;
     if (!tensor.defined() || tensor.dim() < 2 || tensor.size(0) != lifetimes ||
         tensor.size(1) != steps || !tensor.isfinite().all().item<bool>()) {
       return absl::InvalidArgumentError(
           absl::StrFormat("%s of the lifetimes are not finite numbers of %d lifetimes with %d "
                           "steps",
-                          learner::FieldOf(member).name, lifetimes, steps));
+                          agents::FieldOf(member).name, lifetimes, steps));
     }
   }
   return absl::OkStatus();
@@ -67,10 +67,10 @@ RuleSizes SizesOverLifetimes(int64_t meta_parameters, int64_t lifetimes, int64_t
   return sizes;
 }
 
-absl::StatusOr<Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,
+absl::StatusOr<Tensor> MeanOver(agents::WorkerPool* pool, int64_t n,
                                 const std::function<Tensor(int64_t)>& of_lifetime) {
   std::vector<Tensor> parts(n);
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, n, [&](int64_t i) {
+  MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool, n, [&](int64_t i) {
     const c10::AutoGradMode gradients_on(true);
     parts[i] = of_lifetime(i).detach().to(torch::kFloat64);
     return absl::OkStatus();
@@ -80,10 +80,10 @@ absl::StatusOr<Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,
   return sum / static_cast<double>(n);
 }
 
-absl::StatusOr<TrpoValue> MeanValue(learner::WorkerPool* pool, int64_t n,
+absl::StatusOr<TrpoValue> MeanValue(agents::WorkerPool* pool, int64_t n,
                                     const std::function<TrpoValue(int64_t)>& of_lifetime) {
   std::vector<TrpoValue> values(n);
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, n, [&](int64_t i) {
+  MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool, n, [&](int64_t i) {
     values[i] = of_lifetime(i);
     return absl::OkStatus();
   }));
@@ -95,4 +95,4 @@ absl::StatusOr<TrpoValue> MeanValue(learner::WorkerPool* pool, int64_t n,
   return mean;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

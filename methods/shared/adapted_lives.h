@@ -14,7 +14,7 @@
 #include "methods/base/outer_rule.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 // INVALID_ARGUMENT unless there are `lifetimes` lifetimes of `steps` steps, all numbers finite.
 absl::Status CheckLives(const LifetimeBatch& batch, int64_t lifetimes, int64_t steps);
@@ -32,10 +32,10 @@ RuleSizes SizesOverLifetimes(int64_t meta_parameters, int64_t lifetimes, int64_t
                              int64_t graph, bool twice);
 // Mean over n lifetimes of what of_lifetime returns, with gradients on: float64, added in their
 // order. A null pool runs on the calling thread.
-absl::StatusOr<torch::Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,
+absl::StatusOr<torch::Tensor> MeanOver(agents::WorkerPool* pool, int64_t n,
                                        const std::function<torch::Tensor(int64_t)>& of_lifetime);
 // The same for losses and divergences, with gradients off.
-absl::StatusOr<TrpoValue> MeanValue(learner::WorkerPool* pool, int64_t n,
+absl::StatusOr<TrpoValue> MeanValue(agents::WorkerPool* pool, int64_t n,
                                     const std::function<TrpoValue(int64_t)>& of_lifetime);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -11,29 +11,30 @@
 #include "agents/worker_pool.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 using torch::Tensor;
 
-ParamLayout CriticLayout(const AgentShape& shape, int64_t embedding) {
+agents::ParamLayout CriticLayout(const agents::AgentShape& shape, int64_t embedding) {
   const int64_t d = shape.observation_size + embedding, h = shape.hidden_units;
-  NamedShapes parameters;
+  agents::NamedShapes parameters;
   if (embedding > 0) parameters.push_back({"embed.W", {embedding, 2}});
-  for (auto& parameter : ThreeLayers("critic", d, h, 1)) parameters.push_back(std::move(parameter));
-  return ParamLayout(std::move(parameters));
+  for (auto& parameter : agents::ThreeLayers("critic", d, h, 1))
+    parameters.push_back(std::move(parameter));
+  return agents::ParamLayout(std::move(parameters));
 }
 
-int64_t CriticSize(const AgentShape& shape, int64_t embedding) {
+int64_t CriticSize(const agents::AgentShape& shape, int64_t embedding) {
   return CriticLayout(shape, embedding).size();
 }
 
-Tensor EmbedDiscounts(const AgentShape& shape, const Tensor& theta,
-                      const DiscountInput& discounts) {
+Tensor EmbedDiscounts(const agents::AgentShape& shape, const Tensor& theta,
+                      const signals::DiscountInput& discounts) {
   const Tensor w = CriticLayout(shape, discounts.embedding).Split(theta)[0];  // [S, E, 2]
   return w.select(2, 0) * discounts.gamma + w.select(2, 1) * discounts.lambda;
 }
 
-Tensor CriticValues(const AgentShape& shape, const Tensor& theta, const Tensor& observations,
-                    const DiscountInput& discounts) {
+Tensor CriticValues(const agents::AgentShape& shape, const Tensor& theta,
+                    const Tensor& observations, const signals::DiscountInput& discounts) {
   std::vector<Tensor> p = CriticLayout(shape, discounts.embedding).Split(theta);
   if (discounts.embedding > 0) {
     p.erase(p.begin());
@@ -42,30 +43,29 @@ Tensor CriticValues(const AgentShape& shape, const Tensor& theta, const Tensor& 
     p[1] = p[1] + (p[0].narrow(2, shape.observation_size, discounts.embedding) * e).sum(2);
     p[0] = p[0].narrow(2, 0, shape.observation_size);
   }
-  return Forward({p[0], p[1], p[2], p[3], p[4], p[5]}, observations).squeeze(-1);
+  return agents::Forward({p[0], p[1], p[2], p[3], p[4], p[5]}, observations).squeeze(-1);
 }
 
-absl::StatusOr<AgentBatch> FitCritic(const AgentShape& shape, const PpoConfig& config,
-                                     AgentBatch critic, const torch::Tensor& observations,
-                                     const torch::Tensor& returns,
-                                     const std::vector<torch::Tensor>& minibatches,
-                                     const DiscountInput& discounts) {
+absl::StatusOr<agents::AgentBatch> FitCritic(
+    const agents::AgentShape& shape, const agents::PpoConfig& config, agents::AgentBatch critic,
+    const torch::Tensor& observations, const torch::Tensor& returns,
+    const std::vector<torch::Tensor>& minibatches, const signals::DiscountInput& discounts) {
   for (const torch::Tensor& rows : minibatches) {
-    MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+    MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
     torch::Tensor grad;
     {
       const c10::AutoGradMode gradients(true);
       const torch::Tensor theta = critic.theta.detach().requires_grad_(true);
       const torch::Tensor error =
-          CriticValues(shape, theta, TakeRows(observations, rows), discounts) -
-          TakeRows(returns, rows);
+          CriticValues(shape, theta, agents::TakeRows(observations, rows), discounts) -
+          agents::TakeRows(returns, rows);
       const torch::Tensor loss = 0.5 * error.square().mean(1);
       grad = torch::autograd::grad({loss.sum()}, {theta})[0];
     }
-    const torch::Tensor scale = ClipScale(GradNorm(grad), config);
-    critic = OptimizerStep(critic, grad * scale.unsqueeze(1), config);
+    const torch::Tensor scale = agents::ClipScale(agents::GradNorm(grad), config);
+    critic = agents::OptimizerStep(critic, grad * scale.unsqueeze(1), config);
   }
   return critic;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

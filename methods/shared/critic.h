@@ -15,28 +15,28 @@
 #include "agents/ppo_config.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // Parameters of the value network of AgentLayout: the last ones of an agent with a critic. With an
 // embedding embed.W [E, 2] comes before them, and critic.W1 is [H, D + E].
-ParamLayout CriticLayout(const AgentShape& shape, int64_t embedding = 0);
-int64_t CriticSize(const AgentShape& shape, int64_t embedding = 0);
+agents::ParamLayout CriticLayout(const agents::AgentShape& shape, int64_t embedding = 0);
+int64_t CriticSize(const agents::AgentShape& shape, int64_t embedding = 0);
 
 // [S, E]: the embedding of gamma and lambda by critics with this theta [S, CriticSize].
-torch::Tensor EmbedDiscounts(const AgentShape& shape, const torch::Tensor& theta,
-                             const DiscountInput& discounts);
+torch::Tensor EmbedDiscounts(const agents::AgentShape& shape, const torch::Tensor& theta,
+                             const signals::DiscountInput& discounts);
 
 // theta [S, CriticSize], observations [S, N, D] -> [S, N].
-torch::Tensor CriticValues(const AgentShape& shape, const torch::Tensor& theta,
-                           const torch::Tensor& observations, const DiscountInput& discounts = {});
+torch::Tensor CriticValues(const agents::AgentShape& shape, const torch::Tensor& theta,
+                           const torch::Tensor& observations,
+                           const signals::DiscountInput& discounts = {});
 
 // For each of `minibatches` ([S, B] int64, DrawMinibatches), makes one step of config's optimizer
 // on half the mean squared error. observations [S, T, D], returns [S, T]. CANCELLED between two
 // steps (CallerScope).
-absl::StatusOr<AgentBatch> FitCritic(const AgentShape& shape, const PpoConfig& config,
-                                     AgentBatch critic, const torch::Tensor& observations,
-                                     const torch::Tensor& returns,
-                                     const std::vector<torch::Tensor>& minibatches,
-                                     const DiscountInput& discounts = {});
+absl::StatusOr<agents::AgentBatch> FitCritic(
+    const agents::AgentShape& shape, const agents::PpoConfig& config, agents::AgentBatch critic,
+    const torch::Tensor& observations, const torch::Tensor& returns,
+    const std::vector<torch::Tensor>& minibatches, const signals::DiscountInput& discounts = {});
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -14,7 +14,7 @@
 #include "common/check.h"
 #include "methods/shared/perturbation.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -49,9 +49,8 @@ Tensor EvolutionGradient(const Tensor& ranks, double sigma, uint64_t seed, uint3
   Tensor gradient = torch::zeros({size}, torch::kFloat64);
   for (int64_t i = 0; i < num_lifetimes; i += 2) {
     const uint32_t lifetime = first_lifetime + static_cast<uint32_t>(i);
-    gradient +=
-        (weight[i] - weight[i + 1]) *
-        learner::PairPerturbation(seed, learner::PairOf(lifetime), size).to(torch::kFloat64);
+    gradient += (weight[i] - weight[i + 1]) *
+                PairPerturbation(seed, PairOf(lifetime), size).to(torch::kFloat64);
   }
   return gradient / (static_cast<double>(num_lifetimes) * sigma);
 }
@@ -227,8 +226,8 @@ BoundOptions<EvolutionSettings> EvolutionOptions(const EvolutionDefaults& defaul
 
 std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
                                              EvolutionSettings settings) {
-  settings.config.sigma = learner::PerturbationOptions().Read(context.options);
+  settings.config.sigma = PerturbationOptions().Read(context.options);
   return std::make_unique<EvolutionRule>(context, settings);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -14,12 +14,12 @@
 #include "methods/base/outer_rule.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct EvolutionConfig {
   double sigma = 0.05;          // Standard deviation of the perturbations.
   double weight_decay = 0.005;  // Times the weights, added to the gradient.
-  learner::AdamConfig adam = {.learning_rate = 0.01, .epsilon = 1e-8};  // Without clipping.
+  kernels::AdamConfig adam = {.learning_rate = 0.01, .epsilon = 1e-8};  // Without clipping.
 };
 
 // [F] float64 in [-0.5, 0.5]: the rank of each fitness [F] within its group. Equal ones get equal
@@ -58,4 +58,4 @@ void CheckEvolution(const RuleContext& context, Violations* violations);
 std::unique_ptr<OuterRule> MakeEvolutionRule(const RuleContext& context,
                                              EvolutionSettings settings);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

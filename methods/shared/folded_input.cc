@@ -8,18 +8,18 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
-AgentShape WithInput(const AgentShape& shape, int64_t extra) {
-  AgentShape whole = shape;
+agents::AgentShape WithInput(const agents::AgentShape& shape, int64_t extra) {
+  agents::AgentShape whole = shape;
   whole.observation_size += extra;
   return whole;
 }
 
-Tensor FoldInput(const AgentShape& shape, const Tensor& theta, const Tensor& constant) {
-  const ParamLayout layout = AgentLayout(WithInput(shape, constant.size(1)));
+Tensor FoldInput(const agents::AgentShape& shape, const Tensor& theta, const Tensor& constant) {
+  const agents::ParamLayout layout = agents::AgentLayout(WithInput(shape, constant.size(1)));
   std::vector<Tensor> parts = layout.Split(theta);
   MENTOR_CHECK(constant.size(0) == theta.size(0));
   const Tensor c = constant.to(torch::kFloat64).unsqueeze(2);  // [R, E, 1]
@@ -57,4 +57,4 @@ int64_t EpisodesOfIteration(const v1::ExperimentSpec& spec, const v1::Environmen
   return spec.lifetime().steps_per_iteration() / std::max(1U, shape.episode_steps());
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -12,15 +12,15 @@
 #include "common/violations.h"
 #include "mentor/v1/shard_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // The shape of networks that see `extra` more numbers.
-AgentShape WithInput(const AgentShape& shape, int64_t extra);
+agents::AgentShape WithInput(const agents::AgentShape& shape, int64_t extra);
 
 // theta [R, P'] belongs to networks that see constant.size(1) numbers behind the observation; row r
 // gets constant [R, E]. Returns the same functions of the observation alone, [R, P] of `shape`.
 // Computed in float64; the dtype is theta's. Differentiable.
-torch::Tensor FoldInput(const AgentShape& shape, const torch::Tensor& theta,
+torch::Tensor FoldInput(const agents::AgentShape& shape, const torch::Tensor& theta,
                         const torch::Tensor& constant);
 
 // Adds violations where an agent cannot have one policy for each episode: episodes must be
@@ -30,4 +30,4 @@ void CheckEpisodesOfIteration(const v1::ExperimentSpec& spec, const v1::Environm
 // T / M.
 int64_t EpisodesOfIteration(const v1::ExperimentSpec& spec, const v1::EnvironmentShape& shape);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

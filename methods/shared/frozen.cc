@@ -11,13 +11,13 @@
 #include "methods/base/loop_parts.h"
 #include "methods/shared/perturbation.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
 
-AgentShape PolicyShape(const InnerLoopContext& context) {
-  AgentShape shape = ShapeWithCritic(context);
+agents::AgentShape PolicyShape(const InnerLoopContext& context) {
+  agents::AgentShape shape = ShapeWithCritic(context);
   shape.critic = false;
   return shape;
 }
@@ -34,7 +34,7 @@ class Frozen : public InnerLoop {
       : InnerLoop(context), shape_(PolicyShape(context_)) {}
 
   void Begin() override {
-    const int64_t size = AgentLayout(shape_).size();
+    const int64_t size = agents::AgentLayout(shape_).size();
     const Tensor& numbers = context_.meta_parameters;
     const Tensor rows = numbers.narrow(0, 0, numbers.numel() - 1).view({-1, size});
     const double sigma = numbers[numbers.numel() - 1].item<double>();
@@ -49,13 +49,13 @@ class Frozen : public InnerLoop {
     }
   }
 
-  absl::StatusOr<Segment> Iterate(uint32_t /*iteration*/, const Collect& collect,
-                                  LoopReport* /*report*/) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t /*iteration*/, const Collect& collect,
+                                          LoopReport* /*report*/) override {
     return collect(Policies());
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, policies_);
+    return agents::ToPolicyWeights(shape_, policies_);
   }
 
   bool acts_with_means() const override { return true; }
@@ -70,7 +70,7 @@ class Frozen : public InnerLoop {
   }
 
  private:
-  const AgentShape shape_;
+  const agents::AgentShape shape_;
   Tensor policies_;  // [S, P]
 };
 
@@ -94,7 +94,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
   }
   const Tensor& numbers = context.meta_parameters;
   if (!numbers.defined()) return;
-  const int64_t size = AgentLayout(PolicyShape(context)).size();
+  const int64_t size = agents::AgentLayout(PolicyShape(context)).size();
   const int64_t rows = (numbers.numel() - 1) / size;
   if (numbers.dim() != 1 || rows < 1 || rows * size + 1 != numbers.numel()) {
     violations->Add("shard.signal_version",
@@ -118,10 +118,10 @@ const RegisterInnerLoop kFrozen({
     .check = Check,
     .make = MadeLoop<Frozen>,
     .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
-      const int64_t size = AgentLayout(PolicyShape(context)).size();
+      const int64_t size = agents::AgentLayout(PolicyShape(context)).size();
       return {.state = 4 * size, .policy = size, .at_once = num_meta_parameters};
     },
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

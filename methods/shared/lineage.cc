@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 using torch::Tensor;
 
@@ -27,7 +27,7 @@ Lineage::Lineage(int64_t columns, int64_t rows_max)
   MENTOR_CHECK(columns > 0 && rows_max > 0);
 }
 
-absl::StatusOr<Lineage> Lineage::Read(const learner::TensorMap& state, const std::string& name,
+absl::StatusOr<Lineage> Lineage::Read(const TensorMap& state, const std::string& name,
                                       int64_t columns, int64_t rows_max) {
   const auto found = state.find(name);
   const Tensor rows = found == state.end() ? Tensor() : found->second;
@@ -69,4 +69,4 @@ double Lineage::BytesMax(double rows, int64_t columns) {
          (3.25 * sizeof(double) + kTextBytes);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -12,7 +12,7 @@
 
 #include "methods/base/state.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 class Lineage {
  public:
@@ -22,7 +22,7 @@ class Lineage {
   explicit Lineage(int64_t columns, int64_t rows_max = kRowsMax);
   // Reads the tensor of this name, which must have `columns` columns of finite float64. Keeps the
   // newest `rows_max` rows.
-  static absl::StatusOr<Lineage> Read(const learner::TensorMap& state, const std::string& name,
+  static absl::StatusOr<Lineage> Read(const TensorMap& state, const std::string& name,
                                       int64_t columns, int64_t rows_max = kRowsMax);
   Lineage(Lineage&&) = default;
   Lineage& operator=(Lineage&&) = default;
@@ -41,4 +41,4 @@ class Lineage {
   int64_t begin_ = 0, end_ = 0;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 // A lifetime prepared so that each estimate is O(1). Weights never divide: gamma may be 0, and many
@@ -171,4 +171,4 @@ int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_ste
   return earliest < end ? earliest : -1;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 enum class MetaEstimator {
   kSkipping,       // n-step estimates that skip the rewards before the next update: the default
@@ -49,4 +49,4 @@ MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config,
 int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps,
                          int64_t trained_steps);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 
 #include "agents/param_layout.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 struct OuterConfig {
   enum class Form {
@@ -49,8 +49,8 @@ struct OuterStatistics {
 };
 
 // Returns the loss [S] to be minimised. Fills *statistics unless null.
-torch::Tensor OuterLoss(const ParamLayout& layout, const torch::Tensor& theta,
+torch::Tensor OuterLoss(const agents::ParamLayout& layout, const torch::Tensor& theta,
                         const OuterRows& rows, const OuterConfig& config,
                         OuterStatistics* statistics = nullptr);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

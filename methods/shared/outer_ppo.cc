@@ -10,7 +10,7 @@
 #include "agents/worker_pool.h"
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 int64_t NumPieces(int64_t n, int64_t k) {
   return n / k;
@@ -62,7 +62,7 @@ int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
 }
 
 struct GroupResult {
-  learner::OuterLossTerms sums;  // Over its steps.
+  kernels::OuterLossTerms sums;  // Over its steps.
   Tensor gradient;               // [P]: its share of the batch's gradient
   std::vector<Tensor> final_recurrent;
 };
@@ -82,7 +82,7 @@ Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t fir
                     1);
 }
 
-void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoConfig& config,
+void EvaluateGroup(const signals::PieceGradient& gradient_of, const OuterPpoConfig& config,
                    const OuterPpoBatch& batch, const Piece& piece,
                    const std::vector<Tensor>& recurrent, int64_t first, int64_t count,
                    GroupResult* group) {
@@ -97,24 +97,24 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoConf
   const auto numbers = static_cast<double>(batch.advantages.size(0) * steps);
   group->final_recurrent = gradient_of(
       PieceFeatures(batch, piece, first, count), part(batch.outputs), entering,
-      [&](int64_t lifetime, int64_t step, const learner::StepTerms& now) {
+      [&](int64_t lifetime, int64_t step, const kernels::StepTerms& now) {
         const auto in = [i = lifetime * steps + step](const Tensor& x) {
           return x.const_data_ptr<double>()[i];
         };
-        const learner::OuterStep adds =
-            config.regression ? learner::OuterStep{.terms = {.pg = -now.log_prob},
+        const kernels::OuterStep adds =
+            config.regression ? kernels::OuterStep{.terms = {.pg = -now.log_prob},
                                                    .derivatives = {.log_prob = -1 / numbers}}
-                              : learner::EvaluateOuterStep(config.loss, numbers, now,
+                              : kernels::EvaluateOuterStep(config.loss, numbers, now,
                                                            {.log_prob = in(log_probs),
                                                             .advantage = in(advantages),
                                                             .target = in(targets)});
-        learner::AddTerms(adds.terms, &group->sums);
+        kernels::AddTerms(adds.terms, &group->sums);
         return adds.derivatives;
       },
       &group->gradient);
 }
 
-learner::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetimes, int64_t steps) {
+signals::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetimes, int64_t steps) {
   return {.loss = config.loss,
           .adam = config.adam,
           .max_grad_norm = config.max_grad_norm,
@@ -123,17 +123,17 @@ learner::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetim
           .pieces = NumPieces(steps, config.k)};
 }
 
-PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
-                     const learner::PieceTrainer::Piece& trained) {
+PieceReport ReportOf(const kernels::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
+                     const signals::PieceTrainer::Piece& trained) {
   const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
   PieceReport report{.piece = piece, .grad_norm = trained.grad_norm};
-  for (const learner::OuterLossTerms& sums : trained.groups) {
+  for (const kernels::OuterLossTerms& sums : trained.groups) {
     report.pg_loss += sums.pg / numbers;
     report.value_loss += sums.value / numbers;
     report.entropy += sums.entropy / numbers;
     report.kl += sums.kl / numbers;
     report.clip_fraction += sums.clipped / numbers;
-    report.rho_error = learner::GreaterRhoError(report.rho_error, sums.rho_error);
+    report.rho_error = kernels::GreaterRhoError(report.rho_error, sums.rho_error);
   }
   report.loss =
       report.pg_loss - loss.entropy_coef * report.entropy + loss.value_coef * report.value_loss;
@@ -143,14 +143,14 @@ PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, i
 // Evaluates a piece at the given weights, with the sums of its groups.
 absl::Status EvaluateGroups(const TrainedNetwork& network, const OuterPpoConfig& config,
                             const OuterPpoBatch& batch, const Piece& piece, const Tensor& weights,
-                            const std::vector<Tensor>& recurrent, learner::WorkerPool* pool,
-                            PieceResult* result, learner::PieceTrainer::Piece* trained) {
+                            const std::vector<Tensor>& recurrent, agents::WorkerPool* pool,
+                            PieceResult* result, signals::PieceTrainer::Piece* trained) {
   const int64_t lifetimes = batch.advantages.size(0);
   const int64_t group = GroupLifetimes(config, lifetimes);
   const int64_t num_groups = (lifetimes + group - 1) / group;
   std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
-  const learner::PieceGradient gradient_of = network.gradient_at(weights);
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
+  const signals::PieceGradient gradient_of = network.gradient_at(weights);
+  MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
     EvaluateGroup(gradient_of, config, batch, piece, recurrent, first,
                   std::min(group, lifetimes - first), &groups[i]);
@@ -177,11 +177,11 @@ absl::Status EvaluateGroups(const TrainedNetwork& network, const OuterPpoConfig&
 }
 
 // Trains on the CPU's threads, a group of lifetimes at a time. Changes weights and *adam in place.
-class GroupTrainer : public learner::PieceTrainer {
+class GroupTrainer : public signals::PieceTrainer {
  public:
   GroupTrainer(const TrainedNetwork& network, const OuterPpoConfig& config,
                const OuterPpoBatch& batch, Tensor weights, AdamState* adam,
-               learner::WorkerPool* pool)
+               agents::WorkerPool* pool)
       : network_(network),
         config_(config),
         batch_(batch),
@@ -217,20 +217,20 @@ class GroupTrainer : public learner::PieceTrainer {
   const OuterPpoBatch& batch_;
   Tensor weights_;
   AdamState* adam_;
-  learner::WorkerPool* pool_;
+  agents::WorkerPool* pool_;
   // Detached at every cut; computed with the weights of earlier steps of the epoch.
   std::vector<Tensor> recurrent_;
   Tensor gradient_;            // Since the last optimizer step.
   std::vector<Piece> pieces_;  // Since the epoch began.
 };
 
-absl::StatusOr<std::unique_ptr<learner::PieceTrainer>> NewTrainer(const TrainedNetwork& network,
+absl::StatusOr<std::unique_ptr<signals::PieceTrainer>> NewTrainer(const TrainedNetwork& network,
                                                                   const OuterPpoConfig& config,
                                                                   const OuterPpoBatch& batch,
                                                                   Tensor weights, AdamState* adam,
-                                                                  learner::WorkerPool* pool) {
+                                                                  agents::WorkerPool* pool) {
   if (network.new_trainer != nullptr) {
-    learner::PieceTrainerSetup setup =
+    signals::PieceTrainerSetup setup =
         SetupOf(config, batch.advantages.size(0), batch.advantages.size(1));
     setup.pool = pool;
     MENTOR_ASSIGN_OR_RETURN(auto trainer, network.new_trainer(setup,
@@ -273,7 +273,7 @@ int64_t OuterPpoDeviceBytes(const TrainedNetwork& network, const OuterPpoConfig&
              : network.trainer_device_bytes(SetupOf(config, lifetimes, steps), lifetimes, steps);
 }
 
-TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
+TrainedNetwork::TrainedNetwork(const signals::SignalNetwork& network)
     : initial_recurrent([signals = network.signals()](int64_t num_lifetimes, torch::Dtype dtype) {
         return signals->InitialState(num_lifetimes, dtype).recurrent;
       }),
@@ -287,9 +287,8 @@ TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
         return density->TrainerDeviceBytes(arguments...);
       }) {}
 
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalDensity& density,
-                                const learner::Segment& steps, Tensor advantages, Tensor returns,
-                                bool zero_prev_at_cut) {
+OuterPpoBatch MakeOuterPpoBatch(const signals::SignalDensity& density, const agents::Segment& steps,
+                                Tensor advantages, Tensor returns, bool zero_prev_at_cut) {
   const Tensor& signals = steps.signals;
   const Tensor previous = torch::cat(
       {torch::zeros_like(signals.narrow(1, 0, 1)), signals.narrow(1, 0, signals.size(1) - 1)},
@@ -335,9 +334,9 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                           const Piece& piece, const Tensor& weights,
                                           const std::vector<Tensor>& recurrent,
-                                          learner::WorkerPool* pool) {
+                                          agents::WorkerPool* pool) {
   PieceResult result;
-  learner::PieceTrainer::Piece trained;
+  signals::PieceTrainer::Piece trained;
   MENTOR_RETURN_IF_ERROR(
       EvaluateGroups(network, config, batch, piece, weights, recurrent, pool, &result, &trained));
   result.report = ReportOf(config.loss, piece, batch.advantages.size(0), trained);
@@ -347,8 +346,8 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements, Tensor weights,
-                                           AdamState* adam, learner::WorkerPool* pool) {
-  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<learner::PieceTrainer> trainer,
+                                           AdamState* adam, agents::WorkerPool* pool) {
+  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<signals::PieceTrainer> trainer,
                           NewTrainer(network, config, batch, weights, adam, pool));
   OuterPpoResult result;
   int64_t step = adam->step;
@@ -359,7 +358,7 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
         StepBoundaries(static_cast<int64_t>(pieces.size()), config.num_minibatches);
     MENTOR_RETURN_IF_ERROR(trainer->BeginEpoch());
     for (int64_t i = 0; i < std::ssize(pieces); ++i) {
-      MENTOR_RETURN_IF_ERROR(learner::CheckInterrupt());
+      MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
       MENTOR_RETURN_IF_ERROR(trainer->Train(pieces[i].begin, pieces[i].end));
       if (std::ranges::binary_search(boundaries, i + 1)) {
         MENTOR_RETURN_IF_ERROR(trainer->Step(++step));
@@ -382,4 +381,4 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
   return result;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

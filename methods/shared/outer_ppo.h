@@ -21,11 +21,11 @@
 #include "methods/shared/trained_weights.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 class WorkerPool;
-}
+}  // namespace mentor::agents
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct Piece {
   int64_t begin = 0;
@@ -48,8 +48,8 @@ int64_t GreatestPiece(int64_t n, int64_t k, int64_t unit = 1);
 std::vector<int64_t> StepBoundaries(int64_t num_pieces, int64_t num_minibatches);
 
 struct OuterPpoConfig {
-  learner::AdamConfig adam = {.learning_rate = 5e-5};
-  learner::OuterLossConfig loss = {};
+  kernels::AdamConfig adam = {.learning_rate = 5e-5};
+  kernels::OuterLossConfig loss = {};
   // The loss is the mean of the network's -log_prob. Only pieces and steps remain of PPO.
   bool regression = false;
   double max_grad_norm = 0.5;
@@ -72,19 +72,19 @@ struct TrainedNetwork {
   // The state before the first step of N lifetimes.
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
   // Gradients of pieces at weights [P].
-  std::function<learner::PieceGradient(const torch::Tensor& weights)> gradient_at;
+  std::function<signals::PieceGradient(const torch::Tensor& weights)> gradient_at;
   // For a network that trains elsewhere than on the CPU (SignalDensity::NewTrainer); may be null.
-  std::function<absl::StatusOr<std::unique_ptr<learner::PieceTrainer>>(
-      const learner::PieceTrainerSetup&, const learner::PieceTrainerBatch&,
+  std::function<absl::StatusOr<std::unique_ptr<signals::PieceTrainer>>(
+      const signals::PieceTrainerSetup&, const signals::PieceTrainerBatch&,
       const torch::Tensor& weights, const torch::Tensor& m, const torch::Tensor& v)>
       new_trainer;
   // SignalDensity::TrainerDeviceBytes; may be null.
-  std::function<int64_t(const learner::PieceTrainerSetup&, int64_t lifetimes, int64_t steps)>
+  std::function<int64_t(const signals::PieceTrainerSetup&, int64_t lifetimes, int64_t steps)>
       trainer_device_bytes;
 
   TrainedNetwork() = default;
   // From a signal network with a density, which outlives this.
-  TrainedNetwork(const learner::SignalNetwork& network);  // NOLINT: its only meaning here.
+  TrainedNetwork(const signals::SignalNetwork& network);  // NOLINT: its only meaning here.
 };
 
 // The trained steps of N lifetimes: the first n = L - T for a signal network, all n = L for a
@@ -101,9 +101,9 @@ struct OuterPpoBatch {
 
 // The batch of a signal network. zero_prev_at_cut: the input shift of the reference at cuts
 // (methods/black_box/README.md#reading-previous-signal-at-cuts).
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalDensity& density,
-                                const learner::Segment& steps, torch::Tensor advantages,
-                                torch::Tensor returns, bool zero_prev_at_cut = false);
+OuterPpoBatch MakeOuterPpoBatch(const signals::SignalDensity& density, const agents::Segment& steps,
+                                torch::Tensor advantages, torch::Tensor returns,
+                                bool zero_prev_at_cut = false);
 
 // Report of one piece before its optimizer step: means over N x (end - begin) numbers.
 struct PieceReport {
@@ -148,7 +148,7 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                           const Piece& piece, const torch::Tensor& weights,
                                           const std::vector<torch::Tensor>& recurrent,
-                                          learner::WorkerPool* pool);
+                                          agents::WorkerPool* pool);
 
 // Runs at most one epoch for each displacement, in units of config.piece_unit steps. Changes
 // weights and *adam in place; an error leaves both undefined. FAILED_PRECONDITION when the first
@@ -158,6 +158,6 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements,
                                            torch::Tensor weights, AdamState* adam,
-                                           learner::WorkerPool* pool);
+                                           agents::WorkerPool* pool);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

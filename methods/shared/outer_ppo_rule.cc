@@ -9,7 +9,7 @@
 #include "common/check.h"
 #include "common/rng.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -40,7 +40,7 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
                                                            OuterPpoConfig config,
                                                            const OuterPpoBatch& batch,
                                                            const Tensor& weights,
-                                                           learner::WorkerPool* pool) {
+                                                           agents::WorkerPool* pool) {
   config.loss.entropy_coef = config.loss.value_coef = 0;
   const int64_t lifetimes = batch.advantages.size(0);
   std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
@@ -69,11 +69,11 @@ BoundOptions<OuterPpoSettings> OuterPpoOptions(const OuterPpoDefaults& defaults)
   return Bind<Settings>(
       {{In(&Settings::ppo, &OuterPpoConfig::adam), AdamOptions(defaults.learning_rate, "1e-5")},
        {&Settings::anneal, "anneal", "0", 0, 1, kAnnealHelp},
-       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::clip), "clip",
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &kernels::OuterLossConfig::clip), "clip",
         "0.2", 1e-9, 1, "Clip range of the ratio of densities."},
-       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::entropy_coef),
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &kernels::OuterLossConfig::entropy_coef),
         "entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help},
-       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &learner::OuterLossConfig::value_coef),
+       {In(In(&Settings::ppo, &OuterPpoConfig::loss), &kernels::OuterLossConfig::value_coef),
         "value_coef", "0.5", 0, 1000,
         "Weight of the value loss, itself half the mean squared error."},
        {In(&Settings::ppo, &OuterPpoConfig::max_grad_norm), "max_grad_norm", "0.5", 1e-30, 1e30,
@@ -202,7 +202,7 @@ OuterPpoRule::OuterPpoRule(const RuleContext& context, const OuterPpoRuleConfig&
       settings_(config.settings),
       ppo_(settings_.ppo) {}
 
-void OuterPpoRule::State(learner::StateFields* fields) {
+void OuterPpoRule::State(StateFields* fields) {
   TrainedRule::State(fields);
   normaliser_.AddTo(fields);
 }
@@ -217,18 +217,18 @@ absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
     return absl::InvalidArgumentError(absl::StrFormat(
         "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
   }
-  using learner::Segment;
-  std::vector<learner::SegmentMember> members = {
-      &Segment::observations,   &Segment::actions,         &Segment::log_probs,
-      &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
-      &Segment::signal_values};
+  using agents::Segment;
+  std::vector<agents::SegmentMember> members = {&Segment::observations,    &Segment::actions,
+                                                &Segment::log_probs,       &Segment::shaped_rewards,
+                                                &Segment::success_signals, &Segment::prev_done,
+                                                &Segment::signal_values};
   if (ppo_.regression) members.push_back(&Segment::labels);
   if (config_.sampled_signals)
     members.insert(members.end(), {&Segment::signals, &Segment::signal_log_probs});
-  for (const learner::SegmentMember member : members) {
-    const learner::SegmentField& field = learner::FieldOf(member);
+  for (const agents::SegmentMember member : members) {
+    const agents::SegmentField& field = agents::FieldOf(member);
     MENTOR_RETURN_IF_ERROR(CheckTensor(field.name, batch.steps.*member, lifetimes, steps,
-                                       static_cast<int64_t>(ShapeOf(field, {}).size())));
+                                       static_cast<int64_t>(agents::ShapeOf(field, {}).size())));
   }
   return CheckPrevDone(batch.steps.prev_done);
 }
@@ -346,4 +346,4 @@ absl::Status CheckPrevDone(const Tensor& prev_done) {
       "prev_done must be 0 or 1, and 0 at the first step of a lifetime");
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

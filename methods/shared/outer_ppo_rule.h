@@ -20,7 +20,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct OuterPpoSettings {
   OuterPpoConfig ppo;
@@ -63,7 +63,7 @@ struct OuterPpoRuleConfig {
 // reward is the normalised shaped reward or the success signal (options objective and target_mean).
 class OuterPpoRule : public TrainedRule {
  public:
-  void State(learner::StateFields* fields) override;
+  void State(StateFields* fields) override;
   int64_t DeviceBytes() const override;
 
  protected:
@@ -74,9 +74,9 @@ class OuterPpoRule : public TrainedRule {
  private:
   virtual TrainedNetwork network() const = 0;
   // Inputs and outputs of the network in the trained steps. advantages and returns [N, n] are raw.
-  virtual absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps,
+  virtual absl::StatusOr<OuterPpoBatch> Recorded(const agents::Segment& steps,
                                                  torch::Tensor advantages, torch::Tensor returns,
-                                                 learner::WorkerPool* pool) const = 0;
+                                                 agents::WorkerPool* pool) const = 0;
 
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override;
   absl::Status CheckBatch(const LifetimeBatch& batch) const;
@@ -101,4 +101,4 @@ absl::Status CheckTensor(const char* name, const torch::Tensor& x, int64_t lifet
 // prev_done is 0 or 1, and 0 at the first step of each lifetime.
 absl::Status CheckPrevDone(const torch::Tensor& prev_done);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

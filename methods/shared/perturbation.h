@@ -10,7 +10,7 @@
 
 #include "common/options.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // The option sigma of the loops that perturb weights. Their rules read it too.
 inline BoundOptions<double> PerturbationOptions(const std::string& sigma = "0.05") {
@@ -30,4 +30,4 @@ inline double SignOf(uint32_t lifetime) {
 torch::Tensor Perturbed(const torch::Tensor& weights, double sigma, uint64_t seed,
                         uint32_t lifetime);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 // A mean of at most this share of the root mean square is near 0
@@ -100,12 +100,12 @@ void RewardNormaliser::AddTo(RuleReport* report) const {
   }
 }
 
-void RewardNormaliser::AddTo(learner::StateFields* fields) {
-  fields->AddPart([this](learner::TensorMap* state) { Save(state); },
-                  [this](const learner::TensorMap& state) { return Load(state); });
+void RewardNormaliser::AddTo(StateFields* fields) {
+  fields->AddPart([this](TensorMap* state) { Save(state); },
+                  [this](const TensorMap& state) { return Load(state); });
 }
 
-void RewardNormaliser::Save(learner::TensorMap* state) const {
+void RewardNormaliser::Save(TensorMap* state) const {
   for (const auto& [environment, statistics] : statistics_) {
     std::vector<double> numbers = {statistics.sum, static_cast<double>(statistics.count)};
     if (statistics.square_count > 0) {
@@ -116,14 +116,14 @@ void RewardNormaliser::Save(learner::TensorMap* state) const {
   }
 }
 
-absl::Status RewardNormaliser::Load(const learner::TensorMap& state) {
+absl::Status RewardNormaliser::Load(const TensorMap& state) {
   std::map<std::string, Statistics> loaded;
   for (const auto& [name, stored] : state) {
     if (!name.starts_with(kPrefix)) continue;
     const bool has_squares = stored.defined() && stored.numel() == 4;
     MENTOR_ASSIGN_OR_RETURN(
         const torch::Tensor numbers,
-        learner::ReadTensor(state, name, {has_squares ? 4 : 2}, torch::kFloat64, "the rule"));
+        ReadTensor(state, name, {has_squares ? 4 : 2}, torch::kFloat64, "the rule"));
     const auto number = [&](int64_t i) { return numbers[i].item<double>(); };
     Statistics statistics{.sum = number(0), .count = static_cast<int64_t>(number(1))};
     if (has_squares) {
@@ -142,4 +142,4 @@ absl::Status RewardNormaliser::Load(const learner::TensorMap& state) {
   return absl::OkStatus();
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

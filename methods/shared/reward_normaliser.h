@@ -16,7 +16,7 @@
 #include "methods/base/outer_rule.h"
 #include "methods/base/state.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 class RewardNormaliser {
  public:
@@ -49,9 +49,9 @@ class RewardNormaliser {
 
   // The part of a rule's state under "normaliser/ENVIRONMENT": Z and N, then Q and M where there
   // are any. An error changes nothing.
-  void AddTo(learner::StateFields* fields);
-  void Save(learner::TensorMap* state) const;
-  absl::Status Load(const learner::TensorMap& state);
+  void AddTo(StateFields* fields);
+  void Save(TensorMap* state) const;
+  absl::Status Load(const TensorMap& state);
 
  private:
   double Divisor(const std::string& environment) const;
@@ -59,4 +59,4 @@ class RewardNormaliser {
   std::map<std::string, Statistics> statistics_;  // Ordered: its order reaches checkpoints.
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

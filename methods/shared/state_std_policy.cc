@@ -7,20 +7,20 @@
 #include "agents/policy.h"
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 constexpr double kOutputGain = 0.01;
 
-ParamLayout Layout(const StateStdPolicy::Shape& shape) {
+agents::ParamLayout Layout(const StateStdPolicy::Shape& shape) {
   const int64_t d = shape.observation_size, h = shape.hidden_units, a = shape.action_size;
-  NamedShapes tensors = ThreeLayers("actor", d, h, a);
+  agents::NamedShapes tensors = agents::ThreeLayers("actor", d, h, a);
   if (!shape.discrete) {
     tensors.insert(
         tensors.end(),
         {{"logstd.W1", {h, d}}, {"logstd.b1", {h}}, {"logstd.W2", {1, h}}, {"logstd.b2", {1}}});
   }
-  return ParamLayout(std::move(tensors));
+  return agents::ParamLayout(std::move(tensors));
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ torch::Tensor StateStdPolicy::InitialWeights(const RandomStream& stream) const {
   const auto gain = [](const std::string& name) {
     return name == "actor.W3" || name == "logstd.W2" ? kOutputGain : std::sqrt(2.0);
   };
-  FillMatrices(layout_, stream, gain, weights);
+  agents::FillMatrices(layout_, stream, gain, weights);
   return weights;
 }
 
@@ -52,19 +52,21 @@ ActionDistribution StateStdPolicy::Forward(const torch::Tensor& weights,
 v1::PolicyWeights StateStdPolicy::ToProto(const torch::Tensor& weights) const {
   MENTOR_CHECK(weights.dim() == 1 && weights.numel() == layout_.size());
   // Without the std this is the ordinary network.
-  return ToPolicyWeights({.observation_size = shape_.observation_size,
-                          .action_size = shape_.action_size,
-                          .hidden_units = shape_.hidden_units,
-                          .discrete = shape_.discrete},
-                         shape_.discrete ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_STATE_STD,
-                         weights.unsqueeze(0))[0];
+  return agents::ToPolicyWeights(
+      {.observation_size = shape_.observation_size,
+       .action_size = shape_.action_size,
+       .hidden_units = shape_.hidden_units,
+       .discrete = shape_.discrete},
+      shape_.discrete ? v1::POLICY_NETWORK_MLP : v1::POLICY_NETWORK_STATE_STD,
+      weights.unsqueeze(0))[0];
 }
 
 torch::Tensor LogProb(const ActionDistribution& distribution, const torch::Tensor& actions) {
-  if (!distribution.log_std.defined()) return LogProb(distribution.output, {}, actions);
+  if (!distribution.log_std.defined()) return agents::LogProb(distribution.output, {}, actions);
   // LogProb takes one log std for each agent; here each observation has its own, so it takes that
   // axis.
-  return LogProb(distribution.output.unsqueeze(1), distribution.log_std, actions.unsqueeze(1))
+  return agents::LogProb(distribution.output.unsqueeze(1), distribution.log_std,
+                         actions.unsqueeze(1))
       .squeeze(1);
 }
 
@@ -77,4 +79,4 @@ torch::Tensor MeanKl(const ActionDistribution& p, const ActionDistribution& q) {
   return (q.log_std - p.log_std + 0.5 * squares * (-2 * q.log_std).exp() - 0.5).mean();
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

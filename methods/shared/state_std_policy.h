@@ -14,7 +14,7 @@
 #include "common/rng.h"
 #include "mentor/v1/rollout_service.pb.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 
 // The distribution of actions for B observations.
 struct ActionDistribution {
@@ -33,7 +33,7 @@ class StateStdPolicy {
   explicit StateStdPolicy(const Shape& shape);
 
   // actor.W1 b1 W2 b2 W3 b3, then logstd.W1 b1 W2 b2. Weights are [out, in].
-  const ParamLayout& layout() const { return layout_; }
+  const agents::ParamLayout& layout() const { return layout_; }
   // [P] float32: orthogonal with gain sqrt(2), 0.01 in both output layers; biases 0. Tensor number
   // = its index in the layout.
   torch::Tensor InitialWeights(const RandomStream& stream) const;
@@ -44,7 +44,7 @@ class StateStdPolicy {
 
  private:
   const Shape shape_;
-  const ParamLayout layout_;
+  const agents::ParamLayout layout_;
 };
 
 // Log-density of unclipped actions, or log-probability of one-hot ones, [B, A] -> [B].
@@ -53,4 +53,4 @@ torch::Tensor LogProb(const ActionDistribution& distribution, const torch::Tenso
 // KL(p || q): mean over observations, and over the numbers of a Gaussian's action. A scalar.
 torch::Tensor MeanKl(const ActionDistribution& p, const ActionDistribution& q);
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -18,19 +18,19 @@ std::span<const T> Numbers(const Tensor& x) {
 }
 
 template <typename T>
-void Step(const learner::AdamConfig& config, double scale, const Tensor& gradient, Tensor* weights,
+void Step(const kernels::AdamConfig& config, double scale, const Tensor& gradient, Tensor* weights,
           AdamState* adam) {
-  learner::AdamStepInPlace<T>(config, ++adam->step, scale, Numbers<T>(gradient),
+  kernels::AdamStepInPlace<T>(config, ++adam->step, scale, Numbers<T>(gradient),
                               weights->mutable_data_ptr<T>(), adam->m.mutable_data_ptr<T>(),
                               adam->v.mutable_data_ptr<T>());
 }
 
 }  // namespace
 
-BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
+BoundOptions<kernels::AdamConfig> AdamOptions(const std::string& learning_rate,
                                               const std::string& epsilon,
                                               const std::string& beta1) {
-  using Adam = learner::AdamConfig;
+  using Adam = kernels::AdamConfig;
   return Bind<Adam>(
       {{&Adam::learning_rate, "learning_rate", learning_rate, 0, 100, "Learning rate of Adam."},
        {&Adam::beta1, "adam_beta1", beta1, 0, 0.999999, "Decay of Adam's first moment."},
@@ -43,7 +43,7 @@ const char kAnnealHelp[] =
     "Share of rule.outer_updates within which the learning rate falls in a line to a tenth; 0: it "
     "stays.";
 
-learner::AdamConfig Annealed(learner::AdamConfig adam, double anneal, uint32_t outer_step,
+kernels::AdamConfig Annealed(kernels::AdamConfig adam, double anneal, uint32_t outer_step,
                              uint32_t outer_updates) {
   if (anneal == 0) return adam;
   const double fallen = std::min(1.0, outer_step / (anneal * std::max(1U, outer_updates)));
@@ -53,17 +53,17 @@ learner::AdamConfig Annealed(learner::AdamConfig adam, double anneal, uint32_t o
 
 double GradientNorm(const Tensor& gradient) {
   const Tensor x = gradient.contiguous();
-  return std::sqrt(x.scalar_type() == torch::kFloat64 ? learner::SquaredNorm(Numbers<double>(x))
-                                                      : learner::SquaredNorm(Numbers<float>(x)));
+  return std::sqrt(x.scalar_type() == torch::kFloat64 ? kernels::SquaredNorm(Numbers<double>(x))
+                                                      : kernels::SquaredNorm(Numbers<float>(x)));
 }
 
-void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_grad_norm,
+void ClipAndStep(const kernels::AdamConfig& config, std::optional<double> max_grad_norm,
                  const Tensor& gradient, Tensor weights, AdamState* adam) {
   for (const Tensor& x : {weights, adam->m, adam->v})
     MENTOR_CHECK(x.is_contiguous() && x.scalar_type() == gradient.scalar_type());
   const Tensor dense = gradient.contiguous();
   const double scale =
-      max_grad_norm ? learner::ClipScale(GradientNorm(dense), *max_grad_norm) : 1.0;
+      max_grad_norm ? kernels::ClipScale(GradientNorm(dense), *max_grad_norm) : 1.0;
   if (dense.scalar_type() == torch::kFloat64) {
     Step<double>(config, scale, dense, &weights, adam);
   } else {
@@ -76,11 +76,11 @@ TrainedRule::TrainedRule(const RuleContext& context, Tensor weights)
       weights_(std::move(weights)),
       adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
-void TrainedRule::State(learner::StateFields* fields) {
+void TrainedRule::State(StateFields* fields) {
   fields->Add("weights", &weights_);
   fields->Add("adam.m", &adam_.m);
   fields->Add("adam.v", &adam_.v);
   fields->Add("adam.step", &adam_.step);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

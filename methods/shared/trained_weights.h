@@ -12,10 +12,10 @@
 #include "kernels/optimizer.h"
 #include "methods/base/outer_rule.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 // learning_rate, adam_beta1, adam_beta2 and adam_epsilon, with these defaults as text.
-BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
+BoundOptions<kernels::AdamConfig> AdamOptions(const std::string& learning_rate,
                                               const std::string& epsilon,
                                               const std::string& beta1 = "0.9");
 
@@ -23,7 +23,7 @@ BoundOptions<learner::AdamConfig> AdamOptions(const std::string& learning_rate,
 // stays. Help of an option `anneal` from 0 to 1.
 extern const char kAnnealHelp[];
 // The settings of outer update `outer_step` (from 0) of `outer_updates`.
-learner::AdamConfig Annealed(learner::AdamConfig adam, double anneal, uint32_t outer_step,
+kernels::AdamConfig Annealed(kernels::AdamConfig adam, double anneal, uint32_t outer_step,
                              uint32_t outer_updates);
 
 struct AdamState {
@@ -37,7 +37,7 @@ double GradientNorm(const torch::Tensor& gradient);
 
 // Clips the gradient by its norm over all weights (unset: not at all) and makes one step of Adam.
 // gradient, weights and moments are [P] of one dtype. Changes weights and *adam in place.
-void ClipAndStep(const learner::AdamConfig& config, std::optional<double> max_grad_norm,
+void ClipAndStep(const kernels::AdamConfig& config, std::optional<double> max_grad_norm,
                  const torch::Tensor& gradient, torch::Tensor weights, AdamState* adam);
 
 // A rule whose meta-parameters are such weights, and whose state is they and Adam's.
@@ -45,7 +45,7 @@ class TrainedRule : public OuterRule {
  public:
   TrainedRule(const RuleContext& context, torch::Tensor weights);
   torch::Tensor meta_parameters() const override { return weights_; }
-  void State(learner::StateFields* fields) override;
+  void State(StateFields* fields) override;
 
  protected:
   // Update and Load change both or neither. Tensors are replaced, never written to.
@@ -53,4 +53,4 @@ class TrainedRule : public OuterRule {
   AdamState adam_;
 };
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

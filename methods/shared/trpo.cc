@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -87,4 +87,4 @@ absl::StatusOr<TrpoResult> RunTrpo(const TrpoConfig& config, const TrpoProblem& 
   return result;
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

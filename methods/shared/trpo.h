@@ -14,7 +14,7 @@
 
 #include "common/options.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 
 struct TrpoConfig {
   double max_kl = 0.001;
@@ -59,4 +59,4 @@ struct TrpoResult {
 
 absl::StatusOr<TrpoResult> RunTrpo(const TrpoConfig& config, const TrpoProblem& problem);
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -17,7 +17,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -30,7 +30,7 @@ constexpr double kDensityGain = 0.01;
 constexpr int64_t kPlaces = 2;
 
 // r_ex as the outcomes [S, T, n] of signal.input, without the LSTM's factor.
-Tensor Rewards(const Segment& segment, v1::SignalInput input) {
+Tensor Rewards(const agents::Segment& segment, v1::SignalInput input) {
   std::vector<Tensor> rewards;
   if (input != v1::SHAPED) rewards.push_back(segment.success_signals.to(torch::kFloat64));
   if (input != v1::SUCCESS) rewards.push_back(segment.shaped_rewards.to(torch::kFloat64));
@@ -150,7 +150,7 @@ class AttentionNetwork : public SignalNetwork,
   int64_t piece_unit() const override { return piece_unit_; }
   bool sees_outcome() const override { return sees_reward_; }
   bool sees_normalised() const override { return normalises_; }
-  const ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {
     const std::string encoder_end = absl::StrFormat("enc.W%d", sizes_.encoder_hidden.size() + 1);
@@ -159,7 +159,7 @@ class AttentionNetwork : public SignalNetwork,
       // sqrt(2) before ReLU: all layers but the encoder's last and the attention's.
       return name == encoder_end || name.ends_with(".W") ? 1.0 : std::sqrt(2.0);
     });
-    for (const ParamSlice& slice : layout_.slices()) {
+    for (const agents::ParamSlice& slice : layout_.slices()) {
       if (slice.name.ends_with(".ln.g")) weights.narrow(0, slice.offset, slice.size).fill_(1);
       if (sizes_.density && slice.name == output_name_) {
         Tensor rows = weights.narrow(0, slice.offset, slice.size).view(slice.shape);
@@ -185,7 +185,7 @@ class AttentionNetwork : public SignalNetwork,
             torch::zeros({num_lifetimes}, dtype)};
   }
 
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+  SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor& noise,
                     SignalState* state) const override {
     const torch::NoGradGuard no_grad;
     const AttentionOutputs heads = Outputs(weights, segment, Episodes(segment.prev_done), state);
@@ -200,7 +200,8 @@ class AttentionNetwork : public SignalNetwork,
     return outputs;
   }
 
-  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+  Tensor Signals(const Tensor& weights, const agents::Segment& segment,
+                 SignalState* state) const override {
     const Tensor signals = Outputs(weights, segment, Episodes(segment.prev_done), state).signals;
     state->previous = signals.detach().select(1, -1).clone();
     return signals;
@@ -208,7 +209,7 @@ class AttentionNetwork : public SignalNetwork,
 
   // A lifetime from its first step on: Run's inputs, segment by segment, and two columns that only
   // tell which steps attend to which.
-  Tensor Features(const Segment& lifetimes, const Tensor&) const override {
+  Tensor Features(const agents::Segment& lifetimes, const Tensor&) const override {
     const Tensor& prev_done = lifetimes.prev_done;
     const int64_t steps = prev_done.size(1),
                   of_segment = segment_steps_ > 0 ? segment_steps_ : steps;
@@ -216,10 +217,11 @@ class AttentionNetwork : public SignalNetwork,
     std::vector<Tensor> features;
     for (int64_t first = 0; first < steps; first += of_segment) {
       const int64_t count = std::min(of_segment, steps - first);
-      Segment segment;
-      for (const SegmentMember member :
-           {&Segment::observations, &Segment::actions, &Segment::shaped_rewards,
-            &Segment::success_signals, &Segment::prev_done})
+      agents::Segment segment;
+      for (const agents::SegmentMember member :
+           {&agents::Segment::observations, &agents::Segment::actions,
+            &agents::Segment::shaped_rewards, &agents::Segment::success_signals,
+            &agents::Segment::prev_done})
         segment.*member = (lifetimes.*member).narrow(1, first, count);
       const Tensor inputs = Inputs(segment, &state);
       const Tensor episode =
@@ -249,7 +251,7 @@ class AttentionNetwork : public SignalNetwork,
             .final_recurrent = recurrent};
   }
 
-  std::vector<AttentionMap> Explain(const Tensor& weights, const Segment& segment,
+  std::vector<AttentionMap> Explain(const Tensor& weights, const agents::Segment& segment,
                                     const SignalState& state) const override {
     const torch::NoGradGuard no_grad;
     const Episodes episodes(segment.prev_done);
@@ -281,14 +283,14 @@ class AttentionNetwork : public SignalNetwork,
         1, context.independent_episodes ? context.episode_steps : context.steps_per_iteration);
   }
 
-  AttentionOutputs Outputs(const Tensor& weights, const Segment& segment, const Episodes& episodes,
-                           SignalState* state) const {
+  AttentionOutputs Outputs(const Tensor& weights, const agents::Segment& segment,
+                           const Episodes& episodes, SignalState* state) const {
     return RunAttention(sizes_, layout_.Split(weights),
                         Inputs(segment, state).to(weights.options()), episodes);
   }
 
   // [S, T, F]
-  Tensor Inputs(const Segment& segment, SignalState* state) const {
+  Tensor Inputs(const agents::Segment& segment, SignalState* state) const {
     const torch::NoGradGuard no_grad;
     const Tensor& obs = segment.observations;
     std::vector<Tensor> inputs = {obs, segment.actions.to(obs.options())};
@@ -308,7 +310,7 @@ class AttentionNetwork : public SignalNetwork,
   const int64_t piece_unit_, segment_steps_;
   const double output_gain_;
   AttentionSizes sizes_;
-  ParamLayout layout_;
+  agents::ParamLayout layout_;
   std::string output_name_;
 };
 
@@ -353,4 +355,4 @@ const RegisterSignal kAttention({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -7,7 +7,7 @@
 
 #include "common/check.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -48,8 +48,8 @@ class Reader {
 
 }  // namespace
 
-ParamLayout AttentionSizes::Layout() const {
-  NamedShapes parameters;
+agents::ParamLayout AttentionSizes::Layout() const {
+  agents::NamedShapes parameters;
   const auto linear = [&](const std::string& weight, const std::string& bias, int64_t out,
                           int64_t in) {
     parameters.push_back({weight, {out, in}});
@@ -80,7 +80,7 @@ ParamLayout AttentionSizes::Layout() const {
     }
   }
   if (head_hidden) mlp("head", width, *head_hidden, outputs());
-  return ParamLayout(std::move(parameters));
+  return agents::ParamLayout(std::move(parameters));
 }
 
 Episodes::Episodes(const Tensor& prev_done) {
@@ -173,4 +173,4 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Ten
   return outputs;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -10,7 +10,7 @@
 
 #include "agents/param_layout.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 struct AttentionSizes {
   struct Block {
@@ -32,7 +32,7 @@ struct AttentionSizes {
   double initial_std = 0.5;
 
   int64_t outputs() const { return density ? 3 : 1; }
-  ParamLayout Layout() const;
+  agents::ParamLayout Layout() const;
 };
 
 // The episodes of a segment [S, T], or their parts inside it.
@@ -67,4 +67,4 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes,
                               const std::vector<torch::Tensor>& weights, const torch::Tensor& x,
                               const Episodes& episodes);
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

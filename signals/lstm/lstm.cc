@@ -18,7 +18,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -63,7 +63,7 @@ class Lease {
 template <typename T>
 class LstmGradient {
  public:
-  LstmGradient(const LstmSizes& sizes, double log_initial_std, const Tensor& weights,
+  LstmGradient(const kernels::LstmSizes& sizes, double log_initial_std, const Tensor& weights,
                std::shared_ptr<PiecePool<T>> pool)
       : weights_(std::make_shared<const LstmTrainingWeights<T>>(
             sizes, weights.contiguous().const_data_ptr<T>())),
@@ -120,9 +120,9 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
     auto out = outputs.template accessor<T, 3>();
     const std::vector<Tensor> state = at(
         features, signals, {h, c},
-        [&](int64_t lifetime, int64_t step, const StepTerms& now) -> StepTerms {
+        [&](int64_t lifetime, int64_t step, const kernels::StepTerms& now) -> kernels::StepTerms {
           out[0][lifetime][step] = T(now.log_prob);
-          out[1][lifetime][step] = T(now.entropy - kEntropyOfUnitNormal);
+          out[1][lifetime][step] = T(now.entropy - kernels::kEntropyOfUnitNormal);
           out[2][lifetime][step] = T(now.value);
           return {};
         },
@@ -144,7 +144,7 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
     torch::autograd::variable_list all(6);
     holder->at(
         saved[0], saved[1], {saved[2], saved[3]},
-        [&](int64_t lifetime, int64_t step, const StepTerms&) -> StepTerms {
+        [&](int64_t lifetime, int64_t step, const kernels::StepTerms&) -> kernels::StepTerms {
           const int64_t i = lifetime * steps + step;
           return {.log_prob = of[0].const_data_ptr<double>()[i],
                   .entropy = of[1].const_data_ptr<double>()[i],
@@ -162,14 +162,15 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
 };
 
 const auto kOptions = Bind<LstmPlain>(
-    {{In(&LstmPlain::sizes, &LstmSizes::enc1), "enc1", "124", 1, kUnitsMax,
+    {{In(&LstmPlain::sizes, &kernels::LstmSizes::enc1), "enc1", "124", 1, kUnitsMax,
       "Units of the first encoder, to which the side inputs are appended."},
-     {In(&LstmPlain::sizes, &LstmSizes::enc2), "enc2", "28", 1, kUnitsMax,
+     {In(&LstmPlain::sizes, &kernels::LstmSizes::enc2), "enc2", "28", 1, kUnitsMax,
       "Units of the second encoder, to which the side inputs are appended."},
-     {In(&LstmPlain::sizes, &LstmSizes::hidden), "lstm", "128", 1, kUnitsMax, "Units of the LSTM."},
-     {In(&LstmPlain::sizes, &LstmSizes::heads), "heads", "128", 1, kUnitsMax,
+     {In(&LstmPlain::sizes, &kernels::LstmSizes::hidden), "lstm", "128", 1, kUnitsMax,
+      "Units of the LSTM."},
+     {In(&LstmPlain::sizes, &kernels::LstmSizes::heads), "heads", "128", 1, kUnitsMax,
       "Units of each hidden layer of the mean and standard deviation heads."},
-     {In(&LstmPlain::sizes, &LstmSizes::critic), "critic", "512", 1, kUnitsMax,
+     {In(&LstmPlain::sizes, &kernels::LstmSizes::critic), "critic", "512", 1, kUnitsMax,
       "Units of the value head's hidden layer."},
      {&LstmPlain::initial_std, "initial_std", "0.2", 1e-6, 1e3,
       "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."},
@@ -179,17 +180,17 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
  public:
   LstmNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input), device_(context.device), plain_(kOptions.Read(options)) {
-    LstmSizes& sizes = plain_.sizes;
+    kernels::LstmSizes& sizes = plain_.sizes;
     sizes.side = 3 + NumOutcomes(context.input);
     sizes.features = context.observation_size + context.action_size + sizes.side;
-    plain_.layout = ParamLayout(sizes.Parameters());
+    plain_.layout = agents::ParamLayout(sizes.Parameters());
     log_initial_std_ = exact::Log(plain_.initial_std);
   }
 
   const SignalGradient* gradient() const override { return this; }
   const SignalDensity* density() const override { return this; }
   bool sees_normalised() const override { return plain_.normalises; }
-  const ParamLayout& layout() const override { return plain_.layout; }
+  const agents::ParamLayout& layout() const override { return plain_.layout; }
 
   // Run works on one step at a time.
   int64_t NumbersPerStep(bool graph) const override {
@@ -219,7 +220,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
             zeros({num_lifetimes})};
   }
 
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+  SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor& noise,
                     SignalState* state) const override {
     const torch::NoGradGuard no_grad;
     const Tensor features =
@@ -230,14 +231,15 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   }
 
   // Goes through all steps of the segment; the own kernels have no such gradient.
-  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+  Tensor Signals(const Tensor& weights, const agents::Segment& segment,
+                 SignalState* state) const override {
     for (Tensor& x : state->recurrent) x = x.to(weights.options());
     state->previous = state->previous.to(weights.options());
     const Tensor features = Features(segment, torch::zeros_like(segment.log_probs));
     return plain_.Run(weights, features.to(weights.options()), /*noise=*/{}, state).signals;
   }
 
-  Tensor Features(const Segment& segment, const Tensor& previous) const override {
+  Tensor Features(const agents::Segment& segment, const Tensor& previous) const override {
     const torch::NoGradGuard no_grad;
     const Tensor& obs = segment.observations;
     std::vector<Tensor> side = {Density(segment.log_probs)};
@@ -273,7 +275,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
  private:
   // Doubles serve tests, which have no device.
   bool OnDevice(const Tensor& weights) const {
-    return device_.kind != DeviceKind::kCpu && weights.scalar_type() == torch::kFloat32;
+    return device_.kind != kernels::DeviceKind::kCpu && weights.scalar_type() == torch::kFloat32;
   }
   LstmOnDevice Elsewhere() const { return {plain_.sizes, log_initial_std_, device_}; }
 
@@ -313,7 +315,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
       run.log_probs = outputs.log_probs.mutable_data_ptr<T>();
       run.values = outputs.values.mutable_data_ptr<T>();
     }
-    RunLstm(LstmForwardWeights<T>(plain_.sizes, flat.const_data_ptr<T>()), run);
+    RunLstm(kernels::LstmForwardWeights<T>(plain_.sizes, flat.const_data_ptr<T>()), run);
     *state = {{h, c}, previous};
     return outputs;
   }
@@ -338,7 +340,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   }
 
   const v1::SignalInput input_;
-  const Device device_;
+  const kernels::Device device_;
   LstmPlain plain_;
   double log_initial_std_ = 0;
   const std::shared_ptr<PiecePool<float>> pool_f32_ = std::make_shared<PiecePool<float>>();
@@ -365,4 +367,4 @@ const RegisterSignal kLstm({
 });
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

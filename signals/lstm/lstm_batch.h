@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 template <typename T>
 struct LstmBatch {
@@ -17,4 +17,4 @@ struct LstmBatch {
   const double* targets = nullptr;     // [N, n]: targets of the value head
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

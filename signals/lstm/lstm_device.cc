@@ -11,7 +11,7 @@
 #include "kernels/device_work.h"
 #include "signals/lstm/lstm_engine.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -27,10 +27,11 @@ int64_t GroupsOf(int64_t lifetimes, int64_t group) {
 // An engine and its memory.
 class Engine {
  public:
-  absl::Status Open(const LstmEngineShape& shape, DeviceWork* work, WorkerPool* pool) {
+  absl::Status Open(const LstmEngineShape& shape, kernels::DeviceWork* work,
+                    agents::WorkerPool* pool) {
     MENTOR_ASSIGN_OR_RETURN(memory_, work->Allocate<char>(LstmEngineBytes<float>(shape)));
-    const Device& device = work->device();
-    engine_ = device.kind == DeviceKind::kCuda
+    const kernels::Device& device = work->device();
+    engine_ = device.kind == kernels::DeviceKind::kCuda
                   ? MakeCudaLstmEngine(shape, memory_.data(), work->stream(), device.has_clusters)
                   : MakeEmulatedLstmEngine<float>(shape, memory_.data(), pool);
     return absl::OkStatus();
@@ -38,18 +39,19 @@ class Engine {
   LstmEngine<float>* operator->() const { return engine_.get(); }
 
  private:
-  DeviceArray<char> memory_;
+  kernels::DeviceArray<char> memory_;
   std::unique_ptr<LstmEngine<float>> engine_;
 };
 
 // One thread makes all calls, so all work goes to one stream.
 class Trainer : public PieceTrainer {
  public:
-  Trainer(DeviceLease lease, const Device& device, const PieceTrainerSetup& setup)
+  Trainer(kernels::DeviceLease lease, const kernels::Device& device, const PieceTrainerSetup& setup)
       : device_(device), lease_(std::move(lease)), setup_(setup) {}
 
   absl::Status Open(const LstmEngineShape& shape, const PieceTrainerBatch& batch,
-                    const Tensor& weights, const Tensor& m, const Tensor& v, DeviceWork* work) {
+                    const Tensor& weights, const Tensor& m, const Tensor& v,
+                    kernels::DeviceWork* work) {
     MENTOR_RETURN_IF_ERROR(engine_.Open(shape, work, setup_.pool));
     for (const auto& [to, from] : {std::pair(&features_, &batch.features),
                                    {&cut_features_, &batch.cut_features},
@@ -64,11 +66,12 @@ class Trainer : public PieceTrainer {
          {std::pair(&advantages_, &batch.advantages), {&returns_, &batch.returns}}) {
       MENTOR_ASSIGN_OR_RETURN(*to, work->ToDevice<double>(*from));
     }
-    for (DeviceArray<float>* state : {&h_, &c_}) {
+    for (kernels::DeviceArray<float>* state : {&h_, &c_}) {
       MENTOR_ASSIGN_OR_RETURN(*state, work->Allocate<float>(shape.lifetimes * shape.sizes.hidden));
     }
     groups_ = GroupsOf(shape.lifetimes, setup_.group_lifetimes);
-    MENTOR_ASSIGN_OR_RETURN(sums_, work->Allocate<OuterLossTerms>(setup_.pieces * groups_));
+    MENTOR_ASSIGN_OR_RETURN(sums_,
+                            work->Allocate<kernels::OuterLossTerms>(setup_.pieces * groups_));
     MENTOR_ASSIGN_OR_RETURN(norms_, work->Allocate<double>(setup_.pieces));
     batch_ = {.lifetimes = shape.lifetimes,
               .steps = batch.signals.size(1),
@@ -88,12 +91,13 @@ class Trainer : public PieceTrainer {
                            3 * shape.sizes.NumWeights(),
                   groups = GroupsOf(shape.lifetimes, shape.group_lifetimes),
                   doubles = 2 * shape.lifetimes * steps + pieces * (groups * kTerms + 1);
-    return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles + kArrays * kArrayAlignment;
+    return LstmEngineBytes<float>(shape) + 4 * floats + 8 * doubles +
+           kArrays * kernels::kArrayAlignment;
   }
 
   absl::Status BeginEpoch() override {
     pieces_ = 0;
-    return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+    return kernels::OnDevice(device_, kPhase, [&](kernels::DeviceWork& work) -> absl::Status {
       work.GoOn();
       MENTOR_RETURN_IF_ERROR(work.Zero(h_));
       return work.Zero(c_);
@@ -102,7 +106,7 @@ class Trainer : public PieceTrainer {
 
   absl::Status Train(int64_t begin, int64_t end) override {
     MENTOR_CHECK(pieces_ < setup_.pieces);
-    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+    return kernels::OnDevice(device_, kPhase, [&](kernels::DeviceWork& work) {
       work.GoOn();
       const int64_t piece = pieces_++;
       return work.Run([&] {
@@ -114,12 +118,13 @@ class Trainer : public PieceTrainer {
   }
 
   absl::StatusOr<std::vector<Piece>> EndEpoch() override {
-    std::vector<OuterLossTerms> sums(sums_.size());
+    std::vector<kernels::OuterLossTerms> sums(sums_.size());
     std::vector<double> norms(norms_.size());
-    MENTOR_RETURN_IF_ERROR(OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
-      MENTOR_RETURN_IF_ERROR(work.ToHost(sums_, std::span<OuterLossTerms>(sums)));
-      return work.ToHost(norms_, std::span<double>(norms));
-    }));
+    MENTOR_RETURN_IF_ERROR(
+        kernels::OnDevice(device_, kPhase, [&](kernels::DeviceWork& work) -> absl::Status {
+          MENTOR_RETURN_IF_ERROR(work.ToHost(sums_, std::span<kernels::OuterLossTerms>(sums)));
+          return work.ToHost(norms_, std::span<double>(norms));
+        }));
     std::vector<Piece> pieces;
     for (int64_t i = 0; i < pieces_; ++i) {
       const auto first = sums.begin() + i * groups_;
@@ -129,7 +134,7 @@ class Trainer : public PieceTrainer {
   }
 
   absl::Status Step(int64_t step) override {
-    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+    return kernels::OnDevice(device_, kPhase, [&](kernels::DeviceWork& work) {
       work.GoOn();
       return work.Run([&] {
         return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm, weights_.data(),
@@ -139,7 +144,7 @@ class Trainer : public PieceTrainer {
   }
 
   absl::Status Read(Tensor weights, Tensor m, Tensor v) override {
-    return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+    return kernels::OnDevice(device_, kPhase, [&](kernels::DeviceWork& work) -> absl::Status {
       for (const auto& [to, from] : {std::pair(&weights, &weights_), {&m, &m_}, {&v, &v_}}) {
         MENTOR_ASSIGN_OR_RETURN(const Tensor now, work.ToHost(*from, to->sizes()));
         to->copy_(now);
@@ -149,24 +154,25 @@ class Trainer : public PieceTrainer {
   }
 
  private:
-  static constexpr auto kPhase = DevicePhase::kOuter;
-  static constexpr int64_t kTerms = sizeof(OuterLossTerms) / sizeof(double);
+  static constexpr auto kPhase = kernels::DevicePhase::kOuter;
+  static constexpr int64_t kTerms = sizeof(kernels::OuterLossTerms) / sizeof(double);
 
-  const Device device_;  // Its monitor outlives the lease.
-  const DeviceLease lease_;
+  const kernels::Device device_;  // Its monitor outlives the lease.
+  const kernels::DeviceLease lease_;
   const PieceTrainerSetup setup_;
   Engine engine_;
-  DeviceArray<float> features_, cut_features_, signals_, log_probs_, weights_, m_, v_, h_, c_;
-  DeviceArray<double> advantages_, returns_;
-  int64_t groups_ = 0, pieces_ = 0;   // A piece's; pieces since the epoch began.
-  DeviceArray<OuterLossTerms> sums_;  // [pieces, groups]
-  DeviceArray<double> norms_;         // [pieces]
+  kernels::DeviceArray<float> features_, cut_features_, signals_, log_probs_, weights_, m_, v_, h_,
+      c_;
+  kernels::DeviceArray<double> advantages_, returns_;
+  int64_t groups_ = 0, pieces_ = 0;                     // A piece's; pieces since the epoch began.
+  kernels::DeviceArray<kernels::OuterLossTerms> sums_;  // [pieces, groups]
+  kernels::DeviceArray<double> norms_;                  // [pieces]
   LstmBatch<float> batch_;
 };
 
-absl::StatusOr<DeviceLease> TakeMemory(const Device& device, int64_t bytes, const char* what,
-                                       const char* remedy) {
-  if (device.monitor == nullptr) return DeviceLease();
+absl::StatusOr<kernels::DeviceLease> TakeMemory(const kernels::Device& device, int64_t bytes,
+                                                const char* what, const char* remedy) {
+  if (device.monitor == nullptr) return kernels::DeviceLease();
   return device.monitor->Take(static_cast<uint64_t>(bytes), what, remedy);
 }
 
@@ -177,7 +183,7 @@ int64_t LstmOnDevice::RunBytes(int64_t lifetimes, int64_t steps) const {
   const int64_t floats =
       lifetimes * (steps * (sizes.features + 4) + 4 * sizes.hidden + 2) + sizes.NumWeights();
   return LstmEngineBytes<float>({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats +
-         kArrays * kArrayAlignment;
+         kArrays * kernels::kArrayAlignment;
 }
 
 SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
@@ -185,8 +191,8 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
   const torch::NoGradGuard no_grad;
   const int64_t lifetimes = features.size(0), steps = features.size(1);
   SignalOutputs outputs;
-  const auto run = [&](DeviceWork& work) -> absl::Status {
-    DeviceArray<float> w, x, z, h, c, previous, signals, log_probs, values;
+  const auto run = [&](kernels::DeviceWork& work) -> absl::Status {
+    kernels::DeviceArray<float> w, x, z, h, c, previous, signals, log_probs, values;
     for (const auto& [to, from] : {std::pair(&w, &weights),
                                    {&x, &features},
                                    {&z, &noise},
@@ -232,7 +238,7 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
       TakeMemory(device, RunBytes(lifetimes, steps), "the signal network along a shard's steps",
                  "make rule.shard_lifetimes smaller, or take another device");
   const absl::Status status =
-      lease.ok() ? OnDevice(device, DevicePhase::kSignal, run) : lease.status();
+      lease.ok() ? kernels::OnDevice(device, kernels::DevicePhase::kSignal, run) : lease.status();
   // The class keeps the code where a status cannot pass (TorchError).
   TORCH_CHECK_WITH(OutOfMemoryError, !absl::IsResourceExhausted(status),
                    std::string(status.message()));
@@ -268,20 +274,21 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
                       "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
                       "device");
   };
-  absl::StatusOr<DeviceLease> lease = take();
+  absl::StatusOr<kernels::DeviceLease> lease = take();
   // An error would throw away the shards of this update. The interrupt is also a pause point: the
   // work that has the memory goes on where both share a thread.
   while (absl::IsResourceExhausted(lease.status()) &&
          device.monitor->AwaitRoom(static_cast<uint64_t>(bytes), kRoomLook)) {
-    MENTOR_RETURN_IF_ERROR(CheckInterrupt());
+    MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
     lease = take();
   }
   MENTOR_RETURN_IF_ERROR(lease.status());
   auto trainer = std::make_unique<Trainer>(*std::move(lease), device, setup);
-  MENTOR_RETURN_IF_ERROR(OnDevice(device, DevicePhase::kOuter, [&](DeviceWork& work) {
-    return trainer->Open(shape, batch, weights, m, v, &work);
-  }));
+  MENTOR_RETURN_IF_ERROR(
+      kernels::OnDevice(device, kernels::DevicePhase::kOuter, [&](kernels::DeviceWork& work) {
+        return trainer->Open(shape, batch, weights, m, v, &work);
+      }));
   return trainer;
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -14,12 +14,12 @@
 #include "signals/piece_gradient.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 struct LstmOnDevice {
-  LstmSizes sizes;
+  kernels::LstmSizes sizes;
   double log_initial_std = 0;
-  Device device;  // Not the CPU.
+  kernels::Device device;  // Not the CPU.
 
   // SignalSource::Run on features [S, T, features] float32. Throws c10::OutOfMemoryError when the
   // device lacks memory.
@@ -39,4 +39,4 @@ struct LstmOnDevice {
                                                            const torch::Tensor& v) const;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -5,28 +5,28 @@
 #include "signals/lstm/lstm_piece_phases.h"
 #include "signals/lstm/lstm_run_phases.h"
 
-namespace mentor::learner {
+namespace mentor {
 
-template DeviceKernel DeviceKernelOf<LstmRunKernel<float, FixedLstmSizes<4>>>();
-template DeviceKernel DeviceKernelOf<LstmRunKernel<float, FixedLstmSizes<5>>>();
-template DeviceKernel DeviceKernelOf<LstmRunKernel<float, LstmSizes>>();
-template DeviceKernel DeviceKernelOf<CellsForwardKernel<float, FixedLstmSizes<4>>>();
-template DeviceKernel DeviceKernelOf<CellsForwardKernel<float, FixedLstmSizes<5>>>();
-template DeviceKernel DeviceKernelOf<CellsForwardKernel<float, LstmSizes>>();
-template DeviceKernel DeviceKernelOf<CellsBackwardKernel<float, FixedLstmSizes<4>>>();
-template DeviceKernel DeviceKernelOf<CellsBackwardKernel<float, FixedLstmSizes<5>>>();
-template DeviceKernel DeviceKernelOf<CellsBackwardKernel<float, LstmSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::LstmRunKernel<float, kernels::FixedLstmSizes<4>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::LstmRunKernel<float, kernels::FixedLstmSizes<5>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::LstmRunKernel<float, kernels::LstmSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsForwardKernel<float, kernels::FixedLstmSizes<4>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsForwardKernel<float, kernels::FixedLstmSizes<5>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsForwardKernel<float, kernels::LstmSizes>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsBackwardKernel<float, kernels::FixedLstmSizes<4>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsBackwardKernel<float, kernels::FixedLstmSizes<5>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<signals::CellsBackwardKernel<float, kernels::LstmSizes>>();
 
-template DeviceKernel DeviceKernelOf<ProductKernel<float>>();
-template DeviceKernel DeviceKernelOf<RowDotsKernel<float>>();
-template DeviceKernel DeviceKernelOf<ColumnSumsKernel<float>>();
-template DeviceKernel DeviceKernelOf<NormKernel<float>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<GatherFeatures<float>>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<StepLoss<float>>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<SumTerms>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<OutputsBackward<float>>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<SumGroups<float>>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<AddTo<float>>>();
-template DeviceKernel DeviceKernelOf<ForEachKernel<ClippedAdam<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ProductKernel<float>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::RowDotsKernel<float>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ColumnSumsKernel<float>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::NormKernel<float>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<signals::GatherFeatures<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<signals::StepLoss<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<signals::SumTerms>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<signals::OutputsBackward<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<kernels::SumGroups<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<kernels::AddTo<float>>>();
+template kernels::DeviceKernel kernels::DeviceKernelOf<kernels::ForEachKernel<kernels::ClippedAdam<float>>>();
 
-}  // namespace mentor::learner
+}  // namespace mentor

@@ -18,13 +18,15 @@
 
 struct CUstream_st;  // See launch.h.
 
-namespace mentor::learner {
-
+namespace mentor::agents {
 class WorkerPool;
+}  // namespace mentor::agents
+
+namespace mentor::signals {
 
 // The shape of an engine, which decides its memory.
 struct LstmEngineShape {
-  LstmSizes sizes;
+  kernels::LstmSizes sizes;
   double log_initial_std = 0;
   int64_t lifetimes = 0;        // At most.
   int64_t piece_steps = 0;      // At most; 0: for acting only.
@@ -45,13 +47,13 @@ class LstmEngine {
   // Loss and gradient of steps [begin, end) of `batch`; h and c [N, H] enter and become the state
   // after the piece. Fills sums [groups] with the loss's terms over each group's steps. Fills *norm
   // with the norm of the piece's gradient, which is added to those since the last optimizer step.
-  virtual absl::Status TrainPiece(const OuterLossConfig& loss, const T* weights,
+  virtual absl::Status TrainPiece(const kernels::OuterLossConfig& loss, const T* weights,
                                   const LstmBatch<T>& batch, int64_t begin, int64_t end, T* h, T* c,
-                                  OuterLossTerms* sums, double* norm) = 0;
+                                  kernels::OuterLossTerms* sums, double* norm) = 0;
 
   // An optimizer step with the gradient of the pieces since the last one, clipped to max_grad_norm.
   // Steps count from 1.
-  virtual absl::Status ClipAndStep(const AdamConfig& config, int64_t step,
+  virtual absl::Status ClipAndStep(const kernels::AdamConfig& config, int64_t step,
                                    std::optional<double> max_grad_norm, T* weights, T* m, T* v) = 0;
 };
 
@@ -59,11 +61,11 @@ class LstmEngine {
 // on the calling thread.
 template <typename T>
 std::unique_ptr<LstmEngine<T>> MakeEmulatedLstmEngine(const LstmEngineShape& shape, void* memory,
-                                                      WorkerPool* pool = nullptr);
+                                                      agents::WorkerPool* pool = nullptr);
 
 // On the current device. has_clusters: from compute capability 9.0; without, the default sizes run
 // like all others. A build without CUDA returns UNIMPLEMENTED from all calls.
 std::unique_ptr<LstmEngine<float>> MakeCudaLstmEngine(const LstmEngineShape& shape, void* memory,
                                                       CUstream_st* stream, bool has_clusters);
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -17,7 +17,7 @@
 #include "signals/lstm/lstm_piece_phases.h"
 #include "signals/lstm/lstm_run_phases.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // Hands out arrays of a block of memory; without a block it only counts.
 class Arena {
@@ -27,7 +27,7 @@ class Arena {
   template <typename T>
   T* Take(int64_t count) {
     const int64_t at = bytes_;
-    bytes_ += CeilDiv(count * static_cast<int64_t>(sizeof(T)), kAlignment) * kAlignment;
+    bytes_ += kernels::CeilDiv(count * static_cast<int64_t>(sizeof(T)), kAlignment) * kAlignment;
     return memory_ ? reinterpret_cast<T*>(memory_ + at) : nullptr;
   }
   int64_t bytes() const { return bytes_; }
@@ -47,8 +47,8 @@ struct LstmActMemory {
       : enc1(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.enc1)),
         states(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.hidden)),
         critic(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.critic)),
-        scratch(
-            arena->Take<T>(shape.lifetimes * LstmRunLayout<T, LstmSizes>(shape.sizes).all.end)) {}
+        scratch(arena->Take<T>(shape.lifetimes *
+                               LstmRunLayout<T, kernels::LstmSizes>(shape.sizes).all.end)) {}
 
   T *enc1, *states, *critic, *scratch;
 };
@@ -56,10 +56,10 @@ struct LstmActMemory {
 template <typename T>
 struct LstmPieceMemory {
   LstmPieceMemory(const LstmEngineShape& shape, Arena* arena) {
-    const LstmSizes& s = shape.sizes;
+    const kernels::LstmSizes& s = shape.sizes;
     const int64_t rows = shape.lifetimes * shape.piece_steps, states = rows + shape.lifetimes;
     if (shape.piece_steps == 0) return;
-    const int64_t groups = CeilDiv(shape.lifetimes, shape.group_lifetimes);
+    const int64_t groups = kernels::CeilDiv(shape.lifetimes, shape.group_lifetimes);
     features = arena->Take<T>(rows * s.features);
     code1 = arena->Take<T>(rows * s.code1());
     z = arena->Take<T>(rows * s.code2());
@@ -75,9 +75,9 @@ struct LstmPieceMemory {
     dh = arena->Take<T>(rows * s.hidden);
     dcode = arena->Take<T>(rows * s.enc2);
     denc1 = arena->Take<T>(rows * s.enc1);
-    scratch =
-        arena->Take<T>(shape.lifetimes * std::max(CellsForwardLayout<T, LstmSizes>(s).all.end,
-                                                  CellsBackwardLayout<T, LstmSizes>(s).all.end));
+    scratch = arena->Take<T>(shape.lifetimes *
+                             std::max(CellsForwardLayout<T, kernels::LstmSizes>(s).all.end,
+                                      CellsBackwardLayout<T, kernels::LstmSizes>(s).all.end));
     group_gradients = arena->Take<T>(groups * s.NumWeights());
     gradient = arena->Take<T>(s.NumWeights());
     sum = arena->Take<T>(s.NumWeights());
@@ -116,13 +116,13 @@ class LstmEngineOn : public LstmEngine<T> {
 
   absl::Status Act(const T* weights, const LstmRun<T>& run) override {
     MENTOR_CHECK(run.lifetimes <= shape_.lifetimes);
-    const LstmSizes& s = shape_.sizes;
-    const LstmSlices<const T> w(s, weights);
+    const kernels::LstmSizes& s = shape_.sizes;
+    const kernels::LstmSlices<const T> w(s, weights);
     const int64_t lifetimes = run.lifetimes;
     for (int64_t begin = 0; begin < run.steps; begin += act_.kSteps) {
       const int64_t count = std::min(act_.kSteps, run.steps - begin);
-      Product<T> enc1 = Forward(run.features + begin * s.features, s.features, count, w.enc1_w,
-                                s.features, s.enc1, w.enc1_b, act_.enc1, s.enc1);
+      kernels::Product<T> enc1 = Forward(run.features + begin * s.features, s.features, count,
+                                         w.enc1_w, s.features, s.enc1, w.enc1_b, act_.enc1, s.enc1);
       enc1.batches = lifetimes;
       enc1.a_batch = run.steps * s.features;
       enc1.c_batch = count * s.enc1;
@@ -147,11 +147,11 @@ class LstmEngineOn : public LstmEngine<T> {
                                                 .scratch = act_.scratch});
       });
       if (!run.noise) continue;
-      Product<T> critic = Forward(act_.states, s.hidden, lifetimes * count, w.critic_w1, s.hidden,
-                                  s.critic, w.critic_b1, act_.critic, s.critic);
+      kernels::Product<T> critic = Forward(act_.states, s.hidden, lifetimes * count, w.critic_w1,
+                                           s.hidden, s.critic, w.critic_b1, act_.critic, s.critic);
       critic.after = After::kTanh;
       RunProducts({critic});
-      RowDotsKernel<T> values;
+      kernels::RowDotsKernel<T> values;
       values.dots.Add({.rows = count,
                        .size = s.critic,
                        .a = act_.critic,
@@ -166,13 +166,13 @@ class LstmEngineOn : public LstmEngine<T> {
     return status_;
   }
 
-  absl::Status TrainPiece(const OuterLossConfig& loss, const T* weights, const LstmBatch<T>& batch,
-                          int64_t begin, int64_t end, T* h, T* c, OuterLossTerms* sums,
-                          double* norm) override {
+  absl::Status TrainPiece(const kernels::OuterLossConfig& loss, const T* weights,
+                          const LstmBatch<T>& batch, int64_t begin, int64_t end, T* h, T* c,
+                          kernels::OuterLossTerms* sums, double* norm) override {
     MENTOR_CHECK(batch.lifetimes <= shape_.lifetimes && end - begin <= shape_.piece_steps);
     MENTOR_CHECK(0 <= begin && begin < end && end <= batch.steps);
     rows_ = {.lifetimes = batch.lifetimes, .steps = end - begin, .group = shape_.group_lifetimes};
-    const LstmSlices<const T> w(shape_.sizes, weights);
+    const kernels::LstmSlices<const T> w(shape_.sizes, weights);
     ForEach(rows_.Count() * shape_.sizes.features,
             GatherFeatures<T>{shape_.sizes, rows_, batch, begin, piece_.features, piece_.code1,
                               piece_.z});
@@ -203,7 +203,7 @@ class LstmEngineOn : public LstmEngine<T> {
                                        .d_s = piece_.d_s,
                                        .d_values = piece_.d_values,
                                        .terms = piece_.terms});
-    static_assert(sizeof(OuterLossTerms) == SumTerms::kTerms * sizeof(double));
+    static_assert(sizeof(kernels::OuterLossTerms) == SumTerms::kTerms * sizeof(double));
     ForEach(rows_.Groups() * SumTerms::kTerms,
             SumTerms{.rows = rows_, .terms = piece_.terms, .sums = &sums->pg});
     Backward(weights, w);
@@ -211,17 +211,17 @@ class LstmEngineOn : public LstmEngine<T> {
     return status_;
   }
 
-  absl::Status ClipAndStep(const AdamConfig& config, int64_t step,
+  absl::Status ClipAndStep(const kernels::AdamConfig& config, int64_t step,
                            std::optional<double> max_grad_norm, T* weights, T* m, T* v) override {
     const int64_t size = shape_.sizes.NumWeights();
-    Queue(NormKernel<T>{.x = piece_.sum, .size = size, .norm = piece_.norm});
-    ForEach(size, ClippedAdam<T>{.adam = AdamStep<T>(config, step, 1),
-                                 .norm = max_grad_norm ? piece_.norm : nullptr,
-                                 .norm_max = max_grad_norm.value_or(0),
-                                 .gradient = piece_.sum,
-                                 .theta = weights,
-                                 .m = m,
-                                 .v = v});
+    Queue(kernels::NormKernel<T>{.x = piece_.sum, .size = size, .norm = piece_.norm});
+    ForEach(size, kernels::ClippedAdam<T>{.adam = kernels::AdamStep<T>(config, step, 1),
+                                          .norm = max_grad_norm ? piece_.norm : nullptr,
+                                          .norm_max = max_grad_norm.value_or(0),
+                                          .gradient = piece_.sum,
+                                          .theta = weights,
+                                          .m = m,
+                                          .v = v});
     fresh_ = true;
     return status_;
   }
@@ -230,14 +230,14 @@ class LstmEngineOn : public LstmEngine<T> {
   const LstmPieceMemory<T>& piece() const { return piece_; }
 
  private:
-  using After = typename Product<T>::After;
+  using After = typename kernels::Product<T>::After;
 
   template <class F>
   void WithSizes(F&& f) {
-    const LstmSizes& s = shape_.sizes;
+    const kernels::LstmSizes& s = shape_.sizes;
     if (launcher_.has_clusters) {
-      if (FixedLstmSizes<4>::Matches(s)) return f(FixedLstmSizes<4>{s.features});
-      if (FixedLstmSizes<5>::Matches(s)) return f(FixedLstmSizes<5>{s.features});
+      if (kernels::FixedLstmSizes<4>::Matches(s)) return f(kernels::FixedLstmSizes<4>{s.features});
+      if (kernels::FixedLstmSizes<5>::Matches(s)) return f(kernels::FixedLstmSizes<5>{s.features});
     }
     f(s);
   }
@@ -247,17 +247,18 @@ class LstmEngineOn : public LstmEngine<T> {
   }
   template <class F>
   void ForEach(int64_t count, const F& f) {
-    Queue(ForEachKernel<F>{.count = count, .f = f});
+    Queue(kernels::ForEachKernel<F>{.count = count, .f = f});
   }
-  void RunProducts(std::initializer_list<Product<T>> products) {
-    ProductKernel<T> kernel;
-    for (const Product<T>& product : products) kernel.products.Add(product);
+  void RunProducts(std::initializer_list<kernels::Product<T>> products) {
+    kernels::ProductKernel<T> kernel;
+    for (const kernels::Product<T>& product : products) kernel.products.Add(product);
     Queue(kernel);
   }
 
   // c = bias + x w^T with rows of weights w [columns, inner].
-  static Product<T> Forward(const T* x, int64_t x_row, int64_t rows, const T* w, int64_t inner,
-                            int64_t columns, const T* bias, T* c, int64_t c_row) {
+  static kernels::Product<T> Forward(const T* x, int64_t x_row, int64_t rows, const T* w,
+                                     int64_t inner, int64_t columns, const T* bias, T* c,
+                                     int64_t c_row) {
     return {.rows = rows,
             .columns = columns,
             .inner = inner,
@@ -270,9 +271,9 @@ class LstmEngineOn : public LstmEngine<T> {
             .bias = bias};
   }
   // c = dy w for the first `columns` columns of w, whose rows are w_row long.
-  static Product<T> ThroughWeights(const T* dy, int64_t dy_row, int64_t rows, const T* w,
-                                   int64_t w_row, int64_t inner, int64_t columns, T* c,
-                                   int64_t c_row) {
+  static kernels::Product<T> ThroughWeights(const T* dy, int64_t dy_row, int64_t rows, const T* w,
+                                            int64_t w_row, int64_t inner, int64_t columns, T* c,
+                                            int64_t c_row) {
     return {.rows = rows,
             .columns = columns,
             .inner = inner,
@@ -332,8 +333,8 @@ class LstmEngineOn : public LstmEngine<T> {
   }
 
   // dw [y_columns, x_columns] = y^T x over the rows of each group, in blocks.
-  Product<T> WeightGradient(const Part& part, const GroupRows& y, int64_t y_columns,
-                            const GroupRows& x, int64_t x_columns, T* dw) const {
+  kernels::Product<T> WeightGradient(const Part& part, const GroupRows& y, int64_t y_columns,
+                                     const GroupRows& x, int64_t x_columns, T* dw) const {
     return {.rows = y_columns,
             .columns = x_columns,
             .inner = part.rows,
@@ -345,40 +346,40 @@ class LstmEngineOn : public LstmEngine<T> {
             .b_column = 1,
             .c = dw,
             .c_row = x_columns,
-            .block = learner::WeightGradient<T>::kRows,
+            .block = kernels::WeightGradient<T>::kRows,
             .batches = part.groups,
             .a_batch = y.batch,
             .b_batch = x.batch,
             .c_batch = shape_.sizes.NumWeights()};
   }
 
-  void EncodersForward(const LstmSlices<const T>& w) {
-    const LstmSizes& s = shape_.sizes;
+  void EncodersForward(const kernels::LstmSlices<const T>& w) {
+    const kernels::LstmSizes& s = shape_.sizes;
     const int64_t rows = rows_.Count();
-    Product<T> enc1 = Forward(piece_.features, s.features, rows, w.enc1_w, s.features, s.enc1,
-                              w.enc1_b, piece_.code1, s.code1());
+    kernels::Product<T> enc1 = Forward(piece_.features, s.features, rows, w.enc1_w, s.features,
+                                       s.enc1, w.enc1_b, piece_.code1, s.code1());
     enc1.after = After::kRelu;
     RunProducts({enc1});
-    Product<T> enc2 = Forward(piece_.code1, s.code1(), rows, w.enc2_w, s.code1(), s.enc2, w.enc2_b,
-                              piece_.z, s.code2());
+    kernels::Product<T> enc2 = Forward(piece_.code1, s.code1(), rows, w.enc2_w, s.code1(), s.enc2,
+                                       w.enc2_b, piece_.z, s.code2());
     enc2.after = After::kRelu;
     RunProducts({enc2});
     // The gates before h; h continues their chains.
-    Product<T> gates = Forward(piece_.z, s.code2(), rows, w.w_ih, s.code2(), 4 * s.hidden, w.b_ih,
-                               piece_.gates, 4 * s.hidden);
+    kernels::Product<T> gates = Forward(piece_.z, s.code2(), rows, w.w_ih, s.code2(), 4 * s.hidden,
+                                        w.b_ih, piece_.gates, 4 * s.hidden);
     gates.bias2 = w.b_hh;
     RunProducts({gates});
   }
 
-  void HeadsForward(const LstmSlices<const T>& w) {
-    const LstmSizes& s = shape_.sizes;
+  void HeadsForward(const kernels::LstmSlices<const T>& w) {
+    const kernels::LstmSizes& s = shape_.sizes;
     const int64_t rows = rows_.Count(), heads = s.heads;
-    ProductKernel<T> first;
+    kernels::ProductKernel<T> first;
     for (const Part& part : Parts()) {
       const GroupRows h = StatesAfter(part);
       const auto add = [&](const T* weights, const T* bias, int64_t columns, int64_t to) {
-        Product<T> p = Forward(h.x, h.row, part.rows, weights, s.hidden, columns, bias,
-                               piece_.first + part.first_row * s.first() + to, s.first());
+        kernels::Product<T> p = Forward(h.x, h.row, part.rows, weights, s.hidden, columns, bias,
+                                        piece_.first + part.first_row * s.first() + to, s.first());
         p.after = After::kTanh;
         p.batches = part.groups;
         p.a_batch = h.batch;
@@ -390,11 +391,11 @@ class LstmEngineOn : public LstmEngine<T> {
       add(w.critic_w1, w.critic_b1, s.critic, 2 * heads);
     }
     Queue(first);
-    Product<T> second = Forward(piece_.first, s.first(), rows, w.mean_w2, heads, heads, w.mean_b2,
-                                piece_.second, heads);
+    kernels::Product<T> second = Forward(piece_.first, s.first(), rows, w.mean_w2, heads, heads,
+                                         w.mean_b2, piece_.second, heads);
     second.after = After::kTanh;
     RunProducts({second});
-    RowDotsKernel<T> outputs;
+    kernels::RowDotsKernel<T> outputs;
     const auto add = [&](const T* x, int64_t x_row, const T* weights, const T* bias, int64_t size,
                          T* out) {
       outputs.dots.Add({.rows = rows,
@@ -411,17 +412,17 @@ class LstmEngineOn : public LstmEngine<T> {
     Queue(outputs);
   }
 
-  void Backward(const T* weights, const LstmSlices<const T>& w) {
-    const LstmSizes& s = shape_.sizes;
+  void Backward(const T* weights, const kernels::LstmSlices<const T>& w) {
+    const kernels::LstmSizes& s = shape_.sizes;
     const int64_t rows = rows_.Count(), heads = s.heads, hidden = s.hidden;
     const std::vector<Part> parts = Parts();
 
     // The outputs' weights: one chain over all rows of a group.
-    ProductKernel<T> outputs;
+    kernels::ProductKernel<T> outputs;
     for (const Part& part : parts) {
       const auto add = [&](const T* dy, const T* x, int64_t x_row, int64_t columns, const T* of) {
-        Product<T> p = WeightGradient(part, RowsOf(part, dy, 1), 1, RowsOf(part, x, x_row), columns,
-                                      GradientOf(part, weights, of));
+        kernels::Product<T> p = WeightGradient(part, RowsOf(part, dy, 1), 1, RowsOf(part, x, x_row),
+                                               columns, GradientOf(part, weights, of));
         p.block = 0;
         outputs.products.Add(p);
       };
@@ -438,21 +439,21 @@ class LstmEngineOn : public LstmEngine<T> {
                                                  .first = piece_.first,
                                                  .second = piece_.second});
     // The mean's second layer, before its inputs become their derivatives.
-    ProductKernel<T> second;
+    kernels::ProductKernel<T> second;
     for (const Part& part : parts) {
       second.products.Add(WeightGradient(part, RowsOf(part, piece_.second, heads), heads,
                                          RowsOf(part, piece_.first, s.first()), heads,
                                          GradientOf(part, weights, w.mean_w2)));
     }
     Queue(second);
-    Product<T> mean1 = ThroughWeights(piece_.second, heads, rows, w.mean_w2, heads, heads, heads,
-                                      piece_.first, s.first());
+    kernels::Product<T> mean1 = ThroughWeights(piece_.second, heads, rows, w.mean_w2, heads, heads,
+                                               heads, piece_.first, s.first());
     mean1.after = After::kTanhDerivative;
     RunProducts({mean1});
     // One chain through the three first layers.
     const auto through = [&](const T* first_layer, int64_t from, int64_t inner) {
-      Product<T> p = ThroughWeights(piece_.first + from, s.first(), rows, first_layer, hidden,
-                                    inner, hidden, piece_.dh, hidden);
+      kernels::Product<T> p = ThroughWeights(piece_.first + from, s.first(), rows, first_layer,
+                                             hidden, inner, hidden, piece_.dh, hidden);
       p.continued = from > 0;
       RunProducts({p});
     };
@@ -471,14 +472,14 @@ class LstmEngineOn : public LstmEngine<T> {
                                                     .scratch = piece_.scratch});
     });
     // No gradient flows to the side inputs.
-    Product<T> code = ThroughWeights(piece_.gates, 4 * hidden, rows, w.w_ih, s.code2(), 4 * hidden,
-                                     s.enc2, piece_.dcode, s.enc2);
+    kernels::Product<T> code = ThroughWeights(piece_.gates, 4 * hidden, rows, w.w_ih, s.code2(),
+                                              4 * hidden, s.enc2, piece_.dcode, s.enc2);
     code.after = After::kWherePositive;
     code.gate = piece_.z;
     code.gate_row = s.code2();
     RunProducts({code});
-    Product<T> enc1 = ThroughWeights(piece_.dcode, s.enc2, rows, w.enc2_w, s.code1(), s.enc2,
-                                     s.enc1, piece_.denc1, s.enc1);
+    kernels::Product<T> enc1 = ThroughWeights(piece_.dcode, s.enc2, rows, w.enc2_w, s.code1(),
+                                              s.enc2, s.enc1, piece_.denc1, s.enc1);
     enc1.after = After::kWherePositive;
     enc1.gate = piece_.code1;
     enc1.gate_row = s.code1();
@@ -486,11 +487,11 @@ class LstmEngineOn : public LstmEngine<T> {
     WeightGradients(weights, w);
   }
 
-  void WeightGradients(const T* weights, const LstmSlices<const T>& w) {
-    const LstmSizes& s = shape_.sizes;
+  void WeightGradients(const T* weights, const kernels::LstmSlices<const T>& w) {
+    const kernels::LstmSizes& s = shape_.sizes;
     const int64_t heads = s.heads, hidden = s.hidden;
-    ProductKernel<T> kernel;
-    ColumnSumsKernel<T> biases;
+    kernels::ProductKernel<T> kernel;
+    kernels::ColumnSumsKernel<T> biases;
     for (const Part& part : Parts()) {
       const auto add = [&](const T* y, int64_t y_row, int64_t y_columns, const GroupRows& x,
                            int64_t x_columns, const T* of) {
@@ -539,12 +540,12 @@ class LstmEngineOn : public LstmEngine<T> {
   void SumGradients(double* norm) {
     const int64_t size = shape_.sizes.NumWeights();
     T* gradient = fresh_ ? piece_.sum : piece_.gradient;
-    ForEach(size, SumGroups<T>{.groups = piece_.group_gradients,
-                               .count = rows_.Groups(),
-                               .size = size,
-                               .sum = gradient});
-    Queue(NormKernel<T>{.x = gradient, .size = size, .norm = norm});
-    if (!fresh_) ForEach(size, AddTo<T>{.x = gradient, .sum = piece_.sum});
+    ForEach(size, kernels::SumGroups<T>{.groups = piece_.group_gradients,
+                                        .count = rows_.Groups(),
+                                        .size = size,
+                                        .sum = gradient});
+    Queue(kernels::NormKernel<T>{.x = gradient, .size = size, .norm = norm});
+    if (!fresh_) ForEach(size, kernels::AddTo<T>{.x = gradient, .sum = piece_.sum});
     fresh_ = false;
   }
 
@@ -558,4 +559,4 @@ class LstmEngineOn : public LstmEngine<T> {
   bool fresh_ = true;  // No piece since the last optimizer step.
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

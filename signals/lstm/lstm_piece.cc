@@ -2,20 +2,20 @@
 
 #include "kernels/lstm_layers.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 // Rows whose layers are computed one after another while they stay in the cache.
-constexpr int64_t kBlock = WeightGradient<float>::kRows;
+constexpr int64_t kBlock = kernels::WeightGradient<float>::kRows;
 
 // A layer of tanh units x that feeds one linear output y = w . x + b. Adds to dw and db, and turns
 // x into the derivative before the activation, in place.
 template <typename T>
 void OutputBackward(T dy, const T* w, int64_t n, T* x, T* dw, T* db) {
-  const Lanes<T> one = Fill(T(1)), d = Fill(dy);
-  ForLanes<T>(n, [&](int64_t j, auto at) {
-    const Lanes<T> value = at.Load(x + j);
-    at.Store(dw + j, Fma(d, value, at.Load(dw + j)));
+  const kernels::Lanes<T> one = kernels::Fill(T(1)), d = kernels::Fill(dy);
+  kernels::ForLanes<T>(n, [&](int64_t j, auto at) {
+    const kernels::Lanes<T> value = at.Load(x + j);
+    at.Store(dw + j, kernels::Fma(d, value, at.Load(dw + j)));
     at.Store(x + j, d * at.Load(w + j) * (one - value * value));
   });
   *db += dy;
@@ -32,7 +32,7 @@ void LstmPiece<T>::Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T
   Encoders(weights.forward, record);
   Cells(weights.forward, record);
   if (gradient == nullptr) return Heads(weights, record, loss, nullptr);
-  LstmSlices<T> slices(sizes_, gradient);
+  kernels::LstmSlices<T> slices(sizes_, gradient);
   Heads(weights, record, loss, &slices);
   CellsBackward(weights.backward);
   InputsBackward(weights.backward, record.features, &slices);
@@ -40,30 +40,33 @@ void LstmPiece<T>::Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T
 
 // The previous signals are known.
 template <typename T>
-void LstmPiece<T>::Encoders(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record) {
+void LstmPiece<T>::Encoders(const kernels::LstmForwardWeights<T>& weights,
+                            const LstmRecord<T>& record) {
   code1_.resize(rows_ * sizes_.code1());
   joint_.resize((rows_ + lifetimes_) * sizes_.joint());
   scratch_.resize(kBlock * sizes_.enc1);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
     const T* x = record.features + row * sizes_.features;
-    Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(), scratch_.data(),
-             sizes_.enc1);
+    kernels::Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(),
+                      scratch_.data(), sizes_.enc1);
     for (int64_t r = 0; r < rows; ++r) {
       T* code1 = code1_.data() + (row + r) * sizes_.code1();
       const T* enc1 = scratch_.data() + r * sizes_.enc1;
-      ForLanes<T>(sizes_.enc1,
-                  [&](int64_t j, auto at) { at.Store(code1 + j, MaxWithZero(at.Load(enc1 + j))); });
+      kernels::ForLanes<T>(sizes_.enc1, [&](int64_t j, auto at) {
+        at.Store(code1 + j, kernels::MaxWithZero(at.Load(enc1 + j)));
+      });
       std::copy_n(x + (r + 1) * sizes_.features - sizes_.side, sizes_.side, code1 + sizes_.enc1);
     }
-    SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows,
-                  joint_.data() + row * sizes_.joint());
+    kernels::SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows,
+                           joint_.data() + row * sizes_.joint());
   }
 }
 
 // Step by step.
 template <typename T>
-void LstmPiece<T>::Cells(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record) {
+void LstmPiece<T>::Cells(const kernels::LstmForwardWeights<T>& weights,
+                         const LstmRecord<T>& record) {
   const int64_t hidden = sizes_.hidden, joint = sizes_.joint();
   gates_.resize(rows_ * 4 * hidden);
   c_.resize((rows_ + lifetimes_) * hidden);
@@ -72,19 +75,19 @@ void LstmPiece<T>::Cells(const LstmForwardWeights<T>& weights, const LstmRecord<
     std::copy_n(record.h + l * hidden, hidden, joint_.data() + l * joint + sizes_.code2());
   std::copy_n(record.c, lifetimes_ * hidden, c_.data());
   for (int64_t row = 0; row < rows_; row += lifetimes_) {
-    Multiply(joint_.data() + row * joint, joint, lifetimes_, weights.gates, weights.gates_b.data(),
-             gates_.data() + row * 4 * hidden, 4 * hidden);
+    kernels::Multiply(joint_.data() + row * joint, joint, lifetimes_, weights.gates,
+                      weights.gates_b.data(), gates_.data() + row * 4 * hidden, 4 * hidden);
     for (int64_t r = row; r < row + lifetimes_; ++r) {
-      CellForward(hidden, gates_.data() + r * 4 * hidden, c_.data() + r * hidden,
-                  c_.data() + (r + lifetimes_) * hidden, tanh_c_.data() + r * hidden,
-                  joint_.data() + (r + lifetimes_) * joint + sizes_.code2());
+      kernels::CellForward(hidden, gates_.data() + r * 4 * hidden, c_.data() + r * hidden,
+                           c_.data() + (r + lifetimes_) * hidden, tanh_c_.data() + r * hidden,
+                           joint_.data() + (r + lifetimes_) * joint + sizes_.code2());
     }
   }
 }
 
 template <typename T>
 void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
-                         LossOfStep loss, LstmSlices<T>* gradient) {
+                         LossOfStep loss, kernels::LstmSlices<T>* gradient) {
   const int64_t heads = sizes_.heads, first = sizes_.first(), joint = sizes_.joint();
   first_.resize(kBlock * first);
   second_.resize(kBlock * heads);
@@ -95,16 +98,19 @@ void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
     const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
-    PolicyHeads(weights.forward, h, joint, rows, first_.data(), first, second_.data(),
-                slopes_.data(), log_stds_.data());
-    Critic(weights.forward, h, joint, rows, first_.data() + 2 * heads, first, values_.data());
+    kernels::PolicyHeads(weights.forward, h, joint, rows, first_.data(), first, second_.data(),
+                         slopes_.data(), log_stds_.data());
+    kernels::Critic(weights.forward, h, joint, rows, first_.data() + 2 * heads, first,
+                    values_.data());
     for (int64_t r = 0; r < rows; ++r) {
       const T signal = record.signals[row + r];
-      const SignalDistribution distribution(slopes_[r], log_stds_[r], record.log_initial_std);
-      const StepTerms d = loss((row + r) % lifetimes_, (row + r) / lifetimes_,
-                               {.log_prob = T(distribution.LogDensity(signal)),
-                                .entropy = T(distribution.log_std) + kEntropyOfUnitNormal,
-                                .value = values_[r]});
+      const kernels::SignalDistribution distribution(slopes_[r], log_stds_[r],
+                                                     record.log_initial_std);
+      const kernels::StepTerms d =
+          loss((row + r) % lifetimes_, (row + r) / lifetimes_,
+               {.log_prob = T(distribution.LogDensity(signal)),
+                .entropy = T(distribution.log_std) + kernels::kEntropyOfUnitNormal,
+                .value = values_[r]});
       // ln N(y; mean, std) with mean = arctan(slope), ln std = s + constant.
       const T u = T((signal - distribution.mean) / distribution.std), d_log_prob = T(d.log_prob);
       d_slopes_[r] = d_log_prob * u / T(distribution.std) / (T(1) + slopes_[r] * slopes_[r]);
@@ -127,11 +133,11 @@ void LstmPiece<T>::CopyFinalState(T* h, T* c) const {
 // Turns what Heads left of the rows into their derivatives, in place.
 template <typename T>
 void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
-                                 LstmSlices<T>* gradient) {
+                                 kernels::LstmSlices<T>* gradient) {
   const int64_t heads = sizes_.heads, hidden = sizes_.hidden, joint = sizes_.joint(),
                 first = sizes_.first();
-  const LstmSlices<const T> flat(sizes_, weights.flat.data());
-  const Lanes<T> one = Fill(T(1));
+  const kernels::LstmSlices<const T> flat(sizes_, weights.flat.data());
+  const kernels::Lanes<T> one = kernels::Fill(T(1));
   T* const dfirst = first_.data();
   T* const dsecond = second_.data();
   for (int64_t r = 0; r < rows; ++r) {
@@ -145,11 +151,12 @@ void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t 
   }
   weight_gradient_.Add(dsecond, heads, heads, dfirst, first, heads, rows, gradient->mean_w2, heads,
                        gradient->mean_b2);
-  Multiply<T>(dsecond, heads, rows, weights.backward.mean2, nullptr, scratch_.data(), heads);
+  kernels::Multiply<T>(dsecond, heads, rows, weights.backward.mean2, nullptr, scratch_.data(),
+                       heads);
   for (int64_t r = 0; r < rows; ++r) {
     T* x = dfirst + r * first;
-    ForLanes<T>(heads, [&](int64_t j, auto at) {
-      const Lanes<T> value = at.Load(x + j);
+    kernels::ForLanes<T>(heads, [&](int64_t j, auto at) {
+      const kernels::Lanes<T> value = at.Load(x + j);
       at.Store(x + j, at.Load(scratch_.data() + r * heads + j) * (one - value * value));
     });
   }
@@ -160,12 +167,12 @@ void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t 
                        hidden, gradient->logstd_b1);
   weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows,
                        gradient->critic_w1, hidden, gradient->critic_b1);
-  Multiply<T>(dfirst, first, rows, weights.backward.first, nullptr, dh_.data() + row * hidden,
-              hidden);
+  kernels::Multiply<T>(dfirst, first, rows, weights.backward.first, nullptr,
+                       dh_.data() + row * hidden, hidden);
 }
 
 template <typename T>
-void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
+void LstmPiece<T>::CellsBackward(const kernels::LstmBackwardWeights<T>& packed) {
   const int64_t hidden = sizes_.hidden, enc2 = sizes_.enc2, width = enc2 + hidden;
   dcode_.resize(rows_ * enc2);
   dc_.assign(lifetimes_ * hidden, T(0));
@@ -174,21 +181,23 @@ void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
     T* dgates = gates_.data() + row * 4 * hidden;
     for (int64_t l = 0; l < lifetimes_; ++l) {
       const int64_t r = row + l;
-      CellBackward(hidden, dgates + l * 4 * hidden, c_.data() + r * hidden,
-                   tanh_c_.data() + r * hidden, dh_.data() + r * hidden, dc_.data() + l * hidden);
+      kernels::CellBackward(hidden, dgates + l * 4 * hidden, c_.data() + r * hidden,
+                            tanh_c_.data() + r * hidden, dh_.data() + r * hidden,
+                            dc_.data() + l * hidden);
     }
     // Derivatives of z_t and h_{t-1} side by side.
-    Multiply<T>(dgates, 4 * hidden, lifetimes_, packed.gates, nullptr, scratch_.data(), width);
+    kernels::Multiply<T>(dgates, 4 * hidden, lifetimes_, packed.gates, nullptr, scratch_.data(),
+                         width);
     for (int64_t l = 0; l < lifetimes_; ++l) {
       const T* dz = scratch_.data() + l * width;
       const T* z = joint_.data() + (row + l) * sizes_.joint();
       T* dcode = dcode_.data() + (row + l) * enc2;
-      ForLanes<T>(enc2, [&](int64_t j, auto at) {
-        at.Store(dcode + j, WherePositive(at.Load(z + j), at.Load(dz + j)));
+      kernels::ForLanes<T>(enc2, [&](int64_t j, auto at) {
+        at.Store(dcode + j, kernels::WherePositive(at.Load(z + j), at.Load(dz + j)));
       });
       if (row == 0) continue;
       T* dh = dh_.data() + (row - lifetimes_ + l) * hidden;
-      ForLanes<T>(hidden, [&](int64_t j, auto at) {
+      kernels::ForLanes<T>(hidden, [&](int64_t j, auto at) {
         at.Store(dh + j, at.Load(dh + j) + at.Load(dz + enc2 + j));
       });
     }
@@ -196,8 +205,8 @@ void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
 }
 
 template <typename T>
-void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, const T* features,
-                                  LstmSlices<T>* gradient) {
+void LstmPiece<T>::InputsBackward(const kernels::LstmBackwardWeights<T>& packed, const T* features,
+                                  kernels::LstmSlices<T>* gradient) {
   const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), code2 = sizes_.code2(),
                 enc1 = sizes_.enc1;
   dgates_w_.assign(4 * hidden * joint, T(0));
@@ -212,12 +221,12 @@ void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, const T*
     const T* code1 = code1_.data() + row * sizes_.code1();
     weight_gradient_.Add(dcode, sizes_.enc2, sizes_.enc2, code1, sizes_.code1(), sizes_.code1(),
                          rows, gradient->enc2_w, sizes_.code1(), gradient->enc2_b);
-    Multiply<T>(dcode, sizes_.enc2, rows, packed.enc2, nullptr, scratch_.data(), enc1);
+    kernels::Multiply<T>(dcode, sizes_.enc2, rows, packed.enc2, nullptr, scratch_.data(), enc1);
     for (int64_t r = 0; r < rows; ++r) {
       T* denc1 = scratch_.data() + r * enc1;
       const T* active = code1 + r * sizes_.code1();
-      ForLanes<T>(enc1, [&](int64_t j, auto at) {
-        at.Store(denc1 + j, WherePositive(at.Load(active + j), at.Load(denc1 + j)));
+      kernels::ForLanes<T>(enc1, [&](int64_t j, auto at) {
+        at.Store(denc1 + j, kernels::WherePositive(at.Load(active + j), at.Load(denc1 + j)));
       });
     }
     weight_gradient_.Add(scratch_.data(), enc1, enc1, features + row * sizes_.features,
@@ -237,4 +246,4 @@ void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, const T*
 template class LstmPiece<float>;
 template class LstmPiece<double>;
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -10,16 +10,16 @@
 #include "kernels/lstm_weights.h"
 #include "signals/loss_of_step.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // Weights in the forms that both directions read. Immutable; threads may share.
 template <typename T>
 struct LstmTrainingWeights {
-  LstmTrainingWeights(const LstmSizes& sizes, const T* flat)
+  LstmTrainingWeights(const kernels::LstmSizes& sizes, const T* flat)
       : forward(sizes, flat), backward(sizes, flat), flat(flat, flat + sizes.NumWeights()) {}
-  LstmForwardWeights<T> forward;
-  LstmBackwardWeights<T> backward;
-  AlignedVector<T> flat;  // [P]
+  kernels::LstmForwardWeights<T> forward;
+  kernels::LstmBackwardWeights<T> backward;
+  kernels::AlignedVector<T> flat;  // [P]
 };
 
 // A recorded piece of N lifetimes x t steps, step-major.
@@ -45,33 +45,33 @@ class LstmPiece {
   void CopyFinalState(T* h, T* c) const;
 
  private:
-  void Encoders(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
-  void Cells(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
+  void Encoders(const kernels::LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
+  void Cells(const kernels::LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
   void Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, LossOfStep loss,
-             LstmSlices<T>* gradient);
+             kernels::LstmSlices<T>* gradient);
   void HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
-                     LstmSlices<T>* gradient);
-  void CellsBackward(const LstmBackwardWeights<T>& packed);
-  void InputsBackward(const LstmBackwardWeights<T>& packed, const T* features,
-                      LstmSlices<T>* gradient);
+                     kernels::LstmSlices<T>* gradient);
+  void CellsBackward(const kernels::LstmBackwardWeights<T>& packed);
+  void InputsBackward(const kernels::LstmBackwardWeights<T>& packed, const T* features,
+                      kernels::LstmSlices<T>* gradient);
 
-  LstmSizes sizes_;
+  kernels::LstmSizes sizes_;
   int64_t lifetimes_ = 0, rows_ = 0;  // N, N t
   // Rows are step-major: row = step * N + lifetime.
-  AlignedVector<T> code1_;   // [rows, code1]
-  AlignedVector<T> joint_;   // [rows + N, joint]: z_t and h_{t-1}
-  AlignedVector<T> gates_;   // [rows, 4 H]
-  AlignedVector<T> c_;       // [rows + N, H]: c_{t-1}
-  AlignedVector<T> tanh_c_;  // [rows, H]
-  AlignedVector<T> dh_;      // [rows, H]
-  AlignedVector<T> dcode_;   // [rows, enc2]
+  kernels::AlignedVector<T> code1_;   // [rows, code1]
+  kernels::AlignedVector<T> joint_;   // [rows + N, joint]: z_t and h_{t-1}
+  kernels::AlignedVector<T> gates_;   // [rows, 4 H]
+  kernels::AlignedVector<T> c_;       // [rows + N, H]: c_{t-1}
+  kernels::AlignedVector<T> tanh_c_;  // [rows, H]
+  kernels::AlignedVector<T> dh_;      // [rows, H]
+  kernels::AlignedVector<T> dcode_;   // [rows, enc2]
   // For one block of rows.
-  AlignedVector<T> first_;                               // [block, first]: mean, logstd, critic
-  AlignedVector<T> second_;                              // [block, M]
-  AlignedVector<T> slopes_, log_stds_, values_;          // [block]
-  AlignedVector<T> d_slopes_, d_deviations_, d_values_;  // [block]
-  AlignedVector<T> scratch_, dc_, dgates_w_, dgates_b_;
-  WeightGradient<T> weight_gradient_;
+  kernels::AlignedVector<T> first_;                       // [block, first]: mean, logstd, critic
+  kernels::AlignedVector<T> second_;                      // [block, M]
+  kernels::AlignedVector<T> slopes_, log_stds_, values_;  // [block]
+  kernels::AlignedVector<T> d_slopes_, d_deviations_, d_values_;  // [block]
+  kernels::AlignedVector<T> scratch_, dc_, dgates_w_, dgates_b_;
+  kernels::WeightGradient<T> weight_gradient_;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -15,7 +15,7 @@
 #include "signals/lstm/lstm_batch.h"
 #include "signals/lstm/lstm_run_phases.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // Rows of a piece: group after group of lifetimes, each step-major.
 struct PieceRows {
@@ -23,7 +23,7 @@ struct PieceRows {
   int64_t group = 0;                 // Lifetimes of a group; the last may have fewer.
 
   MENTOR_HD int64_t Count() const { return lifetimes * steps; }
-  MENTOR_HD int64_t Groups() const { return CeilDiv(lifetimes, group); }
+  MENTOR_HD int64_t Groups() const { return kernels::CeilDiv(lifetimes, group); }
   MENTOR_HD int64_t First(int64_t g) const { return g * group; }
   MENTOR_HD int64_t Lifetimes(int64_t g) const {
     return g + 1 < Groups() ? group : lifetimes - First(g);
@@ -48,7 +48,7 @@ struct PieceRows {
 // For ForEachKernel, over rows times features.
 template <typename T>
 struct GatherFeatures {
-  LstmSizes sizes;
+  kernels::LstmSizes sizes;
   PieceRows rows;
   LstmBatch<T> batch;
   int64_t begin;
@@ -143,7 +143,7 @@ struct CellsForwardKernel {
           } else {
             sum = Chain<false>(*to, m + at.h + now * at.h_stride, w_hh + gate * hidden, hidden);
           }
-          m[at.gates + j] = *to = ActivateGate(gate, hidden, sum);
+          m[at.gates + j] = *to = kernels::ActivateGate(gate, hidden, sum);
         }
       });
       run.Cluster([&](const auto& thread) {
@@ -156,8 +156,8 @@ struct CellsForwardKernel {
         }
         for (int64_t j = thread.tid; j < units; j += kThreads) {
           const T* gate = m + at.gates + j;
-          const CellState<T> next =
-              NextCell(gate[0], gate[units], gate[2 * units], gate[3 * units], m[at.c + j]);
+          const kernels::CellState<T> next = kernels::NextCell(
+              gate[0], gate[units], gate[2 * units], gate[3 * units], m[at.c + j]);
           const int64_t unit = thread.rank * units + j;
           m[at.c + j] = c_rows[next_row * hidden + unit] = next.c;
           tanh_c_rows[row * hidden + unit] = next.tanh_c;
@@ -239,8 +239,8 @@ struct CellsBackwardKernel {
             dh_now += kFixed ? FromGates(dgates, m + at.w + j, units)
                              : FromGates(dgates, w_hh + unit, hidden);
           }
-          const CellDerivatives<T> d =
-              CellBackward(i, f, g, o, c_previous, tanh_c, dh_now, m[at.dc + j]);
+          const kernels::CellDerivatives<T> d =
+              kernels::CellBackward(i, f, g, o, c_previous, tanh_c, dh_now, m[at.dc + j]);
           m[at.dc + j] = d.dc;
           MENTOR_UNROLL for (int q = 0; q < 4; ++q) {
             gate[q * hidden] = d.gates[q];
@@ -261,7 +261,7 @@ struct CellsBackwardKernel {
     for (int64_t k = 0; k < 4 * sizes.hidden; k += 4) {
       const Four<T> d = Load4(dgates + k);
       MENTOR_UNROLL for (int i = 0; i < 4; ++i) sum =
-          scalar::Fma(d.x[i], w[(k + i) * distance], sum);
+          kernels::scalar::Fma(d.x[i], w[(k + i) * distance], sum);
     }
     return sum;
   }
@@ -270,9 +270,9 @@ struct CellsBackwardKernel {
 // For ForEachKernel, over rows: the loss of each step and its derivatives by the heads' outputs.
 template <typename T>
 struct StepLoss {
-  static constexpr int kTerms = sizeof(OuterLossTerms) / sizeof(double);
+  static constexpr int kTerms = sizeof(kernels::OuterLossTerms) / sizeof(double);
 
-  OuterLossConfig loss;
+  kernels::OuterLossConfig loss;
   double log_initial_std;
   PieceRows rows;
   LstmBatch<T> batch;
@@ -285,17 +285,19 @@ struct StepLoss {
   MENTOR_HD void operator()(int64_t row) const {
     const auto [lifetime, step] = rows.At(row);
     const int64_t at = lifetime * batch.steps + begin + step;
-    const SignalDistribution distribution(slopes[row], s[row], log_initial_std);
+    const kernels::SignalDistribution distribution(slopes[row], s[row], log_initial_std);
     const T signal = batch.signals[at];
     const T log_prob = T(distribution.LogDensity(signal));
     const T u = T((signal - distribution.mean) / distribution.std), std = T(distribution.std);
     const T log_std = T(distribution.log_std);
-    const auto [sums, d] = EvaluateOuterStep(
-        loss, static_cast<double>(rows.Count()),
-        {.log_prob = log_prob, .entropy = log_std + kEntropyOfUnitNormal, .value = values[row]},
-        {.log_prob = batch.log_probs[at],
-         .advantage = batch.advantages[at],
-         .target = batch.targets[at]});
+    const auto [sums, d] =
+        kernels::EvaluateOuterStep(loss, static_cast<double>(rows.Count()),
+                                   {.log_prob = log_prob,
+                                    .entropy = log_std + kernels::kEntropyOfUnitNormal,
+                                    .value = values[row]},
+                                   {.log_prob = batch.log_probs[at],
+                                    .advantage = batch.advantages[at],
+                                    .target = batch.targets[at]});
     // ln N(y; mean, std) with mean = arctan(slope), ln std = s + constant.
     const T d_log_prob = T(d.log_prob), one = 1;
     log_probs[row] = log_prob;
@@ -310,7 +312,7 @@ struct StepLoss {
 
 // For ForEachKernel, over groups times terms: sums over the rows of a group, in their order.
 struct SumTerms {
-  static constexpr int kTerms = sizeof(OuterLossTerms) / sizeof(double);
+  static constexpr int kTerms = sizeof(kernels::OuterLossTerms) / sizeof(double);
 
   PieceRows rows;
   const double* terms;  // [kTerms, rows]
@@ -323,7 +325,7 @@ struct SumTerms {
     double sum = 0;
     MENTOR_UNROLL_BY(16)
     for (int64_t r = 0; r < count; ++r)
-      sum = term == kTerms - 1 ? GreaterRhoError(sum, x[r]) : sum + x[r];
+      sum = term == kTerms - 1 ? kernels::GreaterRhoError(sum, x[r]) : sum + x[r];
     sums[i] = sum;
   }
 };
@@ -332,8 +334,8 @@ struct SumTerms {
 // the loss's derivatives before their activation.
 template <typename T>
 struct OutputsBackward {
-  LstmSizes sizes;
-  LstmSlices<const T> w;
+  kernels::LstmSizes sizes;
+  kernels::LstmSlices<const T> w;
   const T *d_slopes, *d_s, *d_values;
   T *first, *second;
 
@@ -348,4 +350,4 @@ struct OutputsBackward {
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

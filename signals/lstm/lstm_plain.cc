@@ -5,7 +5,7 @@
 #include "common/exact_math.h"
 #include "signals/plain_layers.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using torch::Tensor;
@@ -104,4 +104,4 @@ SignalEvaluation LstmPlain::Evaluate(const Tensor& weights, const Tensor& featur
           .final_recurrent = {h.detach(), c.detach()}};
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

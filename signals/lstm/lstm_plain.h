@@ -10,11 +10,11 @@
 #include "kernels/lstm_weights.h"
 #include "signals/signal_network.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 struct LstmPlain {
-  LstmSizes sizes;
-  ParamLayout layout;
+  kernels::LstmSizes sizes;
+  agents::ParamLayout layout;
   double initial_std = 0.2;
   bool normalises = false;  // Its observations have scale 1.
 
@@ -28,4 +28,4 @@ struct LstmPlain {
                             const std::vector<torch::Tensor>& recurrent) const;
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -2,7 +2,7 @@
 
 #include "kernels/lstm_layers.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 // Steps whose first layers, and whose values, are computed together. Changes no bit.
@@ -13,18 +13,18 @@ constexpr int64_t kCriticRows = 48;
 }  // namespace
 
 template <typename T>
-void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
-  const LstmSizes& sizes = weights.sizes;
+void RunLstm(const kernels::LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
+  const kernels::LstmSizes& sizes = weights.sizes;
   const int64_t lifetimes = run.lifetimes, hidden = sizes.hidden, features = sizes.features;
-  AlignedVector<T> enc1(lifetimes * kChunk * sizes.enc1);  // [S, chunk, enc1]
-  AlignedVector<T> code1(lifetimes * sizes.code1());
-  AlignedVector<T> joint(lifetimes * sizes.joint());
-  AlignedVector<T> gates(lifetimes * 4 * hidden);
-  AlignedVector<T> tanh_c(hidden);
-  AlignedVector<T> states(kChunk * lifetimes * hidden);  // [chunk, S, H]
-  AlignedVector<T> first(lifetimes * 2 * sizes.heads), second(lifetimes * sizes.heads);
-  AlignedVector<T> slope(lifetimes), s(lifetimes);
-  AlignedVector<T> critic_first(kCriticRows * sizes.critic), values(kCriticRows);
+  kernels::AlignedVector<T> enc1(lifetimes * kChunk * sizes.enc1);  // [S, chunk, enc1]
+  kernels::AlignedVector<T> code1(lifetimes * sizes.code1());
+  kernels::AlignedVector<T> joint(lifetimes * sizes.joint());
+  kernels::AlignedVector<T> gates(lifetimes * 4 * hidden);
+  kernels::AlignedVector<T> tanh_c(hidden);
+  kernels::AlignedVector<T> states(kChunk * lifetimes * hidden);  // [chunk, S, H]
+  kernels::AlignedVector<T> first(lifetimes * 2 * sizes.heads), second(lifetimes * sizes.heads);
+  kernels::AlignedVector<T> slope(lifetimes), s(lifetimes);
+  kernels::AlignedVector<T> critic_first(kCriticRows * sizes.critic), values(kCriticRows);
 
   for (int64_t l = 0; l < lifetimes; ++l) {
     std::copy_n(run.h + l * hidden, hidden, joint.data() + l * sizes.joint() + sizes.code2());
@@ -32,30 +32,32 @@ void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
   for (int64_t begin = 0; begin < run.steps; begin += kChunk) {
     const int64_t chunk = std::min(kChunk, run.steps - begin);
     for (int64_t l = 0; l < lifetimes; ++l) {
-      Multiply(run.features + (l * run.steps + begin) * features, features, chunk, weights.enc1,
-               weights.enc1_b.data(), enc1.data() + l * kChunk * sizes.enc1, sizes.enc1);
+      kernels::Multiply(run.features + (l * run.steps + begin) * features, features, chunk,
+                        weights.enc1, weights.enc1_b.data(), enc1.data() + l * kChunk * sizes.enc1,
+                        sizes.enc1);
     }
     for (int64_t i = 0; i < chunk; ++i) {
       const int64_t t = begin + i;
       for (int64_t l = 0; l < lifetimes; ++l) {
         const T* side = run.features + (l * run.steps + t + 1) * features - sizes.side;
-        FinishFirstEncoder(weights, enc1.data() + (l * kChunk + i) * sizes.enc1, side,
-                           run.previous[l], code1.data() + l * sizes.code1());
+        kernels::FinishFirstEncoder(weights, enc1.data() + (l * kChunk + i) * sizes.enc1, side,
+                                    run.previous[l], code1.data() + l * sizes.code1());
       }
-      SecondEncoder(weights, code1.data(), lifetimes, joint.data());
-      Multiply(joint.data(), sizes.joint(), lifetimes, weights.gates, weights.gates_b.data(),
-               gates.data(), 4 * hidden);
+      kernels::SecondEncoder(weights, code1.data(), lifetimes, joint.data());
+      kernels::Multiply(joint.data(), sizes.joint(), lifetimes, weights.gates,
+                        weights.gates_b.data(), gates.data(), 4 * hidden);
       T* h = states.data() + i * lifetimes * hidden;
       for (int64_t l = 0; l < lifetimes; ++l) {
         T* c = run.c + l * hidden;
-        CellForward(hidden, gates.data() + l * 4 * hidden, c, c, tanh_c.data(), h + l * hidden);
+        kernels::CellForward(hidden, gates.data() + l * 4 * hidden, c, c, tanh_c.data(),
+                             h + l * hidden);
         std::copy_n(h + l * hidden, hidden, joint.data() + l * sizes.joint() + sizes.code2());
       }
-      PolicyHeads(weights, h, hidden, lifetimes, first.data(), 2 * sizes.heads, second.data(),
-                  slope.data(), s.data());
+      kernels::PolicyHeads(weights, h, hidden, lifetimes, first.data(), 2 * sizes.heads,
+                           second.data(), slope.data(), s.data());
       for (int64_t l = 0; l < lifetimes; ++l) {
         const int64_t at = l * run.steps + t;
-        const SignalDistribution distribution(slope[l], s[l], run.log_initial_std);
+        const kernels::SignalDistribution distribution(slope[l], s[l], run.log_initial_std);
         const T y = run.noise ? T(distribution.mean + distribution.std * run.noise[at])
                               : T(distribution.mean);
         run.signals[at] = run.previous[l] = y;
@@ -65,8 +67,8 @@ void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
     if (!run.noise) continue;
     for (int64_t row = 0; row < chunk * lifetimes; row += kCriticRows) {
       const int64_t rows = std::min(kCriticRows, chunk * lifetimes - row);
-      Critic(weights, states.data() + row * hidden, hidden, rows, critic_first.data(), sizes.critic,
-             values.data());
+      kernels::Critic(weights, states.data() + row * hidden, hidden, rows, critic_first.data(),
+                      sizes.critic, values.data());
       for (int64_t r = 0; r < rows; ++r) {
         run.values[(row + r) % lifetimes * run.steps + begin + (row + r) / lifetimes] = values[r];
       }
@@ -77,7 +79,7 @@ void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
   }
 }
 
-template void RunLstm(const LstmForwardWeights<float>&, const LstmRun<float>&);
-template void RunLstm(const LstmForwardWeights<double>&, const LstmRun<double>&);
+template void RunLstm(const kernels::LstmForwardWeights<float>&, const LstmRun<float>&);
+template void RunLstm(const kernels::LstmForwardWeights<double>&, const LstmRun<double>&);
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -6,7 +6,7 @@
 
 #include "kernels/lstm_weights.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 template <typename T>
 struct LstmRun {
@@ -26,6 +26,6 @@ struct LstmRun {
 };
 
 template <typename T>
-void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run);
+void RunLstm(const kernels::LstmForwardWeights<T>& weights, const LstmRun<T>& run);
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

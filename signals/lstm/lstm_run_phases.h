@@ -14,7 +14,7 @@
 #include "kernels/scalar.h"
 #include "kernels/signal_distribution.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 
 // sum + x . w, one chain. Aligned: both to 16 bytes.
 template <bool aligned, typename T>
@@ -23,9 +23,10 @@ MENTOR_HD T Chain(T sum, const T* x, const T* w, int64_t n) {
   MENTOR_UNROLL_BY(4)
   for (int64_t k = 0; k < fours; k += 4) {
     const Four<T> left = Load4(x + k), right = Load4(w + k);
-    MENTOR_UNROLL for (int i = 0; i < 4; ++i) sum = scalar::Fma(left.x[i], right.x[i], sum);
+    MENTOR_UNROLL for (int i = 0; i < 4; ++i) sum =
+        kernels::scalar::Fma(left.x[i], right.x[i], sum);
   }
-  for (int64_t k = fours; k < n; ++k) sum = scalar::Fma(x[k], w[k], sum);
+  for (int64_t k = fours; k < n; ++k) sum = kernels::scalar::Fma(x[k], w[k], sum);
   return sum;
 }
 // The same with n weights in registers; x is aligned.
@@ -33,9 +34,9 @@ template <int n, typename T>
 MENTOR_HD T ChainOfRegisters(T sum, const T* x, const T* w) {
   MENTOR_UNROLL for (int k = 0; k < n / 4 * 4; k += 4) {
     const Four<T> left = Load4(x + k);
-    MENTOR_UNROLL for (int i = 0; i < 4; ++i) sum = scalar::Fma(left.x[i], w[k + i], sum);
+    MENTOR_UNROLL for (int i = 0; i < 4; ++i) sum = kernels::scalar::Fma(left.x[i], w[k + i], sum);
   }
-  MENTOR_UNROLL for (int k = n / 4 * 4; k < n; ++k) sum = scalar::Fma(x[k], w[k], sum);
+  MENTOR_UNROLL for (int k = n / 4 * 4; k < n; ++k) sum = kernels::scalar::Fma(x[k], w[k], sum);
   return sum;
 }
 
@@ -125,7 +126,7 @@ struct LstmRunLayout {
         h_stride(all.Take(s.hidden) - h),
         first(all.Take(2 * s.heads)),
         second(all.Take(s.heads)),
-        lanes(all.Take(2 * kDotLanes<T>)),
+        lanes(all.Take(2 * kernels::kDotLanes<T>)),
         previous(all.Take(1)),
         enc2_stride(Stride(s.code1())),
         first_stride(Stride(s.hidden)),
@@ -151,7 +152,7 @@ struct LstmRunKernel {
   };
 
   Sizes sizes;
-  LstmSlices<const T> w;
+  kernels::LstmSlices<const T> w;
   int64_t lifetimes;
   int64_t steps, begin, count;  // Steps of the segment; the first to run; how many run.
   double log_initial_std;
@@ -198,7 +199,7 @@ struct LstmRunKernel {
         T* m = Cluster::Own(thread, mine);
         const T y = m[at.previous];
         for (int64_t j = thread.tid; j < sizes.enc1; j += kThreads) {
-          const T sum = scalar::Fma(m[at.enc1_previous + j], y, m[at.input + j]);
+          const T sum = kernels::scalar::Fma(m[at.enc1_previous + j], y, m[at.input + j]);
           m[at.code1 + j] = MaxOrSecond(T(0), sum);
         }
         for (int64_t j = thread.tid; j < sizes.side; j += kThreads) {
@@ -228,15 +229,15 @@ struct LstmRunKernel {
             sum = Chain<false>(sum, m + at.h + now * at.h_stride, w.w_hh + row * sizes.hidden,
                                sizes.hidden);
           }
-          m[at.gates + j] = ActivateGate(row, sizes.hidden, sum);
+          m[at.gates + j] = kernels::ActivateGate(row, sizes.hidden, sum);
         }
       });
       run.Cluster([&](const auto& thread) {
         T* m = Cluster::Own(thread, mine);
         for (int64_t j = thread.tid; j < units; j += kThreads) {
           const T* gate = m + at.gates + j;
-          const CellState<T> next =
-              NextCell(gate[0], gate[units], gate[2 * units], gate[3 * units], m[at.c + j]);
+          const kernels::CellState<T> next = kernels::NextCell(
+              gate[0], gate[units], gate[2 * units], gate[3 * units], m[at.c + j]);
           m[at.c + j] = next.c;
           const int64_t unit = thread.rank * units + j;
           for (int rank = 0; rank < kRanks; ++rank)
@@ -255,7 +256,7 @@ struct LstmRunKernel {
           const T* weights = kFixed ? m + at.first_w + j * at.first_stride : FirstRow(row);
           const T sum = Chain<kFixed>(m[at.first_b + j], m + at.h + (1 - now) * at.h_stride,
                                       weights, sizes.hidden);
-          const T value = scalar::Tanh(sum);
+          const T value = kernels::scalar::Tanh(sum);
           for (int rank = 0; rank < kRanks; ++rank)
             Cluster::Of(thread, rank, mine)[at.first + row] = value;
         }
@@ -266,27 +267,27 @@ struct LstmRunKernel {
           const int64_t row = thread.rank * second_rows + j;
           const T* weights =
               kFixed ? m + at.second_w + j * at.second_stride : w.mean_w2 + row * sizes.heads;
-          const T value =
-              scalar::Tanh(Chain<kFixed>(m[at.second_b + j], m + at.first, weights, sizes.heads));
+          const T value = kernels::scalar::Tanh(
+              Chain<kFixed>(m[at.second_b + j], m + at.first, weights, sizes.heads));
           for (int rank = 0; rank < kRanks; ++rank)
             Cluster::Of(thread, rank, mine)[at.second + row] = value;
         }
       });
       run.Block([&](const auto& thread) {
         T* m = Cluster::Own(thread, mine);
-        if (thread.tid >= 2 * kDotLanes<T>) return;
-        const int lane = thread.tid % kDotLanes<T>;
+        if (thread.tid >= 2 * kernels::kDotLanes<T>) return;
+        const int lane = thread.tid % kernels::kDotLanes<T>;
         m[at.lanes + thread.tid] =
-            thread.tid < kDotLanes<T>
-                ? DotLane(m + at.second, m + at.mean3, sizes.heads, lane)
-                : DotLane(m + at.first + sizes.heads, m + at.logstd2, sizes.heads, lane);
+            thread.tid < kernels::kDotLanes<T>
+                ? kernels::DotLane(m + at.second, m + at.mean3, sizes.heads, lane)
+                : kernels::DotLane(m + at.first + sizes.heads, m + at.logstd2, sizes.heads, lane);
       });
       run.Block([&](const auto& thread) {
         if (thread.tid > 0) return;
         T* m = Cluster::Own(thread, mine);
-        const T slope = SumOfLanes(*w.mean_b3, m + at.lanes);
-        const T s = SumOfLanes(*w.logstd_b2, m + at.lanes + kDotLanes<T>);
-        const SignalDistribution distribution(slope, s, log_initial_std);
+        const T slope = kernels::SumOfLanes(*w.mean_b3, m + at.lanes);
+        const T s = kernels::SumOfLanes(*w.logstd_b2, m + at.lanes + kernels::kDotLanes<T>);
+        const kernels::SignalDistribution distribution(slope, s, log_initial_std);
         const T y = noise ? T(distribution.mean + distribution.std * m[at.input + inputs])
                           : T(distribution.mean);
         m[at.previous] = y;
@@ -354,4 +355,4 @@ struct LstmRunKernel {
   }
 };
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -20,7 +20,7 @@ struct Figure {
 using Figures = std::map<std::string, Figure>;
 
 struct Settings {
-  learner::Device device = {};
+  kernels::Device device = {};
   std::vector<std::string> environments = {};  // The measurement chooses if there are none.
 };
 

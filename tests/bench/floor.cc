@@ -62,7 +62,7 @@ double FmaPeak() {
   for (int i = 0; i < kTries; ++i) {
     const double start = ThreadCpuSeconds();
     const int64_t lanes =
-        learner::CurrentIsa() == learner::Isa::kAvx512 ? ChainsAvx512() : ChainsAvx2();
+        kernels::CurrentIsa() == kernels::Isa::kAvx512 ? ChainsAvx512() : ChainsAvx2();
     const double seconds = ThreadCpuSeconds() - start;
     peak = std::max(peak, 2.0 * static_cast<double>(lanes * kChains * kChainSteps) / seconds);
   }
@@ -79,7 +79,7 @@ double PpoStepFlop() {
 }
 
 double SignalFlop(int64_t rows, bool backward) {
-  const learner::LstmSizes sizes;
+  const kernels::LstmSizes sizes;
   const auto product = [](int64_t inputs, int64_t outputs) {
     return static_cast<double>(inputs * outputs);
   };

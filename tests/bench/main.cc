@@ -29,7 +29,7 @@ const std::map<std::string, Measure> kMeasurements = {
     {"loop", MeasureLoop}, {"memory", MeasureMemory}, {"meta_gradient", MeasureMetaGradient},
     {"ppo", MeasurePpo},   {"signal", MeasureSignal}};
 
-nlohmann::ordered_json Versions(const learner::Device& device) {
+nlohmann::ordered_json Versions(const kernels::Device& device) {
 #ifdef __clang__
   const char* compiler = "clang " __VERSION__;
 #else
@@ -39,7 +39,7 @@ nlohmann::ordered_json Versions(const learner::Device& device) {
           {"mujoco", envs::MujocoVersion()},
           {"libtorch", TORCH_VERSION},
           {"compiler", compiler},
-          {"isa", learner::CurrentIsa() == learner::Isa::kAvx512 ? "avx512" : "avx2"},
+          {"isa", kernels::CurrentIsa() == kernels::Isa::kAvx512 ? "avx512" : "avx2"},
           {"device", device.name}};
 }
 
@@ -54,15 +54,15 @@ int Main(int argc, char** argv) {
          "--environments", settings.environments,
          "For env, host and loop: only these, with commas between them; a folder is a bundle")
       ->delimiter(',');
-  learner::DeviceFlags device;
-  learner::AddDeviceFlags(&app, &device);
+  kernels::DeviceFlags device;
+  kernels::AddDeviceFlags(&app, &device);
   app.footer(
       "Example:\n  mentor-bench env --environments Hopper-v5\n"
       "  tests/bench/run.py ppo signal --rounds 9");
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
-  if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  if (const absl::Status status = agents::FixNumerics(); !status.ok()) return Fail(status);
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "bench"});
-  if (auto opened = learner::OpenDevice(device); opened.ok()) {
+  if (auto opened = kernels::OpenDevice(device); opened.ok()) {
     settings.device = *opened;
   } else {
     return Fail(opened.status());

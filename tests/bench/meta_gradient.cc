@@ -41,27 +41,27 @@ Cost CostOf(const std::function<void()>& work) {
 
 // The agents and their steps, and what is done with them.
 struct MetaProblem {
-  const learner::AgentShape shape{.observation_size = kObservation, .action_size = kAction};
-  const learner::Segment segment = AgentsSegment(kLifetimes, kMetaSteps);
-  learner::UpdateConfig config;
-  learner::MinibatchOrder order;
-  learner::UpdateInputs inputs;
+  const agents::AgentShape shape{.observation_size = kObservation, .action_size = kAction};
+  const agents::Segment segment = AgentsSegment(kLifetimes, kMetaSteps);
+  agents::UpdateConfig config;
+  agents::MinibatchOrder order;
+  agents::UpdateInputs inputs;
 
   MetaProblem() {
     std::vector<uint32_t> lifetimes(kLifetimes);
     std::iota(lifetimes.begin(), lifetimes.end(), 0);
     config.ppo.epochs = kMetaEpochs;
     config.ppo.minibatches = kMetaMinibatches;
-    order = learner::KeyedOrder(1, Phase::kTraining, 0, lifetimes);
-    inputs.agents = learner::NewAgents(
-        learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
+    order = agents::KeyedOrder(1, Phase::kTraining, 0, lifetimes);
+    inputs.agents = agents::NewAgents(
+        agents::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
     inputs.observations = segment.observations;
     inputs.actions = segment.actions;
     inputs.log_probs = segment.log_probs;
     inputs.values = NormalTensor({kLifetimes, kMetaSteps}, 3);
     inputs.advantages = NormalTensor({kLifetimes, kMetaSteps}, 4);
     inputs.minibatches =
-        learner::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches)
+        agents::DrawMinibatches(order, kLifetimes, kMetaSteps, kMetaEpochs, kMetaMinibatches)
             .value();
   }
 
@@ -74,23 +74,23 @@ struct MetaProblem {
 
   void Plain() const {
     Groups([&](int64_t first, int64_t count) {
-      MENTOR_CHECK(learner::RunUpdate(shape, config, inputs.Agents(first, count)).ok());
+      MENTOR_CHECK(agents::RunUpdate(shape, config, inputs.Agents(first, count)).ok());
     });
   }
 
-  void Differentiate(learner::UpdateImplementation implementation) const {
-    const learner::ParamLayout layout = learner::AgentLayout(shape);
-    const learner::OuterRows rows{inputs.observations,
+  void Differentiate(agents::UpdateImplementation implementation) const {
+    const agents::ParamLayout layout = agents::AgentLayout(shape);
+    const methods::OuterRows rows{inputs.observations,
                                   inputs.actions,
                                   inputs.log_probs,
                                   NormalTensor({kLifetimes, kMetaSteps}, 5),
                                   {}};
     Groups([&](int64_t first, int64_t count) {
-      const learner::OuterRows own = rows.Agents(first, count);
-      const auto made = learner::DifferentiateUpdate(
+      const methods::OuterRows own = rows.Agents(first, count);
+      const auto made = agents::DifferentiateUpdate(
           shape, config, inputs.Agents(first, count),
           [&](const torch::Tensor& theta) {
-            return learner::OuterLoss(layout, theta, own, learner::OuterConfig{});
+            return methods::OuterLoss(layout, theta, own, methods::OuterConfig{});
           },
           implementation);
       MENTOR_CHECK(made.ok());
@@ -99,7 +99,7 @@ struct MetaProblem {
 
   void Kernels() const {
     MENTOR_CHECK(
-        learner::PpoUpdate(shape, inputs.agents, segment, inputs.advantages, config.ppo, order, {})
+        agents::PpoUpdate(shape, inputs.agents, segment, inputs.advantages, config.ppo, order, {})
             .ok());
   }
 };
@@ -112,10 +112,9 @@ absl::StatusOr<Figures> MeasureMetaGradient(const Settings&) {
   problem.Kernels();
   const Cost kernels = CostOf([&] { problem.Kernels(); });
   const Cost plain = CostOf([&] { problem.Plain(); });
-  const Cost replay =
-      CostOf([&] { problem.Differentiate(learner::UpdateImplementation::kReplay); });
+  const Cost replay = CostOf([&] { problem.Differentiate(agents::UpdateImplementation::kReplay); });
   const Cost unrolled =
-      CostOf([&] { problem.Differentiate(learner::UpdateImplementation::kUnrolled); });
+      CostOf([&] { problem.Differentiate(agents::UpdateImplementation::kUnrolled); });
   return Figures{{"ppo_kernels", {kernels.seconds, "s"}},
                  {"plain", {plain.seconds, "s"}},
                  {"replay", {replay.seconds, "s"}},

@@ -32,18 +32,18 @@ class Stack {
     config_.epochs = epochs;
     lifetimes_.resize(static_cast<size_t>(num_agents));
     std::iota(lifetimes_.begin(), lifetimes_.end(), 0);
-    agents_ = learner::NewAgents(
-        learner::InitialTheta(shape_, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes_));
+    agents_ = agents::NewAgents(
+        agents::InitialTheta(shape_, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes_));
   }
 
   // Milliseconds of an optimizer step of one agent.
-  absl::StatusOr<double> StepMs(const learner::Device& device, bool autograd) const {
-    const learner::MinibatchOrder order = learner::KeyedOrder(1, Phase::kTraining, 0, lifetimes_);
-    absl::StatusOr<learner::UpdateResult> result;
+  absl::StatusOr<double> StepMs(const kernels::Device& device, bool autograd) const {
+    const agents::MinibatchOrder order = agents::KeyedOrder(1, Phase::kTraining, 0, lifetimes_);
+    absl::StatusOr<agents::UpdateResult> result;
     const double seconds = SecondsOf(device, [&] {
-      result = learner::PpoUpdate(
+      result = agents::PpoUpdate(
           shape_, agents_, segment_, rewards_, config_, order,
-          {.engine = autograd ? learner::PpoEngine::kAutograd : learner::PpoEngine::kDefault,
+          {.engine = autograd ? agents::PpoEngine::kAutograd : agents::PpoEngine::kDefault,
            .device = device});
     });
     MENTOR_RETURN_IF_ERROR(result.status());
@@ -53,12 +53,12 @@ class Stack {
   }
 
  private:
-  const learner::AgentShape shape_{.observation_size = kObservation, .action_size = kAction};
-  const learner::Segment segment_;
+  const agents::AgentShape shape_{.observation_size = kObservation, .action_size = kAction};
+  const agents::Segment segment_;
   const torch::Tensor rewards_;
-  learner::PpoConfig config_;
+  agents::PpoConfig config_;
   std::vector<uint32_t> lifetimes_;
-  learner::AgentBatch agents_;
+  agents::AgentBatch agents_;
 };
 
 absl::StatusOr<Figures> MeasurePpoOnCpu() {
@@ -89,9 +89,9 @@ absl::StatusOr<Figures> MeasurePpoOnCpu() {
 }  // namespace
 
 absl::StatusOr<Figures> MeasurePpo(const Settings& settings) {
-  const learner::Device& device = settings.device;
-  if (device.kind == learner::DeviceKind::kCpu) return MeasurePpoOnCpu();
-  const bool cuda = device.kind == learner::DeviceKind::kCuda;
+  const kernels::Device& device = settings.device;
+  if (device.kind == kernels::DeviceKind::kCpu) return MeasurePpoOnCpu();
+  const bool cuda = device.kind == kernels::DeviceKind::kCuda;
   Figures figures;
   for (const int64_t s :
        cuda ? std::vector<int64_t>{30, 132, 512, 2048} : std::vector<int64_t>{1}) {

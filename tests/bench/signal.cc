@@ -26,37 +26,37 @@ constexpr int64_t kStepsOfLifetime = kIterations * kSteps;
 constexpr double kPieces = static_cast<double>(kTrainedSteps) / kPiece;
 
 struct Network {
-  std::unique_ptr<learner::SignalNetwork> own;
-  learner::LstmPlain plain;
+  std::unique_ptr<signals::SignalNetwork> own;
+  signals::LstmPlain plain;
   torch::Tensor weights;
 
-  explicit Network(const learner::Device& device) {
+  explicit Network(const kernels::Device& device) {
     Violations violations;
-    own = learner::MakeSignalNetwork(
+    own = signals::MakeSignalNetwork(
         v1::SignalSpec(),
         {.observation_size = kObservation, .action_size = kAction, .device = device}, &violations);
     MENTOR_CHECK(own != nullptr);
-    plain.sizes.features = kObservation + kAction + learner::LstmSizes().side;
+    plain.sizes.features = kObservation + kAction + kernels::LstmSizes().side;
     plain.layout = own->layout();
     weights = own->InitialWeights(1);
   }
 };
 
-learner::Segment SignalSegment(int64_t lifetimes, int64_t steps) {
-  learner::Segment segment = AgentsSegment(lifetimes, steps);
+agents::Segment SignalSegment(int64_t lifetimes, int64_t steps) {
+  agents::Segment segment = AgentsSegment(lifetimes, steps);
   segment.success_signals = torch::zeros({lifetimes, steps});
   return segment;
 }
 
 // Seconds of a second run; the first one warms up.
-double WarmSeconds(const learner::Device& device, const std::function<void()>& work) {
+double WarmSeconds(const kernels::Device& device, const std::function<void()>& work) {
   work();
   return SecondsOf(device, work);
 }
 
 // Seconds of our network along one lifetime, in lock-step with all others.
-double OwnLifetime(const Network& network, const learner::Device& device, int64_t lifetimes) {
-  const learner::Segment segment = SignalSegment(lifetimes, kSteps);
+double OwnLifetime(const Network& network, const kernels::Device& device, int64_t lifetimes) {
+  const agents::Segment segment = SignalSegment(lifetimes, kSteps);
   const torch::Tensor noise = NormalTensor({lifetimes, kSteps}, 3);
   const double seconds = WarmSeconds(device, [&] {
     auto state = network.own->signals()->InitialState(lifetimes, torch::kFloat32);
@@ -68,7 +68,7 @@ double OwnLifetime(const Network& network, const learner::Device& device, int64_
 // The same of LibTorch, step by step.
 double PlainLifetime(const Network& network, int64_t lifetimes) {
   constexpr int64_t kFewSteps = 200;
-  const learner::Segment segment = SignalSegment(lifetimes, kFewSteps);
+  const agents::Segment segment = SignalSegment(lifetimes, kFewSteps);
   const torch::Tensor features =
       network.own->density()->Features(segment, torch::zeros({lifetimes, kFewSteps}));
   const torch::Tensor noise = NormalTensor({lifetimes, kFewSteps}, 3);
@@ -79,8 +79,8 @@ double PlainLifetime(const Network& network, int64_t lifetimes) {
   return seconds * kStepsOfLifetime / kFewSteps / static_cast<double>(lifetimes);
 }
 
-void AddSignal(const Network& network, const learner::Device& device, Figures* figures) {
-  const bool cuda = device.kind == learner::DeviceKind::kCuda;
+void AddSignal(const Network& network, const kernels::Device& device, Figures* figures) {
+  const bool cuda = device.kind == kernels::DeviceKind::kCuda;
   std::map<int64_t, double> own;
   for (const int64_t lifetimes :
        cuda ? std::vector<int64_t>{30, 132, 512} : std::vector<int64_t>{1, 15, 30}) {
@@ -97,29 +97,28 @@ void AddSignal(const Network& network, const learner::Device& device, Figures* f
 }
 
 // The trained steps of all lifetimes.
-meta_learner::OuterPpoBatch OuterBatch(const Network& network) {
-  learner::Segment steps = SignalSegment(kLifetimes, kTrainedSteps);
+methods::OuterPpoBatch OuterBatch(const Network& network) {
+  agents::Segment steps = SignalSegment(kLifetimes, kTrainedSteps);
   auto state = network.own->signals()->InitialState(kLifetimes, torch::kFloat32);
   const auto acted = network.own->signals()->Run(
       network.weights, steps, NormalTensor({kLifetimes, kTrainedSteps}, 3), &state);
   steps.signals = acted.signals;
   steps.signal_log_probs = acted.log_probs;
-  return meta_learner::MakeOuterPpoBatch(
+  return methods::MakeOuterPpoBatch(
       *network.own->density(), steps,
-      meta_learner::StandardiseAdvantages(NormalTensor({kLifetimes, kTrainedSteps}, 4)),
-      acted.values);
+      methods::StandardiseAdvantages(NormalTensor({kLifetimes, kTrainedSteps}, 4)), acted.values);
 }
 
-absl::StatusOr<double> OuterEpoch(const Network& network, const learner::Device& device,
-                                  const meta_learner::OuterPpoBatch& batch) {
-  const meta_learner::OuterPpoConfig config{.target_kl = 0, .k = kPiece};
+absl::StatusOr<double> OuterEpoch(const Network& network, const kernels::Device& device,
+                                  const methods::OuterPpoBatch& batch) {
+  const methods::OuterPpoConfig config{.target_kl = 0, .k = kPiece};
   torch::Tensor weights = network.weights.clone();
-  meta_learner::AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
+  methods::AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
   const int64_t displacement = kPiece / 2;
   absl::Status status;
   const double seconds = SecondsOf(device, [&] {
-    status = meta_learner::RunOuterPpo(*network.own, config, batch, {&displacement, 1}, weights,
-                                       &adam, nullptr)
+    status = methods::RunOuterPpo(*network.own, config, batch, {&displacement, 1}, weights, &adam,
+                                  nullptr)
                  .status();
   });
   MENTOR_RETURN_IF_ERROR(status);
@@ -127,7 +126,7 @@ absl::StatusOr<double> OuterEpoch(const Network& network, const learner::Device&
 }
 
 // The same in LibTorch: the gradients of one piece, for all.
-double PlainEpoch(const Network& network, const meta_learner::OuterPpoBatch& batch) {
+double PlainEpoch(const Network& network, const methods::OuterPpoBatch& batch) {
   const auto piece = [](const torch::Tensor& x) { return x.narrow(1, 0, kPiece); };
   return kPieces * SecondsOf({}, [&] {
            const at::AutoGradMode gradients(true);
@@ -144,17 +143,17 @@ double PlainEpoch(const Network& network, const meta_learner::OuterPpoBatch& bat
 }  // namespace
 
 absl::StatusOr<Figures> MeasureSignal(const Settings& settings) {
-  const learner::Device& device = settings.device;
-  if (device.kind == learner::DeviceKind::kEmulated) {
+  const kernels::Device& device = settings.device;
+  if (device.kind == kernels::DeviceKind::kEmulated) {
     return absl::UnimplementedError("the emulation is too slow for whole lifetimes");
   }
   const Network network(device);
   Figures figures;
   AddSignal(network, device, &figures);
-  const meta_learner::OuterPpoBatch batch = OuterBatch(network);
+  const methods::OuterPpoBatch batch = OuterBatch(network);
   MENTOR_ASSIGN_OR_RETURN(const double epoch, OuterEpoch(network, device, batch));
   figures["outer_epoch"] = {epoch, "s"};
-  if (device.kind == learner::DeviceKind::kCuda) return figures;
+  if (device.kind == kernels::DeviceKind::kCuda) return figures;
   const double plain = PlainEpoch(network, batch), peak = FmaPeak();
   figures["outer_plain"] = {plain, "s"};
   figures["outer_speedup"] = {plain / epoch, "ratio"};

@@ -15,8 +15,8 @@ torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number) {
   return x.to(torch::kFloat32);
 }
 
-learner::Segment AgentsSegment(int64_t num_agents, int64_t steps) {
-  learner::Segment segment;
+agents::Segment AgentsSegment(int64_t num_agents, int64_t steps) {
+  agents::Segment segment;
   segment.observations = NormalTensor({num_agents, steps, kObservation}, 0);
   segment.actions = NormalTensor({num_agents, steps, kAction}, 1);
   // Densities of unit normals about zero, as of the first policies.
@@ -27,11 +27,11 @@ learner::Segment AgentsSegment(int64_t num_agents, int64_t steps) {
   return segment;
 }
 
-double SecondsOf(const learner::Device& device, const std::function<void()>& work) {
+double SecondsOf(const kernels::Device& device, const std::function<void()>& work) {
   const double cpu = ThreadCpuSeconds();
   const auto wall = std::chrono::steady_clock::now();
   work();
-  return device.kind == learner::DeviceKind::kCuda ? SecondsSince(wall) : ThreadCpuSeconds() - cpu;
+  return device.kind == kernels::DeviceKind::kCuda ? SecondsSince(wall) : ThreadCpuSeconds() - cpu;
 }
 
 double MemoryBytes(std::string_view field) {

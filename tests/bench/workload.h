@@ -28,10 +28,10 @@ inline constexpr int64_t kTrainedSteps = (kIterations - 1) * kSteps;
 torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number);
 
 // Observations and actions of agents in one iteration that ends an episode.
-learner::Segment AgentsSegment(int64_t num_agents, int64_t steps);
+agents::Segment AgentsSegment(int64_t num_agents, int64_t steps);
 
 // Seconds that the work takes: CPU time of this thread; on a GPU the wall clock.
-double SecondsOf(const learner::Device& device, const std::function<void()>& work);
+double SecondsOf(const kernels::Device& device, const std::function<void()>& work);
 
 // A line of /proc/self/status in bytes: "VmRSS:" is the resident memory, "VmHWM:" its highest
 // value.

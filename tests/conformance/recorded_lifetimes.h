@@ -23,8 +23,8 @@ inline torch::Tensor RandomNormals(at::IntArrayRef shape, uint64_t seed,
 
 // Observations, actions, outcomes and episode borders of S lifetimes with T steps, without signals.
 // Episodes have 10 steps.
-inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t seed) {
-  learner::Segment segment;
+inline agents::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t seed) {
+  agents::Segment segment;
   segment.observations = RandomNormals({lifetimes, steps, kObservationSize}, seed);
   segment.actions = RandomNormals({lifetimes, steps, kActionSize}, seed + 1);
   segment.log_probs = -RandomNormals({lifetimes, steps}, seed + 2).abs() - 1;
@@ -41,12 +41,12 @@ inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t
 }
 
 // Steps begin .. begin + length of a segment.
-inline learner::Segment Piece(const learner::Segment& segment, int64_t begin, int64_t length) {
-  learner::Segment piece;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
-                      &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
-                      &learner::Segment::successes, &learner::Segment::success_signals,
-                      &learner::Segment::prev_done, &learner::Segment::values}) {
+inline agents::Segment Piece(const agents::Segment& segment, int64_t begin, int64_t length) {
+  agents::Segment piece;
+  for (auto member :
+       {&agents::Segment::observations, &agents::Segment::actions, &agents::Segment::log_probs,
+        &agents::Segment::shaped_rewards, &agents::Segment::successes,
+        &agents::Segment::success_signals, &agents::Segment::prev_done, &agents::Segment::values}) {
     piece.*member = (segment.*member).narrow(1, begin, length).contiguous();
   }
   const int64_t end = begin + length;

@@ -13,8 +13,8 @@ namespace {
 const Register kTensor("tensor", [](std::string_view bytes) {
   v1::Tensor tensor;
   if (!Parse(bytes, &tensor)) return false;
-  const auto read = learner::FromProto(tensor, "tensor");
-  if (read.ok()) MENTOR_CHECK(learner::ToProto(*read).data() == tensor.data());
+  const auto read = shards::FromProto(tensor, "tensor");
+  if (read.ok()) MENTOR_CHECK(shards::ToProto(*read).data() == tensor.data());
   return read.ok();
 });
 
@@ -28,18 +28,18 @@ const Register kSegment("segment", [](std::string_view bytes) {
   shard.set_iterations(2);
   shard.set_collections(1);
   shard.set_outcomes_only(true);
-  return learner::SegmentFromProto(segment, shard).ok();
+  return shards::SegmentFromProto(segment, shard).ok();
 });
 
 const Register kSnapshot("snapshot", [](std::string_view bytes) {
   v1::Snapshot snapshot;
   std::vector<v1::EpisodeCursor> cursors;
-  return Parse(bytes, &snapshot) && learner::ReadSnapshot(snapshot, &cursors).ok();
+  return Parse(bytes, &snapshot) && shards::ReadSnapshot(snapshot, &cursors).ok();
 });
 
 const Register kShard("shard", [](std::string_view bytes) {
   v1::Shard shard;
-  return Parse(bytes, &shard) && learner::CheckShard(shard).ok();
+  return Parse(bytes, &shard) && shards::CheckShard(shard).ok();
 });
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "kernels/scalar.h"
 #include "kernels/signal_distribution.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 
 // Blocks of a cluster take turns in a recurrence: each thread keeps a row of weights.
 template <int ranks>
@@ -66,4 +66,4 @@ struct Probe {
 template DeviceKernel DeviceKernelOf<Probe<1>>();
 template DeviceKernel DeviceKernelOf<Probe<2>>();
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

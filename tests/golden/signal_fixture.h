@@ -26,11 +26,11 @@ inline v1::SignalSpec LstmSpec(const NetworkSizes& sizes) {
   return spec;
 }
 
-inline std::unique_ptr<learner::SignalNetwork> MakeLstm(const NetworkSizes& sizes,
+inline std::unique_ptr<signals::SignalNetwork> MakeLstm(const NetworkSizes& sizes,
                                                         v1::SignalInput input = v1::SUCCESS,
-                                                        const learner::Device& device = {}) {
+                                                        const kernels::Device& device = {}) {
   Violations violations;
-  auto network = learner::MakeSignalNetwork(LstmSpec(sizes),
+  auto network = signals::MakeSignalNetwork(LstmSpec(sizes),
                                             {.observation_size = sizes.observation_size,
                                              .action_size = sizes.action_size,
                                              .role = v1::REWARD,
@@ -54,10 +54,10 @@ inline NetworkSizes GoldenSizes(const Json& json, double initial_std) {
 }
 
 // Named tensors as one flat [P].
-inline torch::Tensor GoldenFlat(const learner::ParamLayout& layout, const Json& named,
+inline torch::Tensor GoldenFlat(const agents::ParamLayout& layout, const Json& named,
                                 torch::Dtype dtype) {
   std::vector<torch::Tensor> parts;
-  for (const learner::ParamSlice& slice : layout.slices()) {
+  for (const agents::ParamSlice& slice : layout.slices()) {
     const torch::Tensor part = ToTensor(named.at(slice.name), dtype);
     REQUIRE(part.sizes().vec() == slice.shape);
     parts.push_back(part.reshape({-1}));
@@ -66,8 +66,8 @@ inline torch::Tensor GoldenFlat(const learner::ParamLayout& layout, const Json& 
 }
 
 // The recorded inputs of a case.
-inline learner::Segment GoldenSegment(const Json& inputs, torch::Dtype dtype) {
-  learner::Segment segment;
+inline agents::Segment GoldenSegment(const Json& inputs, torch::Dtype dtype) {
+  agents::Segment segment;
   segment.observations = ToTensor(inputs.at("obs"), dtype);
   segment.actions = ToTensor(inputs.at("act"), dtype);
   segment.log_probs = ToTensor(inputs.at("logp"), dtype);

@@ -24,7 +24,7 @@ struct Learned {
   std::map<std::string, std::vector<double>> metrics;  // One number for each outer update, by name.
   std::string hash;
   torch::Tensor meta_parameters;                          // [Q]: after the last outer update
-  std::shared_ptr<const learner::SignalNetwork> network;  // Null: the rule has none.
+  std::shared_ptr<const signals::SignalNetwork> network;  // Null: the rule has none.
 
   // Means of an episode by inner iteration, on unseen goals, by method.
   std::map<std::string, std::vector<double>> Successes() const;

@@ -21,17 +21,17 @@ namespace {
 template <class Kernel>
 constexpr const char* kName = "";
 template <class Sizes>
-constexpr const char* kName<learner::LstmRunKernel<float, Sizes>> = "acting";
+constexpr const char* kName<signals::LstmRunKernel<float, Sizes>> = "acting";
 template <class Sizes>
-constexpr const char* kName<learner::CellsForwardKernel<float, Sizes>> = "forward";
+constexpr const char* kName<signals::CellsForwardKernel<float, Sizes>> = "forward";
 template <class Sizes>
-constexpr const char* kName<learner::CellsBackwardKernel<float, Sizes>> = "backward";
+constexpr const char* kName<signals::CellsBackwardKernel<float, Sizes>> = "backward";
 template <>
-constexpr const char* kName<learner::ProductKernel<float>> = "product";
+constexpr const char* kName<kernels::ProductKernel<float>> = "product";
 template <>
-constexpr const char* kName<learner::RowDotsKernel<float>> = "dots";
+constexpr const char* kName<kernels::RowDotsKernel<float>> = "dots";
 template <>
-constexpr const char* kName<learner::NormKernel<float>> = "norm";
+constexpr const char* kName<kernels::NormKernel<float>> = "norm";
 
 // Runs of the kernel with real threads: one.
 int barriers = 0;
@@ -43,14 +43,14 @@ struct Launcher {
 
   template <class Kernel>
   absl::Status Launch(const Kernel& k, int64_t clusters) const {
-    learner::InOrder order;
+    kernels::InOrder order;
     for (int64_t cluster = 0; cluster < clusters; ++cluster) {
       if (kernel == kName<Kernel> && barriers == 0) {
         barriers = testing::RunWithThreads(k, cluster, left_out);
         // Later results tell nothing more about the barrier.
         if (left_out.number >= 0) std::exit(0);
       } else {
-        learner::EmulateCluster(k, cluster, &order);
+        kernels::EmulateCluster(k, cluster, &order);
       }
     }
     return absl::OkStatus();
@@ -59,7 +59,7 @@ struct Launcher {
 
 // Any sizes: a little more than the threads of a block, or than a tile.
 bool Same(const Launcher& launcher) {
-  learner::LstmSizes sizes = testing::DefaultLstm();
+  kernels::LstmSizes sizes = testing::DefaultLstm();
   if (!launcher.has_clusters) {
     sizes = {
         .features = 7, .side = 4, .enc1 = 66, .enc2 = 9, .hidden = 65, .heads = 9, .critic = 11};
@@ -75,7 +75,7 @@ bool Same(const Launcher& launcher) {
 
 bool SameEmulated() {
   const Launcher fixed, any = {.has_clusters = false};
-  const learner::LstmSizes odd = testing::OddLstm(), smallest = testing::SmallestLstm();
+  const kernels::LstmSizes odd = testing::OddLstm(), smallest = testing::SmallestLstm();
   for (const std::string& difference :
        {testing::LstmActing<float>{odd, 3, 9}.Difference(any),
         testing::LstmActing<float>{smallest, 1, 2, false}.Difference(any),

@@ -20,7 +20,7 @@ template <int blocks>
 bool SameWithThreads(const testing::LeftOut& left_out) {
   testing::PpoProblem<float> problem({9, 16, 5, true, 60, 40});
   int barriers = 0;
-  problem.Epoch<learner::AnyPpoSizes, blocks, 12>({9, 16, 5, 40}, [&](const auto& kernel, int64_t) {
+  problem.Epoch<agents::AnyPpoSizes, blocks, 12>({9, 16, 5, 40}, [&](const auto& kernel, int64_t) {
     barriers = testing::RunWithThreads(kernel, 0, left_out);
   });
   std::printf("%d\n", barriers);
@@ -43,12 +43,12 @@ bool SameEmulated(const Sizes& sizes, bool critic, int steps) {
 }
 
 bool SameEmulated() {
-  return SameEmulated<learner::CommonPpoSizes, 2>({}, true, 300) &&
-         SameEmulated<learner::SharedPpoSizes, 1>({.inputs = 11, .actions = 3}, false, 200) &&
-         SameEmulated<learner::AnyPpoSizes, 1>({11, 33, 3, 40}, true, 100) &&
-         SameEmulated<learner::AnyPpoSizes, 2>({8, 64, 1, 37}, true, 100) &&
-         SameEmulated<learner::AnyPpoSizes, 1>({1, 1, 1, 7}, true, 20) &&
-         SameEmulated<learner::AnyPpoSizes, 1>({17, 70, 21, 33}, false, 90);
+  return SameEmulated<agents::CommonPpoSizes, 2>({}, true, 300) &&
+         SameEmulated<agents::SharedPpoSizes, 1>({.inputs = 11, .actions = 3}, false, 200) &&
+         SameEmulated<agents::AnyPpoSizes, 1>({11, 33, 3, 40}, true, 100) &&
+         SameEmulated<agents::AnyPpoSizes, 2>({8, 64, 1, 37}, true, 100) &&
+         SameEmulated<agents::AnyPpoSizes, 1>({1, 1, 1, 7}, true, 20) &&
+         SameEmulated<agents::AnyPpoSizes, 1>({17, 70, 21, 33}, false, 90);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct LeftOut {
 template <class Kernel>
 class RealThread {
  public:
-  RealThread(const learner::PhaseThread<Kernel>& thread, const LeftOut& left_out,
+  RealThread(const kernels::PhaseThread<Kernel>& thread, const LeftOut& left_out,
              std::barrier<>* block, std::barrier<>* cluster)
       : thread_(thread), left_out_(left_out), block_(block), cluster_(cluster) {}
 
@@ -42,7 +42,7 @@ class RealThread {
   int barriers() const { return barriers_; }
 
  private:
-  const learner::PhaseThread<Kernel> thread_;
+  const kernels::PhaseThread<Kernel> thread_;
   const LeftOut left_out_;
   std::barrier<>*block_, *cluster_;
   mutable int barriers_ = 0;

@@ -7,7 +7,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/known_bits.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -18,7 +18,7 @@ using mentor::testing::RandomSegment;
 using torch::Tensor;
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 constexpr int64_t kLifetimes = 3, kSteps = 24;
 
@@ -35,7 +35,7 @@ void Add(const Tensor& loss, const Tensor& leaf, std::vector<Tensor>* results) {
 
 // Signals, their gradients, and those of densities, values and losses.
 std::vector<Tensor> Results(const SignalNetwork& network, torch::Dtype dtype) {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 1);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 1);
   std::vector<Tensor> results;
   const Tensor born = network.InitialWeights(3);
   const Tensor leaf = (born + 0.05 * RandomNormals(born.sizes(), 9)).to(dtype).requires_grad_(true);
@@ -125,11 +125,11 @@ TEST_CASE("signal networks: each computes the bits of every processor", "[confor
         for (const Tensor& result : results) CHECK(result.isfinite().all().item<bool>());
         mentor::testing::CheckBits(absl::StrCat("network ", entry->name, density ? " density" : "",
                                                 dtype == torch::kFloat32 ? " float32" : " float64"),
-                                   ArithmeticHash(results));
+                                   agents::ArithmeticHash(results));
       }
     }
   }
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -4,7 +4,7 @@
 #include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 // Columns of the first layer's input; 0 where the network begins with none.
@@ -91,4 +91,4 @@ TEST_CASE("signal columns: attention says by what it divides rewards, where it d
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -4,7 +4,7 @@
 
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -133,9 +133,10 @@ Tensor Part(const Tensor& noise, int64_t begin, int64_t length) {
 }
 
 // A segment that differs in one lifetime, and in all of them from step `late` on.
-Segment Changed(const Segment& segment, int64_t lifetime, int64_t late) {
-  Segment other = segment;
-  for (Tensor Segment::*member : {&Segment::observations, &Segment::values}) {
+agents::Segment Changed(const agents::Segment& segment, int64_t lifetime, int64_t late) {
+  agents::Segment other = segment;
+  for (Tensor agents::Segment::*member :
+       {&agents::Segment::observations, &agents::Segment::values}) {
     Tensor& x = other.*member;
     x = x.clone();
     x.select(0, lifetime).add_(1);
@@ -146,7 +147,7 @@ Segment Changed(const Segment& segment, int64_t lifetime, int64_t late) {
 
 // True if no signal before step `late` depends on later ones, by experiment.
 bool IsCausal(const Case& one, int64_t late = kSteps / 2) {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 42);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 42);
   const Tensor weights = Weights(*one.network);
   SignalState a = one.signals().InitialState(kLifetimes, torch::kFloat32),
               b = one.signals().InitialState(kLifetimes, torch::kFloat32);
@@ -163,7 +164,7 @@ bool IsCausal(const Case& one, int64_t late = kSteps / 2) {
 
 // True if the state brings all that the network sees of a lifetime over the border of two segments.
 bool CarriesOver(const Case& one) {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 41);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 41);
   const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 51);
   SignalState whole = one.signals().InitialState(kLifetimes, torch::kFloat32),
               parts = one.signals().InitialState(kLifetimes, torch::kFloat32);
@@ -192,7 +193,7 @@ TEST_CASE("signal networks: initial weights fit the layout, are finite, and belo
 
 TEST_CASE("signal networks: acting gives finite signals of the right shape, the same bits again",
           "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 40);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 40);
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 50);
@@ -221,7 +222,7 @@ TEST_CASE("signal networks: acting gives finite signals of the right shape, the 
 }
 
 TEST_CASE("signal networks: a state keeps its shapes, a row for each lifetime", "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 40);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 40);
   for (const Case& one : Cases()) {
     INFO(one.name);
     SignalState state = one.signals().InitialState(kLifetimes, torch::kFloat32);
@@ -256,18 +257,19 @@ TEST_CASE(
     "signal networks: a lifetime hears nothing of the others, and with a density nothing of "
     "what follows the unit of its pieces",
     "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 42);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 42);
   const int64_t last = kLifetimes - 1, late = kSteps / 2;
-  const Segment other = Changed(segment, last, late);
-  Segment alone = segment;
-  for (Tensor Segment::*member : {&Segment::observations, &Segment::values}) {
+  const agents::Segment other = Changed(segment, last, late);
+  agents::Segment alone = segment;
+  for (Tensor agents::Segment::*member :
+       {&agents::Segment::observations, &agents::Segment::values}) {
     alone.*member = (alone.*member).clone();
     (alone.*member).select(0, last).add_(1);
   }
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network), noise = Noise(*one.network, 52);
-    const auto change = [&](const Segment& changed) {
+    const auto change = [&](const agents::Segment& changed) {
       SignalState a = one.signals().InitialState(kLifetimes, torch::kFloat32),
                   b = one.signals().InitialState(kLifetimes, torch::kFloat32);
       return (one.signals().Run(weights, segment, noise, &a).signals -
@@ -288,7 +290,7 @@ TEST_CASE(
 
 TEST_CASE("signal networks: recorded signals have the density and value that acting recorded",
           "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 43);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 43);
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
@@ -342,7 +344,7 @@ void CheckGradient(const Tensor& weights, const Loss& loss) {
 
 TEST_CASE("signal networks: gradients of densities and values agree with finite differences",
           "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 44);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 44);
   for (const Case& one : Cases()) {
     INFO(one.name);
     if (one.network->density() == nullptr) continue;
@@ -365,8 +367,8 @@ TEST_CASE("signal networks: gradients of densities and values agree with finite 
 // From the second segment of a lifetime on, so that the state has its part.
 TEST_CASE("signal networks: differentiable signals are the means, in number and in state",
           "[conformance]") {
-  const Segment first = RandomSegment(kLifetimes, kSteps, 45),
-                second = RandomSegment(kLifetimes, kSteps, 46);
+  const agents::Segment first = RandomSegment(kLifetimes, kSteps, 45),
+                        second = RandomSegment(kLifetimes, kSteps, 46);
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
@@ -393,8 +395,8 @@ TEST_CASE("signal networks: differentiable signals are the means, in number and 
 }
 
 TEST_CASE("signal networks: gradients of signals agree with finite differences", "[conformance]") {
-  const Segment first = RandomSegment(kLifetimes, kSteps, 47),
-                second = RandomSegment(kLifetimes, kSteps, 48);
+  const agents::Segment first = RandomSegment(kLifetimes, kSteps, 47),
+                        second = RandomSegment(kLifetimes, kSteps, 48);
   const Tensor of_signals = RandomNormals({kLifetimes, kSteps}, 58, torch::kFloat64);
   for (const Case& one : Cases()) {
     INFO(one.name);
@@ -411,7 +413,7 @@ TEST_CASE("signal networks: gradients of signals agree with finite differences",
 
 TEST_CASE("signal networks: attention maps are distributions over an episode's steps",
           "[conformance]") {
-  const Segment segment = RandomSegment(kLifetimes, kSteps, 49);
+  const agents::Segment segment = RandomSegment(kLifetimes, kSteps, 49);
   int tested = 0;
   for (const Case& one : Cases()) {
     INFO(one.name);
@@ -497,4 +499,4 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

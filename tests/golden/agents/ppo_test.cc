@@ -14,7 +14,7 @@
 #include "agents/ppo_loss.h"
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using testing::CheckNear;
@@ -312,12 +312,12 @@ void CheckMinibatchOfKernels(torch::Dtype dtype) {
       const MinibatchLoss loss =
           kernels.LossAndGradient(agents.theta[s].data_ptr<T>(), data, rows, grad[s].data_ptr<T>());
       const std::span<const T> g(grad[s].data_ptr<T>(), layout.size());
-      const double norm = std::sqrt(SquaredNorm<T>(g));
+      const double norm = std::sqrt(kernels::SquaredNorm<T>(g));
       const double scale =
           config.max_grad_norm ? std::min(1.0, *config.max_grad_norm / (norm + 1e-6)) : 1.0;
-      AdamStepInPlace<T>(config.Adam(), json.at("adam_steps_before").get<int64_t>() + 1, scale, g,
-                         agents.theta[s].data_ptr<T>(), agents.adam_m[s].data_ptr<T>(),
-                         agents.adam_v[s].data_ptr<T>());
+      kernels::AdamStepInPlace<T>(config.Adam(), json.at("adam_steps_before").get<int64_t>() + 1,
+                                  scale, g, agents.theta[s].data_ptr<T>(),
+                                  agents.adam_m[s].data_ptr<T>(), agents.adam_v[s].data_ptr<T>());
       int64_t i = 0;
       for (double term : {loss.loss, loss.policy_loss, loss.value_loss, loss.entropy,
                           loss.approx_kl, loss.clip_fraction, norm}) {
@@ -414,4 +414,4 @@ TEST_CASE("golden: ppo_update", "[golden]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

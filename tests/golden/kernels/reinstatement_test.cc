@@ -4,7 +4,7 @@
 #include "kernels/lstm_sequence.h"
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 using namespace mentor::testing;
@@ -90,4 +90,4 @@ TEST_CASE("golden: a memory of cells finds the nearest context and the newest of
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

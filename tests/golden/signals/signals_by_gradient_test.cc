@@ -9,8 +9,8 @@
 namespace mentor::testing {
 namespace {
 
-using learner::AttentionSizes;
-using learner::Episodes;
+using signals::AttentionSizes;
+using signals::Episodes;
 using torch::Tensor;
 
 AttentionSizes SizesOf(const Json& test) {
@@ -37,7 +37,7 @@ TEST_CASE("golden: attention signal network") {
   for (const Json& test : file.at("cases")) {
     INFO(test.at("name").get<std::string>());
     const AttentionSizes sizes = SizesOf(test);
-    const learner::ParamLayout layout = sizes.Layout();
+    const agents::ParamLayout layout = sizes.Layout();
     const Tensor flat = GoldenFlat(layout, test.at("params"), torch::kFloat64).requires_grad_(true);
 
     // Mentor's segments have no padding: steps that are not valid are left out.
@@ -57,7 +57,7 @@ TEST_CASE("golden: attention signal network") {
     prev_done[0].narrow(0, 1, steps - 1).copy_(episode.diff().ne(0));
     const Episodes episodes(prev_done);
 
-    const learner::AttentionOutputs outputs =
+    const signals::AttentionOutputs outputs =
         RunAttention(sizes, layout.Split(flat), x.unsqueeze(0), episodes);
     const Json& expected = test.at("expected");
     const auto check = [&](const char* name, const Tensor& got) {
@@ -92,7 +92,7 @@ TEST_CASE("golden: attention signal network") {
     if (test.at("name") == "degenerate_d1") {
       // The published configuration: nothing but the offset of LayerNorm ever moves.
       Tensor moved = gradient.abs();
-      const learner::ParamSlice& offset = layout.slices()[layout.IndexOf("blk.0.ln.b")];
+      const agents::ParamSlice& offset = layout.slices()[layout.IndexOf("blk.0.ln.b")];
       moved.narrow(0, offset.offset, offset.size).zero_();
       CHECK(moved.max().item<double>() < 1e-12);
     }
@@ -109,7 +109,7 @@ TEST_CASE("golden: density of attention's signals") {
                                .density = true,
                                .initial_std = test.at("initial_std")};
     const Tensor mean = ToTensor(test.at("head_mean")), values = mean + 3;
-    learner::AttentionOutputs outputs;
+    signals::AttentionOutputs outputs;
     ReadHead(sizes, torch::stack({mean, ToTensor(test.at("head_log_std")), values}, -1), &outputs);
     const Tensor signals = outputs.signals + outputs.log_stds.exp() * ToTensor(test.at("noise"));
     const auto check = [&](const char* name, const Tensor& got) {
@@ -118,7 +118,7 @@ TEST_CASE("golden: density of attention's signals") {
     check("mean", outputs.signals);
     check("log_std", outputs.log_stds);
     check("signal", signals);
-    check("log_prob", learner::LogDensity(signals, outputs.signals, outputs.log_stds));
+    check("log_prob", signals::LogDensity(signals, outputs.signals, outputs.log_stds));
     CHECK(torch::equal(outputs.values, values));
   }
 }
@@ -130,7 +130,7 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
     const Json& inputs = test.at("segment");
     const Json& expected = test.at("expected");
     const int64_t steps = test.at("T");
-    learner::Segment segment;
+    agents::Segment segment;
     const auto row = [&](const Json& json) { return ToTensor(json).reshape({1, -1}); };
     segment.observations = ToTensor(inputs.at("obs")).unsqueeze(0);
     segment.shaped_rewards = row(inputs.at("extrinsic"));
@@ -145,7 +145,7 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
     spec.set_role(v1::ADVANTAGE);
     spec.set_input(v1::SHAPED);
     Violations violations;
-    const auto network = learner::MakeSignalNetwork(spec,
+    const auto network = signals::MakeSignalNetwork(spec,
                                                     {.observation_size = test.at("D"),
                                                      .action_size = test.at("A"),
                                                      .role = v1::ADVANTAGE,
@@ -157,7 +157,7 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
         torch::tensor({std::log(gamma / (1 - gamma)), std::log(lambda / (1 - lambda))},
                       torch::kFloat64)
             .requires_grad_(true);
-    learner::SignalState state = network->signals()->InitialState(1, torch::kFloat64);
+    signals::SignalState state = network->signals()->InitialState(1, torch::kFloat64);
     const Tensor advantage = network->gradient()->Signals(logits, segment, &state);
     const auto check = [&](const char* name, const Tensor& got) {
       CheckNear(name, got, ToTensor(expected.at(name)), GoldenTolerance(file));

@@ -30,8 +30,8 @@ TEST_CASE("golden: success signal") {
     const Lifetime lifetime = Read(test);
     const torch::Tensor want = ToTensor(test.at("signal")).unsqueeze(0);
     for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
-      auto state = learner::InitialSuccessState(1);
-      const torch::Tensor got = learner::SuccessSignals(
+      auto state = signals::InitialSuccessState(1);
+      const torch::Tensor got = signals::SuccessSignals(
           lifetime.successes.to(dtype), lifetime.prev_done, lifetime.episode_steps, &state);
       REQUIRE(got.scalar_type() == dtype);
       CheckNear(
@@ -51,12 +51,12 @@ TEST_CASE(
     const int64_t steps = lifetime.successes.size(1), episode = lifetime.episode_steps;
     for (const int64_t segment : {int64_t{1}, int64_t{3}, episode - 1, episode, episode + 1}) {
       INFO("segments of " << segment);
-      auto state = learner::InitialSuccessState(1);
+      auto state = signals::InitialSuccessState(1);
       std::vector<torch::Tensor> parts;
       std::vector<double> episode_success;
       for (int64_t begin = 0; begin < steps; begin += segment) {
         const int64_t length = std::min(segment, steps - begin);
-        parts.push_back(learner::SuccessSignals(lifetime.successes.narrow(1, begin, length),
+        parts.push_back(signals::SuccessSignals(lifetime.successes.narrow(1, begin, length),
                                                 lifetime.prev_done.narrow(1, begin, length),
                                                 episode, &state));
         if (segment == 1 && state.episode_steps.item<int64_t>() == episode) {

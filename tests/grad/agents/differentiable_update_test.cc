@@ -13,7 +13,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using torch::Tensor;
@@ -28,7 +28,7 @@ struct Problem {
   AgentShape shape;
   UpdateConfig config;
   UpdateInputs inputs;
-  OuterRows rows;
+  methods::OuterRows rows;
 };
 
 Problem MakeProblem(bool critic, bool discrete, int64_t steps) {
@@ -74,7 +74,8 @@ UpdateGradient Differentiate(const Problem& problem, UpdateImplementation implem
   return *DifferentiateUpdate(
       problem.shape, problem.config, problem.inputs,
       [&](const Tensor& theta) {
-        return OuterLoss(AgentLayout(problem.shape), theta, problem.rows, OuterConfig{});
+        return methods::OuterLoss(AgentLayout(problem.shape), theta, problem.rows,
+                                  methods::OuterConfig{});
       },
       implementation);
 }
@@ -83,7 +84,7 @@ double OuterLossAfter(const Problem& problem, const Tensor& advantages) {
   UpdateInputs inputs = problem.inputs;
   inputs.advantages = advantages;
   const Tensor theta = RunUpdate(problem.shape, problem.config, inputs)->agents.theta;
-  return OuterLoss(AgentLayout(problem.shape), theta, problem.rows, OuterConfig{})
+  return methods::OuterLoss(AgentLayout(problem.shape), theta, problem.rows, methods::OuterConfig{})
       .sum()
       .item<double>();
 }
@@ -253,4 +254,4 @@ TEST_CASE("grad: gamma is learned where the policy has not saturated, and only t
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

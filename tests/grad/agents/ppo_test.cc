@@ -8,7 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
@@ -188,4 +188,4 @@ TEST_CASE("grad: the kernels equal LibTorch for all sizes and options", "[grad]"
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -33,11 +33,11 @@ double BoundBytes(const v1::ExperimentSpec& spec) {
 
 // A small experiment with the rule and its example. From each line it has the first settings that
 // its parts accept, and that leave the bound below 2 GB.
-v1::ExperimentSpec Spec(const meta_learner::RuleEntry& entry,
+v1::ExperimentSpec Spec(const methods::RuleEntry& entry,
                         const std::vector<std::vector<Overrides>>& settings) {
   v1::ExperimentSpec spec;
   spec.set_seed(5);
-  meta_learner::AddExample(entry, &spec);
+  methods::AddExample(entry, &spec);
   if (!spec.has_benchmark()) {
     spec.mutable_benchmark()->set_name("single");
     spec.mutable_benchmark()->set_environment("point_reach");
@@ -116,7 +116,7 @@ const std::vector<std::vector<Overrides>> kLarge = {
 }  // namespace
 
 TEST_CASE("memory: what every rule takes stays below its bound", "[loopback]") {
-  for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
+  for (const methods::RuleEntry* entry : methods::OuterRules()) {
     // Another test registered the rule; the program does not know it.
     if (entry->summary == "for tests") continue;
     std::vector<std::vector<Overrides>> large = kSmall;

@@ -40,8 +40,8 @@ struct Fixture {
   FakeMetaLearner meta;
   LearnerSide side;
   std::atomic<int> drained = 0;
-  const std::shared_ptr<DeviceMonitor> monitor =
-      std::make_shared<DeviceMonitor>(DeviceMonitor::Options{.memory_bytes = uint64_t{1} << 40});
+  const std::shared_ptr<kernels::DeviceMonitor> monitor = std::make_shared<kernels::DeviceMonitor>(
+      kernels::DeviceMonitor::Options{.memory_bytes = uint64_t{1} << 40});
   Learner learner;
 
   explicit Fixture(int slots = 1, RolloutServer::Options options = {})
@@ -80,13 +80,13 @@ void Drain(FakeMetaLearner::Peer* peer) {
 // The results of an undisturbed shard: segments, acknowledged at once, and their hash.
 std::string LiveThrough(FakeMetaLearner::Peer* peer, const v1::Shard& shard) {
   Sha256 hash;
-  for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
+  for (uint32_t i = 0; i < agents::IterationsOf(shard); ++i) {
     const v1::Segment segment = peer->PopSegment();
     CHECK(segment.shard_id() == shard.shard_id());
     CHECK(segment.epoch() == shard.epoch());
     CHECK(segment.iteration() == i);
-    CHECK(SegmentFromProto(segment, shard).ok());
-    HashSegment(segment, &hash);
+    CHECK(shards::SegmentFromProto(segment, shard).ok());
+    shards::HashSegment(segment, &hash);
     peer->Acknowledge(shard.shard_id(), i);
   }
   const v1::ShardDone done = peer->PopDone();
@@ -197,7 +197,7 @@ TEST_CASE("learner: weights that are not numbers end the stream", "[loopback]") 
   v1::RunResponse message;
   message.mutable_signal_weights()->set_version(1);
   *message.mutable_signal_weights()->mutable_weights() =
-      ToProto(torch::full({4}, std::numeric_limits<float>::infinity()));
+      shards::ToProto(torch::full({4}, std::numeric_limits<float>::infinity()));
   peer->Send(std::move(message));
   CHECK_FALSE(peer->end.Pop().ok());
   fixture.meta.Welcome();  // It comes back.
@@ -210,15 +210,15 @@ TEST_CASE("learner: an old call's shard has its weights, however many newer ones
   shard.set_outer_learning(true);
   shard.set_signal_version(5);
   Violations violations;
-  const auto network = MakeSignalNetwork(shard.spec().signal(),
-                                         {.observation_size = 4, .action_size = 2}, &violations);
+  const auto network = signals::MakeSignalNetwork(
+      shard.spec().signal(), {.observation_size = 4, .action_size = 2}, &violations);
   REQUIRE(network != nullptr);
   const torch::Tensor weights = network->InitialWeights(/*seed=*/3);
   const auto send_weights = [&](FakeMetaLearner::Peer* peer, uint64_t version,
                                 const torch::Tensor& value) {
     v1::RunResponse message;
     message.mutable_signal_weights()->set_version(version);
-    *message.mutable_signal_weights()->mutable_weights() = ToProto(value);
+    *message.mutable_signal_weights()->mutable_weights() = shards::ToProto(value);
     peer->Send(std::move(message));
   };
   Fixture fixture;
@@ -297,17 +297,17 @@ TEST_CASE("learner: actors that go away in the middle change no bit", "[loopback
   const v1::Shard shard = SmallShard(2);
   peer->Give(shard);
   Sha256 hash;
-  for (uint32_t i = 0; i < 2; ++i) HashSegment(peer->PopSegment(), &hash);
+  for (uint32_t i = 0; i < 2; ++i) shards::HashSegment(peer->PopSegment(), &hash);
   // The third segment waits for acknowledgements; from then on there is no connection.
   Signal().WaitUntil([&] { return fixture.side.rollout.StepsDone(2) == 3 * 3 * 40; });
   first.reset();
   Signal().WaitUntil([&] { return fixture.side.rollout.actors() == 0; });
   peer->Acknowledge(2, 1);
-  HashSegment(peer->PopSegment(), &hash);
+  shards::HashSegment(peer->PopSegment(), &hash);
   Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
   RealActor second(fixture.side);
   peer->Acknowledge(2, 2);
-  HashSegment(peer->PopSegment(), &hash);
+  shards::HashSegment(peer->PopSegment(), &hash);
   CHECK(peer->PopDone().segments_hash() == want);
   CHECK(hash.Finish() == want);
 }
@@ -320,9 +320,9 @@ TEST_CASE("learner: drained, it leaves when the meta-learner has all that it hel
   Drain(peer.get());
   RealActor actor(fixture.side);
   const v1::Shard shard = SmallShard(1);
-  for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
+  for (uint32_t i = 0; i < agents::IterationsOf(shard); ++i) {
     // Two segments may be under way: after the last acknowledgement but one it may have sent all.
-    if (i + 2 < IterationsOf(shard)) CHECK(fixture.drained == 0);
+    if (i + 2 < agents::IterationsOf(shard)) CHECK(fixture.drained == 0);
     CHECK(peer->PopSegment().iteration() == i);
     peer->Acknowledge(1, i);
   }

@@ -99,19 +99,19 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
 TEST_CASE("adding: the example network gives a recorded signal the density that acting recorded",
           "[tidy]") {
   Violations violations;
-  const auto network = learner::MakeSignalNetwork(
+  const auto network = signals::MakeSignalNetwork(
       Spec().signal(), {.observation_size = 3, .action_size = 1}, &violations);
   REQUIRE(network != nullptr);
   torch::manual_seed(1);
   const int64_t lifetimes = 4, steps = 6;
-  learner::Segment segment;
+  agents::Segment segment;
   segment.observations = torch::randn({lifetimes, steps, 3});
   segment.actions = torch::randn({lifetimes, steps, 1});
   segment.success_signals = torch::randn({lifetimes, steps});
   segment.prev_done = torch::zeros({lifetimes, steps});
   segment.log_probs = torch::randn({lifetimes, steps});
   const torch::Tensor weights = torch::randn({network->layout().size()}) * 0.1;
-  learner::SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
+  signals::SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
   const auto outputs =
       network->signals()->Run(weights, segment, torch::randn({lifetimes, steps}), &state);
   const auto evaluation = network->density()->Evaluate(

@@ -4,7 +4,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 TEST_CASE("orthogonal: rows or columns are orthogonal with the gain as length", "[unit]") {
@@ -79,4 +79,4 @@ TEST_CASE("agents: initial weights have their gains, and depend on the agent's o
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

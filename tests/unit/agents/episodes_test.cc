@@ -2,7 +2,7 @@
 #include "agents/segment.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 torch::Tensor Row(const std::vector<double>& values, torch::Dtype dtype = torch::kFloat32) {
@@ -74,4 +74,4 @@ TEST_CASE("episodes: each agent has its own open episode", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

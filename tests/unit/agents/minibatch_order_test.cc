@@ -7,7 +7,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 std::vector<int64_t> Order(const RandomStream& stream, uint32_t epoch, int64_t size) {
@@ -86,4 +86,4 @@ TEST_CASE("minibatch order: every place is as likely as any other", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -10,7 +10,7 @@
 #include "common/exact_math.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // Runs before main, as the first use of LibTorch, so that this binary's tests run as the processes
@@ -96,4 +96,4 @@ TEST_CASE("numerics: a pool's tasks run with one thread each and without gradien
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

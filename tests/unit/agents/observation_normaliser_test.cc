@@ -6,7 +6,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 torch::Tensor Observations(int64_t agents, int64_t steps, uint32_t lifetime) {
@@ -90,4 +90,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

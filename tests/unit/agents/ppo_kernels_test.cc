@@ -10,7 +10,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 std::vector<double> Normals(size_t size, uint32_t step) {
@@ -26,7 +26,7 @@ std::vector<T> NormalsAs(size_t size, uint32_t step) {
 }
 
 float VectorTanh(float x) {
-  return Tanh(Fill(x))[5];
+  return kernels::Tanh(kernels::Fill(x))[5];
 }
 
 TEST_CASE("kernels: float tanh is within 5 units of the last place, odd, and never beyond one",
@@ -77,21 +77,21 @@ TEMPLATE_TEST_CASE(
         }
         std::vector<T> stored(rows * b_stride, T{7}), biased = stored, squashed = stored,
                                                       gradient = h, tangent = h;
-        Multiply<Left::kColumns, Then::kStore, T>(rows, columns, k_size, {a_columns.data(), rows},
-                                                  {b.data(), b_stride}, nullptr,
-                                                  {stored.data(), b_stride});
-        Multiply<Left::kRows, Then::kBias, T>(rows, columns, k_size, {a.data(), k_size},
-                                              {b.data(), b_stride}, bias.data(),
-                                              {biased.data(), b_stride});
-        Multiply<Left::kRows, Then::kBiasTanh, T>(rows, columns, k_size, {a.data(), k_size},
-                                                  {b.data(), b_stride}, bias.data(),
-                                                  {squashed.data(), b_stride});
-        Multiply<Left::kRows, Then::kTanhGrad, T>(rows, columns, k_size, {a.data(), k_size},
-                                                  {b.data(), b_stride}, nullptr,
-                                                  {gradient.data(), b_stride});
-        Multiply<Left::kRows, Then::kBiasTanhGrad, T>(rows, columns, k_size, {a.data(), k_size},
-                                                      {b.data(), b_stride}, bias.data(),
-                                                      {tangent.data(), b_stride});
+        kernels::Multiply<kernels::Left::kColumns, kernels::Then::kStore, T>(
+            rows, columns, k_size, {a_columns.data(), rows}, {b.data(), b_stride}, nullptr,
+            {stored.data(), b_stride});
+        kernels::Multiply<kernels::Left::kRows, kernels::Then::kBias, T>(
+            rows, columns, k_size, {a.data(), k_size}, {b.data(), b_stride}, bias.data(),
+            {biased.data(), b_stride});
+        kernels::Multiply<kernels::Left::kRows, kernels::Then::kBiasTanh, T>(
+            rows, columns, k_size, {a.data(), k_size}, {b.data(), b_stride}, bias.data(),
+            {squashed.data(), b_stride});
+        kernels::Multiply<kernels::Left::kRows, kernels::Then::kTanhGrad, T>(
+            rows, columns, k_size, {a.data(), k_size}, {b.data(), b_stride}, nullptr,
+            {gradient.data(), b_stride});
+        kernels::Multiply<kernels::Left::kRows, kernels::Then::kBiasTanhGrad, T>(
+            rows, columns, k_size, {a.data(), k_size}, {b.data(), b_stride}, bias.data(),
+            {tangent.data(), b_stride});
         double worst = 0;
         bool untouched = true;
         for (int64_t m = 0; m < rows; ++m) {
@@ -123,8 +123,8 @@ TEMPLATE_TEST_CASE(
         CHECK(untouched);
 
         std::vector<T> sums(columns), transposed(columns * rows, T{7});
-        SumRows<T>(k_size, columns, {b.data(), b_stride}, sums.data());
-        Transpose<T>(rows, columns, {h.data(), b_stride}, {transposed.data(), rows});
+        kernels::SumRows<T>(k_size, columns, {b.data(), b_stride}, sums.data());
+        kernels::Transpose<T>(rows, columns, {h.data(), b_stride}, {transposed.data(), rows});
         worst = 0;
         bool moved = true;
         for (int64_t n = 0; n < columns; ++n) {
@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("kernels: the squared norm takes every element once", "[unit]
     const std::vector<T> x = NormalsAs<T>(size, 5);
     double want = 0;
     for (T e : x) want += static_cast<double>(e) * e;
-    CHECK(testing::Near(SquaredNorm<T>(x), want, {.rel = sizeof(T) == 4 ? 1e-6 : 1e-14}));
+    CHECK(testing::Near(kernels::SquaredNorm<T>(x), want, {.rel = sizeof(T) == 4 ? 1e-6 : 1e-14}));
   }
 }
 
@@ -169,4 +169,4 @@ TEMPLATE_TEST_CASE("kernels: the value of a row does not depend on the rows besi
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

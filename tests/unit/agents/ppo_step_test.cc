@@ -6,7 +6,7 @@
 #include "tests/ppo_problem.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 using testing::PpoProblem;
@@ -33,7 +33,7 @@ template <class Order>
 struct Emulated {
   template <class Kernel>
   void operator()(const Kernel& kernel, int64_t clusters) const {
-    Emulate(kernel, clusters, Order());
+    kernels::Emulate(kernel, clusters, Order());
   }
 };
 
@@ -54,11 +54,12 @@ AnyPpoSizes SizesOf(const PpoProblem<T>& problem) {
 
 TEST_CASE("ppo phases: 200 steps have the bits of the CPU's kernels", "[unit]") {
   PpoProblem<float> problem({39, 64, 4, true, 500, 125});
-  CheckEpochs<Common, 2, InOrder>({}, 50, &problem);
+  CheckEpochs<Common, 2, kernels::InOrder>({}, 50, &problem);
   CHECK(problem.states[0].adam_steps == 200);
 }
 
-TEMPLATE_TEST_CASE("ppo phases: in any order of threads", "[unit]", InOrder, Reversed, Shuffled) {
+TEMPLATE_TEST_CASE("ppo phases: in any order of threads", "[unit]", kernels::InOrder, Reversed,
+                   Shuffled) {
   {
     PpoProblem<float> problem({39, 64, 4, true, 510, 120});  // The last minibatch has 30 rows.
     CheckEpochs<Common, 2, TestType>({}, 3, &problem);
@@ -122,7 +123,7 @@ TEST_CASE("ppo phases: each option of the loss", "[unit]") {
     if (option == 5) c.clip = 1e-3;       // Most ratios and values are out of range.
     if (option == 6) c.value_coef = 100;  // The value has most of the norm.
     INFO("option " << option);
-    CheckEpochs<Common, 2, InOrder>({}, 4, &problem);
+    CheckEpochs<Common, 2, kernels::InOrder>({}, 4, &problem);
   }
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("ppo phases: an agent with something not finite stops, the others go o
   problem.returns[5 * 250 + 249] = infinity;
   // An infinite entropy: the loss is not finite, the gradient is.
   problem.theta[7 * problem.NumParams() + PpoLayout<Common>{}.theta_log_std()] = infinity;
-  CheckEpochs<Common, 2, InOrder>({}, 3, &problem);
+  CheckEpochs<Common, 2, kernels::InOrder>({}, 3, &problem);
   for (int s = 0; s < 8; ++s)
     CHECK(problem.states[s].stop == (s % 6 == 0 ? PpoStop::kNone : PpoStop::kNonfinite));
 }
@@ -146,17 +147,17 @@ TEST_CASE("ppo phases: the target KL stops an agent after an epoch", "[unit]") {
   PpoProblem<float> problem({39, 64, 4, true, 250, 125, 4});
   problem.config.learning_rate = 3e-3;
   PpoProblem<float> free = problem;
-  CheckEpochs<Common, 2, InOrder>({}, 1, &free);
+  CheckEpochs<Common, 2, kernels::InOrder>({}, 1, &free);
   // Between the agents' values after the first epoch.
   std::vector<double> kl;
   for (int s = 0; s < 4; ++s) kl.push_back(free.trace[(s * 2 + 1) * kNumTraceColumns + kApproxKl]);
   std::sort(kl.begin(), kl.end());
   problem.config.target_kl = (kl[1] + kl[2]) / 2;
-  CheckEpochs<Common, 2, InOrder>({}, 1, &problem);
+  CheckEpochs<Common, 2, kernels::InOrder>({}, 1, &problem);
   int stopped = 0;
   for (const PpoAgentState& state : problem.states) stopped += state.stop == PpoStop::kTargetKl;
   CHECK(stopped == 2);
-  CheckEpochs<Common, 2, InOrder>({}, 2, &problem);
+  CheckEpochs<Common, 2, kernels::InOrder>({}, 2, &problem);
 }
 
 template <class Sizes, class Order>
@@ -171,14 +172,15 @@ void CheckValues(const Sizes& sizes, int blocks) {
                    &want[s * shape.steps]);
   }
   std::vector<float> workspace(shape.agents * blocks * PpoLayout<Sizes>{sizes}.num_numbers(false));
-  Emulate(PpoValues<float, Sizes>(sizes, {problem.theta.data(), problem.observations.data(),
-                                          got.data(), shape.steps, blocks, workspace.data()}),
-          shape.agents * blocks, Order());
+  kernels::Emulate(
+      PpoValues<float, Sizes>(sizes, {problem.theta.data(), problem.observations.data(), got.data(),
+                                      shape.steps, blocks, workspace.data()}),
+      shape.agents * blocks, Order());
   CHECK(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)) == 0);
 }
 
-TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[unit]", InOrder,
-                   Reversed, Shuffled) {
+TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[unit]",
+                   kernels::InOrder, Reversed, Shuffled) {
   for (int blocks : {1, 2, 3, 5}) {
     CheckValues<Common, TestType>({}, blocks);
     CheckValues<SharedPpoSizes, TestType>({.inputs = 13, .actions = 3}, blocks);
@@ -187,4 +189,4 @@ TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[un
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -8,7 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 constexpr uint64_t kSeed = 21;
@@ -407,4 +407,4 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

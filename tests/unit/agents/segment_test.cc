@@ -8,7 +8,7 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 constexpr SegmentSizes kSizes{
@@ -123,4 +123,4 @@ TEST_CASE("segment: steps of a shard, of an iteration, and of deterministic epis
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

@@ -15,7 +15,7 @@
 #include "common/pause_point.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::agents {
 namespace {
 
 // Waits for what another thread does; false when it did not within the deadline.
@@ -314,4 +314,4 @@ TEST_CASE("worker pool: interrupted work begins no more tasks, that of others go
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::agents

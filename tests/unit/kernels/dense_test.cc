@@ -11,7 +11,7 @@
 #include "kernels/lanes.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 template <typename T>
@@ -175,4 +175,4 @@ TEST_CASE("lanes: the end of an array is computed like its middle and nothing be
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

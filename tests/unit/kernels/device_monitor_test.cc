@@ -41,7 +41,7 @@ void operator delete(void* memory, size_t, std::align_val_t alignment) noexcept 
   operator delete(memory, alignment);
 }
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 using testing::Contains;
@@ -93,11 +93,11 @@ torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
 
 // An update of `agents` agents of a size that no kernel is compiled for.
 struct Update {
-  AgentShape shape = {.observation_size = 9, .action_size = 3, .hidden_units = 24};
-  PpoConfig config = {};
+  agents::AgentShape shape = {.observation_size = 9, .action_size = 3, .hidden_units = 24};
+  agents::PpoConfig config = {};
   std::vector<uint32_t> lifetimes = {};
-  AgentBatch agents = {};
-  Segment segment = {};
+  agents::AgentBatch agents = {};
+  agents::Segment segment = {};
 
   Update(uint32_t count, int64_t steps, bool critic) {
     shape.critic = critic;
@@ -105,7 +105,8 @@ struct Update {
     config.minibatches = 3;
     for (uint32_t i = 0; i < count; ++i) lifetimes.push_back(i);
     const int64_t n = count;
-    agents = NewAgents(InitialTheta(shape, 1, /*seed=*/3, Phase::kTraining, lifetimes));
+    agents =
+        agents::NewAgents(agents::InitialTheta(shape, 1, /*seed=*/3, Phase::kTraining, lifetimes));
     segment.observations = Normals({n, steps, shape.observation_size}, 0);
     segment.actions = Normals({n, steps, shape.action_size}, 1);
     segment.log_probs = torch::full({n, steps}, -3.0F);
@@ -114,9 +115,10 @@ struct Update {
     segment.next_observations = Normals({n, shape.observation_size}, 2);
     segment.shaped_rewards = Normals({n, steps}, 4);
   }
-  absl::StatusOr<UpdateResult> Run(const Device& device) const {
-    return PpoUpdate(shape, agents, segment, segment.shaped_rewards, config,
-                     KeyedOrder(3, Phase::kTraining, 0, lifetimes), {.device = device});
+  absl::StatusOr<agents::UpdateResult> Run(const Device& device) const {
+    return agents::PpoUpdate(shape, agents, segment, segment.shaped_rewards, config,
+                             agents::KeyedOrder(3, Phase::kTraining, 0, lifetimes),
+                             {.device = device});
   }
   int64_t Bytes() const {
     return *PpoDeviceBytes(shape, config, static_cast<int64_t>(lifetimes.size()),
@@ -292,20 +294,20 @@ TEST_CASE("device work: an outer update waits for memory that another one has", 
   v1::SignalSpec spec;
   spec.set_name("lstm");
   const torch::Tensor numbers = Normals({1, 20}, 1), advantages = numbers.to(torch::kFloat64);
-  const PieceTrainerSetup setup = {
+  const signals::PieceTrainerSetup setup = {
       .loss = {}, .adam = {}, .group_lifetimes = 1, .piece_steps = 20, .pieces = 1};
   Device device = Emulated({});
   torch::Tensor weights;
   const auto network = [&] {
     Violations violations;
-    auto made = MakeSignalNetwork(spec, {.observation_size = 7, .action_size = 2, .device = device},
-                                  &violations);
+    auto made = signals::MakeSignalNetwork(
+        spec, {.observation_size = 7, .action_size = 2, .device = device}, &violations);
     REQUIRE(made != nullptr);
     weights = made->InitialWeights(0);
     return made;
   };
   const auto bytes = static_cast<uint64_t>(network()->density()->TrainerDeviceBytes(setup, 1, 20));
-  const auto trainer = [&](const SignalNetwork& of) {
+  const auto trainer = [&](const signals::SignalNetwork& of) {
     const torch::Tensor features = Normals({1, 20, 64}, 0);
     return of.density()->NewTrainer(setup,
                                     {.features = features,
@@ -325,7 +327,7 @@ TEST_CASE("device work: an outer update waits for memory that another one has", 
   REQUIRE(first.ok());
   {
     const std::atomic<bool> interrupt = true;
-    const CallerScope caller(&interrupt);
+    const agents::CallerScope caller(&interrupt);
     CHECK(absl::IsCancelled(trainer(*small).status()));
   }
   absl::Status second = absl::UnknownError("");
@@ -374,18 +376,18 @@ TEST_CASE("device work: time, transfers and memory are counted", "[unit]") {
 TEST_CASE("device work: an update that nobody wants any more ends between two epochs", "[unit]") {
   Update update(2, 30, /*critic=*/true);
   update.config.epochs = 50;
-  const MinibatchOrder keyed = KeyedOrder(3, Phase::kTraining, 0, update.lifetimes);
+  const agents::MinibatchOrder keyed = agents::KeyedOrder(3, Phase::kTraining, 0, update.lifetimes);
   std::atomic<bool> cancel = false;
   int64_t last = 0;
-  const MinibatchOrder order = [&](int64_t agent, int64_t epoch, std::span<int64_t> rows) {
+  const agents::MinibatchOrder order = [&](int64_t agent, int64_t epoch, std::span<int64_t> rows) {
     keyed(agent, epoch, rows);
     last = epoch;
     if (epoch == 3) cancel = true;
   };
-  const CallerScope caller(&cancel);
+  const agents::CallerScope caller(&cancel);
   const auto result =
-      PpoUpdate(update.shape, update.agents, update.segment, update.segment.shaped_rewards,
-                update.config, order, {.device = Emulated({})});
+      agents::PpoUpdate(update.shape, update.agents, update.segment, update.segment.shaped_rewards,
+                        update.config, order, {.device = Emulated({})});
   CHECK(absl::IsCancelled(result.status()));
   CHECK(last == 3);
 }
@@ -405,11 +407,11 @@ TEST_CASE("device memory: what an update takes is reckoned, and not far from it"
 }
 
 TEST_CASE("device memory: sizes beyond the kernels' counting are the CPU's", "[unit]") {
-  const PpoConfig config;
-  AgentShape shape{.observation_size = 39, .action_size = 4, .hidden_units = 4096};
-  CHECK(PpoDeviceBytes(shape, config, 65536, 100'000).has_value());
-  CHECK_FALSE(PpoDeviceBytes(shape, {.minibatches = 1}, 1, 1'000'000).has_value());
-  CHECK_FALSE(PpoDeviceBytes(shape, config, 1, 5).has_value());
+  const agents::PpoConfig config;
+  agents::AgentShape shape{.observation_size = 39, .action_size = 4, .hidden_units = 4096};
+  CHECK(agents::PpoDeviceBytes(shape, config, 65536, 100'000).has_value());
+  CHECK_FALSE(agents::PpoDeviceBytes(shape, {.minibatches = 1}, 1, 1'000'000).has_value());
+  CHECK_FALSE(agents::PpoDeviceBytes(shape, config, 1, 5).has_value());
 }
 
 TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it", "[unit]") {
@@ -417,20 +419,20 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
   spec.set_name("lstm");
   const Device device = Emulated({});
   Violations violations;
-  const auto network = MakeSignalNetwork(
+  const auto network = signals::MakeSignalNetwork(
       spec, {.observation_size = 7, .action_size = 2, .device = device}, &violations);
   REQUIRE(network != nullptr);
   const torch::Tensor weights = network->InitialWeights(0);
   for (const auto& [lifetimes, steps] : {std::pair<int64_t, int64_t>{1, 20}, {4, 500}}) {
-    Segment segment;
+    agents::Segment segment;
     segment.observations = Normals({lifetimes, steps, 7}, 0);
     segment.actions = Normals({lifetimes, steps, 2}, 1);
     segment.log_probs = torch::full({lifetimes, steps}, -2.0F);
     segment.shaped_rewards = segment.success_signals = torch::zeros({lifetimes, steps});
     segment.prev_done = torch::zeros({lifetimes, steps});
-    SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
+    signals::SignalState state = network->signals()->InitialState(lifetimes, torch::kFloat32);
     const torch::Tensor noise = Normals({lifetimes, steps}, 2);
-    SignalOutputs outputs;
+    signals::SignalOutputs outputs;
     const int64_t taken =
         MostTaken([&] { outputs = network->signals()->Run(weights, segment, noise, &state); });
     INFO(lifetimes << " lifetimes, " << steps << " steps: " << taken << " taken, "
@@ -438,17 +440,17 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
     CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) >= taken);
     CHECK(network->signals()->RunDeviceBytes(lifetimes, steps) <= 1.5 * static_cast<double>(taken));
 
-    const PieceTrainerSetup setup = {
+    const signals::PieceTrainerSetup setup = {
         .loss = {}, .adam = {}, .group_lifetimes = 2, .piece_steps = steps, .pieces = 1};
     const torch::Tensor features =
         network->density()->Features(segment, torch::zeros({lifetimes, steps})).contiguous();
     const torch::Tensor advantages = Normals({lifetimes, steps}, 5).to(torch::kFloat64);
-    const PieceTrainerBatch batch{.features = features,
-                                  .cut_features = features,
-                                  .signals = outputs.signals,
-                                  .log_probs = outputs.log_probs,
-                                  .advantages = advantages,
-                                  .returns = advantages};
+    const signals::PieceTrainerBatch batch{.features = features,
+                                           .cut_features = features,
+                                           .signals = outputs.signals,
+                                           .log_probs = outputs.log_probs,
+                                           .advantages = advantages,
+                                           .returns = advantages};
     const torch::Tensor m = torch::zeros_like(weights), v = torch::zeros_like(weights);
     const int64_t of_trainer = MostTaken([&, steps = steps] {
       auto trainer = network->density()->NewTrainer(setup, batch, weights, m, v);
@@ -465,4 +467,4 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

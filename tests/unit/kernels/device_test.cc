@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 using testing::Contains;
@@ -228,4 +228,4 @@ TEST_CASE("device: a program without kernels says how it gets them", "[unit]") {
 #endif
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

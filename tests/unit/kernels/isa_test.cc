@@ -14,7 +14,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 // Normals with signed zeros, denormals, an infinity and a NaN among them.
@@ -97,8 +97,9 @@ std::vector<float> MatrixProducts() {
 
 std::vector<float> Gradients() {
   std::vector<float> all;
-  for (const KernelSizes& sizes :
-       {KernelSizes{39, 4, 64, true}, KernelSizes{11, 3, 20, true}, KernelSizes{3, 1, 7, false}}) {
+  for (const agents::KernelSizes& sizes :
+       {agents::KernelSizes{39, 4, 64, true}, agents::KernelSizes{11, 3, 20, true},
+        agents::KernelSizes{3, 1, 7, false}}) {
     const int64_t d = sizes.observation_size, a = sizes.action_size, h = sizes.hidden_units, t = 70;
     const auto hidden = [&](int64_t out) { return h * d + h + h * h + h + out * h + out; };
     const auto theta = Numbers(0, hidden(a) + a + (sizes.critic ? hidden(1) : 0));
@@ -107,7 +108,7 @@ std::vector<float> Gradients() {
     const auto observations = Numbers(1, t * d), actions = Numbers(2, t * a),
                log_probs = Numbers(3, t), advantages = Numbers(4, t), returns = Numbers(5, t),
                values = Numbers(6, t);
-    PpoKernels<float> kernels(sizes, {}, t);
+    agents::PpoKernels<float> kernels(sizes, {}, t);
     std::vector<int64_t> rows(61);
     std::iota(rows.begin(), rows.end(), 3);
     std::vector<float> gradient(theta.size());
@@ -152,4 +153,4 @@ TEST_CASE("isa: AVX-512 makes the bits of AVX2", "[unit]") {
   SetIsa(before);
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -6,7 +6,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::kernels {
 namespace {
 
 // Rows and columns in the form of tiles, with NaN for those past the end. Many numbers are zeros of
@@ -125,4 +125,4 @@ TEMPLATE_TEST_CASE("tile products: the bits of the CPU's products, -0 among them
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::kernels

@@ -11,16 +11,17 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
-const absl::Status fixed = FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 TEST_CASE("learner fingerprint: that of the one arithmetic, also for a device with the CPU's bits",
           "[unit]") {
   REQUIRE(fixed.ok());
-  CHECK(LearnerFingerprint() == kArithmetic);
-  CHECK(LearnerFingerprint({.kind = DeviceKind::kEmulated, .name = "emulated"}) == kArithmetic);
+  CHECK(LearnerFingerprint() == agents::kArithmetic);
+  CHECK(LearnerFingerprint({.kind = kernels::DeviceKind::kEmulated, .name = "emulated"}) ==
+        agents::kArithmetic);
 }
 
 TEST_CASE("learner fingerprint: every result that is hashed is finite, is not one number, repeats",
@@ -36,9 +37,9 @@ TEST_CASE("learner fingerprint: every result that is hashed is finite, is not on
       CHECK(first[i].equal(second[i]));
     }
   };
-  check(ArithmeticResults(), ArithmeticResults());
+  check(agents::ArithmeticResults(), agents::ArithmeticResults());
   const auto on_cpu = KernelResults({}),
-             emulated = KernelResults({.kind = DeviceKind::kEmulated, .name = "emulated"});
+             emulated = KernelResults({.kind = kernels::DeviceKind::kEmulated, .name = "emulated"});
   REQUIRE(on_cpu.ok());
   REQUIRE(emulated.ok());
   check(*on_cpu, *emulated);
@@ -47,10 +48,11 @@ TEST_CASE("learner fingerprint: every result that is hashed is finite, is not on
 TEST_CASE("learner fingerprint: a device carries its own, a full one is refused and not lost",
           "[unit]") {
   REQUIRE(fixed.ok());
-  Device device{.kind = DeviceKind::kEmulated,
-                .name = "emulated",
-                .monitor = std::make_shared<DeviceMonitor>(DeviceMonitor::Options{
-                    .on_lost = [](const absl::Status&) { FAIL("the device is lost"); }})};
+  kernels::Device device{
+      .kind = kernels::DeviceKind::kEmulated,
+      .name = "emulated",
+      .monitor = std::make_shared<kernels::DeviceMonitor>(kernels::DeviceMonitor::Options{
+          .on_lost = [](const absl::Status&) { FAIL("the device is lost"); }})};
   // One at a time: an update's array, or one of the signal network's, whose error is thrown.
   for (const char* hit : {"1", "11", "20"}) {
     INFO(hit);
@@ -62,13 +64,14 @@ TEST_CASE("learner fingerprint: a device carries its own, a full one is refused 
   }
   CHECK(device.fingerprint.empty());
   REQUIRE(ProveDevice(&device).ok());
-  CHECK(device.fingerprint == kArithmetic);
+  CHECK(device.fingerprint == agents::kArithmetic);
   CHECK(CheckBits(device).ok());
 }
 
 TEST_CASE("learner fingerprint: a meta-learner's device makes the CPU's bits", "[unit]") {
   CHECK(CheckBits({}).ok());
-  const Device other{.kind = DeviceKind::kEmulated, .name = "emulated", .fingerprint = "ab12"};
+  const kernels::Device other{
+      .kind = kernels::DeviceKind::kEmulated, .name = "emulated", .fingerprint = "ab12"};
   CHECK(LearnerFingerprint(other) == "ab12");
   const absl::Status status = CheckBits(other);
   CHECK(ReasonOf(status) == "NUMERIC_MISMATCH");
@@ -76,4 +79,4 @@ TEST_CASE("learner fingerprint: a meta-learner's device makes the CPU's bits", "
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -10,7 +10,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using mentor::testing::Contains;
@@ -76,4 +76,4 @@ TEST_CASE("segment: its hash covers iteration, names, types, shapes, bytes and t
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -12,7 +12,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using mentor::testing::Contains;
@@ -156,4 +156,4 @@ TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -10,7 +10,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using testing::SmallShard;
@@ -52,8 +52,8 @@ TEST_CASE("shard memory: a signal network reads each step of all collections", "
   shard.mutable_spec()->mutable_signal()->set_name(name);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   Violations violations;
-  const auto network =
-      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+  const auto network = signals::MakeSignalNetwork(shard.spec().signal(),
+                                                  methods::SignalContextOf(shard), &violations);
   REQUIRE(network != nullptr);
   // Its input of observation, action and five numbers twice, and what it makes of them.
   const double of_network = 2 * (kObservation + kAction + 5) +
@@ -134,4 +134,4 @@ TEST_CASE("shard memory: a shard that cannot run takes nothing", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

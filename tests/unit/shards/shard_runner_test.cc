@@ -18,7 +18,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using mentor::testing::Contains;
@@ -89,27 +89,29 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
 }
 
 // Agents whose iterations take two seconds for signals and five for updates, they say.
-class SaysItsSeconds : public InnerLoop {
+class SaysItsSeconds : public methods::InnerLoop {
  public:
-  using InnerLoop::InnerLoop;
+  using methods::InnerLoop::InnerLoop;
   void Begin() override {}
-  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport* report) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t, const methods::Collect& collect,
+                                          methods::LoopReport* report) override {
     report->signal_seconds += 2;
     report->update_seconds += 5;
     return collect(Policies());
   }
   std::vector<v1::PolicyWeights> Policies() const override {
-    const AgentShape shape = ShapeOfAgents(*context_.shard);
-    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+    const agents::AgentShape shape = methods::ShapeOfAgents(*context_.shard);
+    return agents::ToPolicyWeights(shape, methods::FreshAgents(context_, shape).theta);
   }
-  void State(StateFields*) override {}
+  void State(methods::StateFields*) override {}
 };
-const RegisterInnerLoop kSaysItsSeconds({
+const methods::RegisterInnerLoop kSaysItsSeconds({
     .name = "says_its_seconds",
     .summary = "Seconds that are known, for tests",
     .options = {},
-    .make = MadeLoop<SaysItsSeconds>,
-    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+    .make = methods::MadeLoop<SaysItsSeconds>,
+    .sizes = [](const methods::InnerLoopContext& context,
+                int64_t) { return methods::SizesOfPpoAgents(context); },
 });
 
 TEST_CASE("shard runner: seconds of signals and of updates are each their own", "[unit]") {
@@ -123,30 +125,32 @@ TEST_CASE("shard runner: seconds of signals and of updates are each their own", 
 }
 
 // Agents that never learn, and collect twice in each iteration.
-class CollectsTwice : public InnerLoop {
+class CollectsTwice : public methods::InnerLoop {
  public:
-  using InnerLoop::InnerLoop;
+  using methods::InnerLoop::InnerLoop;
   void Begin() override {}
-  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport*) override {
-    const absl::StatusOr<Segment> first = collect(Policies());
+  absl::StatusOr<agents::Segment> Iterate(uint32_t, const methods::Collect& collect,
+                                          methods::LoopReport*) override {
+    const absl::StatusOr<agents::Segment> first = collect(Policies());
     if (!first.ok()) return first;
-    const absl::StatusOr<Segment> second = collect(Policies());
+    const absl::StatusOr<agents::Segment> second = collect(Policies());
     if (!second.ok()) return second;
-    return Join({*first, *second});
+    return agents::Join({*first, *second});
   }
   std::vector<v1::PolicyWeights> Policies() const override {
-    const AgentShape shape = ShapeOfAgents(*context_.shard);
-    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+    const agents::AgentShape shape = methods::ShapeOfAgents(*context_.shard);
+    return agents::ToPolicyWeights(shape, methods::FreshAgents(context_, shape).theta);
   }
-  void State(StateFields*) override {}
+  void State(methods::StateFields*) override {}
 };
-const RegisterInnerLoop kCollectsTwice({
+const methods::RegisterInnerLoop kCollectsTwice({
     .name = "collects_twice",
     .summary = "Two collections an iteration, for tests",
     .options = {},
     .collections = 2,
-    .make = MadeLoop<CollectsTwice>,
-    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+    .make = methods::MadeLoop<CollectsTwice>,
+    .sizes = [](const methods::InnerLoopContext& context,
+                int64_t) { return methods::SizesOfPpoAgents(context); },
 });
 
 TEST_CASE("shard runner: every collection of a lifetime has its own number", "[unit]") {
@@ -175,9 +179,10 @@ TEST_CASE("shard runner: how far agents go from common weights is summed over th
   shard.set_outer_learning(true);
   shard.set_deterministic_episodes(0);
   const torch::Tensor weights =
-      0.1 *
-      testing::Normals({.seed = 5}, 0,
-                       {AgentLayout(ShapeOfAgents(shard.spec().agent(), shard.shape())).size()});
+      0.1 * testing::Normals(
+                {.seed = 5}, 0,
+                {agents::AgentLayout(methods::ShapeOfAgents(shard.spec().agent(), shard.shape()))
+                     .size()});
   const auto gradient = [&](const v1::Shard& of) {
     const auto report = RunShard(
         {.shard = &of, .unit_shard = 3, .meta_parameters = weights.to(torch::kFloat32)}, Simulate,
@@ -471,4 +476,4 @@ TEST_CASE("shard runner: an exception ends the shard, not the process", "[unit]"
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

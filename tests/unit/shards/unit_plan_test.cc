@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 #include "tests/units.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using mentor::testing::Contains;
@@ -118,7 +118,7 @@ TEST_CASE("unit plan: a unit names its steps, its noise and its task", "[unit]")
     CHECK(unit.share().experiment() == "experiments/a");
     CHECK(unit.task().parameters(1) == shard.lifetimes(2).task().parameters(1));
     CHECK(unit.random().seed() == 11);
-    CHECK(unit.random().lifetime() == NoiseNumber(shard.lifetimes(2)));
+    CHECK(unit.random().lifetime() == agents::NoiseNumber(shard.lifetimes(2)));
     CHECK(unit.random().iteration() == 2);
     CHECK(unit.random().phase() == 1);
     CHECK(unit.first_step() == 2 * 600 + (last ? 450 : 0));
@@ -220,7 +220,7 @@ struct Joined {
     results = {ResultOf(units[0], {1, 2, 3, 4}, {0, 0, 0, 0}, {0, 0, 1, 0}, {0, 0, 1, 1}),
                ResultOf(units[1], {5, 6, 7, 8}, {1, 0, 0, 0}, {0, 0, 0, 1}, {0, 0, 0, 0})};
   }
-  absl::StatusOr<Segment> Assemble() {
+  absl::StatusOr<agents::Segment> Assemble() {
     return AssembleSegment(shard, plan, units, results, &cursors);
   }
 };
@@ -330,4 +330,4 @@ TEST_CASE("unit plan: a segment has room for the agent that was cut most often",
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -14,7 +14,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::shards {
 namespace {
 
 using mentor::testing::Contains;
@@ -39,7 +39,7 @@ v1::Shard MakeShard(uint32_t steps, uint32_t episode_steps, bool independent) {
 // Iteration `number` of a shard, with n policies for each of its two agents.
 CollectionPlan Plan(const v1::Shard& shard, uint32_t number, int n = 1) {
   CollectionPlan plan{.number = number,
-                      .steps = static_cast<uint32_t>(StepsOfIteration(shard, number)),
+                      .steps = static_cast<uint32_t>(agents::StepsOfIteration(shard, number)),
                       .deterministic = number >= shard.spec().lifetime().iterations(),
                       .policies = std::vector<v1::PolicyWeights>(2 * n)};
   for (size_t i = 0; i < plan.policies.size(); ++i)
@@ -301,13 +301,13 @@ v1::Result EarlyResultOf(const v1::Unit& unit) {
 }
 
 // The whole lifetimes of two agents, cut into iterations of `steps`.
-Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
+agents::Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
   v1::Shard shard = MakeShard(steps, kEarlyMax, /*independent=*/false);
   shard.mutable_spec()->mutable_lifetime()->set_iterations(iterations);
   shard.set_deterministic_episodes(2);
   std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
   std::vector<torch::Tensor> parts[4];
-  Segment whole;
+  agents::Segment whole;
   for (uint32_t iteration = 0; iteration <= iterations; ++iteration) {
     const bool deterministic = iteration == iterations;
     const std::vector<v1::EpisodeCursor> before = cursors;
@@ -445,7 +445,7 @@ TEST_CASE("wire: a loop that asks gets and sends the last observations of all ep
   REQUIRE(SegmentFromProto(proto, shard).ok());
   CHECK_FALSE(SegmentFromProto(proto, shard)->final_observations.defined());
   shard.mutable_inner_loop()->set_name("skills");
-  Segment without = *segment;
+  agents::Segment without = *segment;
   without.final_observations = torch::Tensor();
   proto.Clear();
   AddTensors(without, /*outcomes_only=*/false, &proto);
@@ -453,7 +453,7 @@ TEST_CASE("wire: a loop that asks gets and sends the last observations of all ep
 }
 
 TEST_CASE("wire: episodes that end early go on over iterations, however long these are", "[unit]") {
-  const Segment want = EarlyLifetimes(60, 1);
+  const agents::Segment want = EarlyLifetimes(60, 1);
   int early = 0, full = 0;
   for (int64_t agent = 0; agent < 2; ++agent) {
     const uint32_t lifetime = agent == 0 ? 5 : 9;
@@ -485,7 +485,7 @@ TEST_CASE("wire: episodes that end early go on over iterations, however long the
   for (const auto& [steps, iterations] :
        {std::pair(7u, 8u), std::pair(20u, 3u), std::pair(2u, 30u)}) {
     INFO(steps << " steps an iteration");
-    const Segment got = EarlyLifetimes(steps, iterations);
+    const agents::Segment got = EarlyLifetimes(steps, iterations);
     const int64_t all = steps * iterations;
     CHECK(got.observations.equal(want.observations.narrow(1, 0, all)));
     CHECK(got.prev_done.equal(want.prev_done.narrow(1, 0, all)));
@@ -571,4 +571,4 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::shards

@@ -27,8 +27,8 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
   return testing::Normals({.seed = 3}, number, shape);
 }
 
-learner::Segment RandomSegment(const NetworkSizes& sizes, int64_t lifetimes, int64_t steps) {
-  learner::Segment segment;
+agents::Segment RandomSegment(const NetworkSizes& sizes, int64_t lifetimes, int64_t steps) {
+  agents::Segment segment;
   segment.observations = Normals(0, {lifetimes, steps, sizes.observation_size});
   segment.actions = Normals(1, {lifetimes, steps, sizes.action_size});
   segment.log_probs = Normals(2, {lifetimes, steps}) - 2;
@@ -40,25 +40,25 @@ learner::Segment RandomSegment(const NetworkSizes& sizes, int64_t lifetimes, int
 }
 
 // Rows [first, first + count) and steps [begin, begin + length) of a segment.
-learner::Segment Cut(const learner::Segment& all, int64_t first, int64_t count, int64_t begin,
-                     int64_t length) {
-  learner::Segment cut;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
-                      &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
-                      &learner::Segment::success_signals, &learner::Segment::prev_done}) {
+agents::Segment Cut(const agents::Segment& all, int64_t first, int64_t count, int64_t begin,
+                    int64_t length) {
+  agents::Segment cut;
+  for (auto member : {&agents::Segment::observations, &agents::Segment::actions,
+                      &agents::Segment::log_probs, &agents::Segment::shaped_rewards,
+                      &agents::Segment::success_signals, &agents::Segment::prev_done}) {
     cut.*member = (all.*member).narrow(0, first, count).narrow(1, begin, length);
   }
   return cut;
 }
 
-Tensor RandomWeights(const learner::SignalNetwork& network) {
+Tensor RandomWeights(const signals::SignalNetwork& network) {
   return network.InitialWeights(11) + 0.05 * Normals(5, {network.layout().size()});
 }
 
 std::string Refusal(const v1::SignalSpec& spec) {
   Violations violations;
   const auto network =
-      learner::MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
+      signals::MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
   CHECK(network == nullptr);
   return std::string(violations.ToStatus().message());
 }
@@ -68,7 +68,7 @@ std::string Refusal(const v1::SignalSpec& spec) {
 TEST_CASE("signal network: state crosses segments as if there were no border") {
   const auto network = MakeLstm(kSmall);
   const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
-  const learner::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
+  const agents::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
   for (const bool sampled : {true, false}) {
     auto whole_state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
     const auto whole =
@@ -98,7 +98,7 @@ TEST_CASE("signal network: state crosses segments as if there were no border") {
 TEST_CASE("signal network: a lifetime's signals do not depend on who shares its shard") {
   const auto network = MakeLstm(kSmall);
   const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
-  const learner::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
+  const agents::Segment all = RandomSegment(kSmall, kLifetimes, kSteps);
   auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
   const auto together = network->signals()->Run(weights, all, noise, &state);
   for (int64_t l = 0; l < kLifetimes; ++l) {
@@ -115,7 +115,7 @@ TEST_CASE("signal network: training sees the bits of acting, so that rho is 1") 
   for (const NetworkSizes& sizes : {kSmall, kFull}) {
     const auto network = MakeLstm(sizes);
     const Tensor weights = RandomWeights(*network), noise = Normals(6, {kLifetimes, kSteps});
-    const learner::Segment segment = RandomSegment(sizes, kLifetimes, kSteps);
+    const agents::Segment segment = RandomSegment(sizes, kLifetimes, kSteps);
     auto state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
     const auto acted = network->signals()->Run(weights, segment, noise, &state);
     const Tensor previous =
@@ -163,7 +163,7 @@ TEST_CASE("signal network: birth") {
     CHECK((gram - torch::eye(gram.size(0), torch::kFloat64)).abs().max().item<double>() < 1e-5);
   }
   // Means near 0, standard deviations near initial_std.
-  const learner::Segment segment = RandomSegment(kFull, 2, 30);
+  const agents::Segment segment = RandomSegment(kFull, 2, 30);
   auto state = network->signals()->InitialState(2, torch::kFloat32);
   const auto means = network->signals()->Run(weights, segment, Tensor(), &state);
   CHECK(means.signals.abs().max().item<double>() < 0.05);
@@ -174,7 +174,7 @@ TEST_CASE("signal network: birth") {
 }
 
 TEST_CASE("signal network: the outcome it sees") {
-  learner::Segment segment = RandomSegment(kSmall, 2, 4);
+  agents::Segment segment = RandomSegment(kSmall, 2, 4);
   const Tensor previous = Normals(8, {2, 4});
   const Tensor sparse = MakeLstm(kSmall)->density()->Features(segment, previous);
   const Tensor shaped = MakeLstm(kSmall, v1::SHAPED)->density()->Features(segment, previous);
@@ -193,7 +193,7 @@ TEST_CASE("signal network: the outcome it sees") {
 
 TEST_CASE("signal network: a number that is not finite is not hidden") {
   const auto network = MakeLstm(kSmall);
-  learner::Segment segment = RandomSegment(kSmall, 2, 20);
+  agents::Segment segment = RandomSegment(kSmall, 2, 20);
   segment.observations[1][5][0] = std::nanf("");
   auto state = network->signals()->InitialState(2, torch::kFloat32);
   const auto outputs =
@@ -221,14 +221,14 @@ TEST_CASE("signal network: refused specs") {
 TEST_CASE("success signal: an episode goes on from the segment before") {
   // M = 4; lifetime 0 fails its first episode, lifetime 1 succeeds at its first step and again
   // later.
-  auto state = learner::InitialSuccessState(2);
-  const Tensor first = learner::SuccessSignals(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 1.f}}),
+  auto state = signals::InitialSuccessState(2);
+  const Tensor first = signals::SuccessSignals(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 1.f}}),
                                                torch::zeros({2, 3}), 4, &state);
   CHECK(first.equal(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 0.f}})));
   CHECK(state.episode_steps.equal(torch::full({2}, 3, torch::kInt64)));
   CHECK(state.succeeded.equal(torch::tensor({0, 1}, torch::kUInt8)));
   const Tensor second =
-      learner::SuccessSignals(torch::tensor({{0.f, 0.f, 1.f}, {1.f, 0.f, 0.f}}),
+      signals::SuccessSignals(torch::tensor({{0.f, 0.f, 1.f}, {1.f, 0.f, 0.f}}),
                               torch::tensor({{0.f, 1.f, 0.f}, {0.f, 1.f, 0.f}}), 4, &state);
   // Step 3 ends the first episodes; then k = 0, 1 of the second ones. 1 - 0.7 * 1 / 4 = 0.825.
   CheckNear("signals", second,

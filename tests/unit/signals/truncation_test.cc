@@ -6,7 +6,7 @@
 #include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using mentor::testing::RandomNormals;
@@ -17,11 +17,11 @@ constexpr int64_t kSteps = 35;  // Episodes of 10 steps.
 
 // Lifetime 0 is cut after its first and third episode, lifetime 1 after its second; the other
 // episodes end by themselves.
-Segment Truncated() {
-  Segment segment = RandomSegment(2, kSteps, 40);
+agents::Segment Truncated() {
+  agents::Segment segment = RandomSegment(2, kSteps, 40);
   segment.truncated = torch::zeros({2, kSteps});
   for (const auto& [s, t] : {std::pair{0, 9}, {0, 29}, {1, 19}}) segment.truncated[s][t] = 1;
-  segment.final_values = AtTruncations(RandomNormals({2, 4}, 7), segment.truncated);
+  segment.final_values = agents::AtTruncations(RandomNormals({2, 4}, 7), segment.truncated);
   return segment;
 }
 
@@ -29,7 +29,7 @@ TEST_CASE("truncation: packed values come to their steps", "[unit]") {
   Tensor packed = RandomNormals({2, 4}, 7);
   Tensor truncated = torch::zeros({2, kSteps});
   for (const auto& [s, t] : {std::pair{0, 9}, {0, 29}, {1, 0}}) truncated[s][t] = 1;
-  const Tensor values = AtTruncations(packed, truncated);
+  const Tensor values = agents::AtTruncations(packed, truncated);
   Tensor want = torch::zeros({2, kSteps});
   want[0][9] = packed[0][0];
   want[0][29] = packed[0][1];
@@ -37,16 +37,16 @@ TEST_CASE("truncation: packed values come to their steps", "[unit]") {
   CHECK(values.equal(want));
   // The unused rest of the room does not matter.
   packed[0][2] = packed[1][1] = std::nan("");
-  CHECK(AtTruncations(packed, truncated).equal(want));
-  CHECK(AtTruncations(packed, torch::zeros_like(truncated)).eq(0).all().item<bool>());
+  CHECK(agents::AtTruncations(packed, truncated).equal(want));
+  CHECK(agents::AtTruncations(packed, torch::zeros_like(truncated)).eq(0).all().item<bool>());
 }
 
 TEST_CASE("truncation: nothing that follows an end has weight, not even what is not finite",
           "[unit]") {
-  const Segment segment = Truncated();
+  const agents::Segment segment = Truncated();
   const auto gae = [&](const Tensor& values, const Tensor& final_values) {
-    return Gae(segment.shaped_rewards, values, segment.prev_done, segment.last_done,
-               segment.last_values, 0.9, 0.8, {segment.truncated, final_values})
+    return agents::Gae(segment.shaped_rewards, values, segment.prev_done, segment.last_done,
+                       segment.last_values, 0.9, 0.8, {segment.truncated, final_values})
         .advantages;
   };
   const Tensor want = gae(segment.values, segment.final_values);
@@ -69,7 +69,7 @@ TEST_CASE("truncation: nothing that follows an end has weight, not even what is 
 }
 
 TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", "[unit]") {
-  const Segment segment = Truncated();
+  const agents::Segment segment = Truncated();
   v1::SignalSpec spec;
   spec.set_name("discount");
   spec.set_role(v1::ADVANTAGE);
@@ -89,9 +89,9 @@ TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", 
   const Tensor logits = torch::tensor({2.0, 1.5}, torch::kFloat64).requires_grad_(true);
   const Tensor at = signals(logits), p = torch::sigmoid(logits).detach();
   CHECK(torch::allclose(at.detach(),
-                        Gae(segment.shaped_rewards, segment.values, segment.prev_done,
-                            segment.last_done, segment.last_values, p[0].item<double>(),
-                            p[1].item<double>(), {segment.truncated, segment.final_values})
+                        agents::Gae(segment.shaped_rewards, segment.values, segment.prev_done,
+                                    segment.last_done, segment.last_values, p[0].item<double>(),
+                                    p[1].item<double>(), {segment.truncated, segment.final_values})
                             .advantages,
                         1e-12, 1e-12));
   const Tensor weight = RandomNormals({2, kSteps}, 8, torch::kFloat64);
@@ -111,4 +111,4 @@ TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", 
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

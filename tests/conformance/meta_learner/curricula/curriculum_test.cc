@@ -64,7 +64,7 @@ std::vector<std::string> Tasks(const CurriculumEntry& entry, const Curriculum& c
   return all;
 }
 
-bool Same(const learner::TensorMap& a, const learner::TensorMap& b) {
+bool Same(const methods::TensorMap& a, const methods::TensorMap& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [name, tensor] : a) {
     const auto other = b.find(name);
@@ -132,11 +132,11 @@ TEST_CASE("curricula: a state that lacks something is refused and changes nothin
     INFO(entry->name);
     const auto curriculum = Make(*entry), other = Make(*entry);
     REQUIRE(curriculum->Observe(0, Achieved(0)).ok());
-    const learner::TensorMap whole = curriculum->Save(), before = other->Save();
+    const methods::TensorMap whole = curriculum->Save(), before = other->Save();
     REQUIRE(!whole.empty());
     for (const auto& [name, tensor] : whole) {
       INFO(name);
-      learner::TensorMap less = whole;
+      methods::TensorMap less = whole;
       less.erase(name);
       const absl::Status status = other->Load(less);
       CHECK(status.code() == absl::StatusCode::kDataLoss);

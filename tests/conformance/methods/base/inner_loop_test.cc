@@ -15,12 +15,10 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
-using learner::InnerLoop;
-using learner::LoopReport;
-using learner::Segment;
+using agents::Segment;
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
 using mentor::testing::RandomSegment;
@@ -50,7 +48,7 @@ Life LifeOf(const RuleEntry& entry) {
   std::vector<std::string> networks = {spec.signal().name()};
   if (networks[0].empty()) {
     networks.clear();
-    for (const learner::SignalEntry* signal : learner::SignalNetworks())
+    for (const signals::SignalEntry* signal : signals::SignalNetworks())
       networks.push_back(signal->name);
   }
   Life life;
@@ -79,10 +77,10 @@ Life LifeOf(const RuleEntry& entry) {
                                              .independent_episodes = true,
                                              .discrete_actions = testing::WantsChoices(whole)});
     *shard.mutable_inner_loop() = InnerLoopOf(whole.rule());
-    shard.set_collections(learner::FindInnerLoop(entry.inner_loop)->collections);
+    shard.set_collections(FindInnerLoop(entry.inner_loop)->collections);
     Violations violations;
-    const std::shared_ptr<const learner::SignalNetwork> network =
-        learner::MakeSignalNetwork(whole.signal(),
+    const std::shared_ptr<const signals::SignalNetwork> network =
+        signals::MakeSignalNetwork(whole.signal(),
                                    {.observation_size = kObservationSize,
                                     .action_size = kActionSize,
                                     .role = whole.signal().role(),
@@ -95,8 +93,7 @@ Life LifeOf(const RuleEntry& entry) {
           &violations);
       if (rule != nullptr) life.meta_parameters = rule->meta_parameters();
     }
-    if (violations.empty() &&
-        learner::MakeInnerLoop(shard, life.meta_parameters, nullptr, {}, &violations))
+    if (violations.empty() && MakeInnerLoop(shard, life.meta_parameters, nullptr, {}, &violations))
       return life;
     refusals += std::string(violations.ToStatus().message()) + "\n";
   }
@@ -107,7 +104,7 @@ Life LifeOf(const RuleEntry& entry) {
 
 std::unique_ptr<InnerLoop> Make(const Life& life) {
   Violations violations;
-  auto loop = learner::MakeInnerLoop(life.shard, life.meta_parameters, nullptr, {}, &violations);
+  auto loop = MakeInnerLoop(life.shard, life.meta_parameters, nullptr, {}, &violations);
   REQUIRE(loop != nullptr);
   return loop;
 }
@@ -159,7 +156,7 @@ TEST_CASE("inner loops: a saved state goes on as if nothing had happened", "[con
     whole->Begin();
     for (uint32_t iteration = 0; iteration + 1 < iterations; ++iteration) {
       Live(life, whole.get(), iteration);
-      learner::TensorMap state;
+      TensorMap state;
       for (const auto& [name, tensor] : whole->Save()) state[name] = tensor.clone();
       const auto resumed = Make(life);
       REQUIRE(resumed->Load(state).ok());
@@ -188,7 +185,7 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
   for (const RuleEntry* entry : OuterRules()) {
     INFO(entry->name << ", " << entry->inner_loop);
     const Life life = LifeOf(*entry);
-    const MetricTable& declared = learner::FindInnerLoop(entry->inner_loop)->metrics;
+    const MetricTable& declared = FindInnerLoop(entry->inner_loop)->metrics;
     const auto loop = Make(life);
     loop->Begin();
     bool gave_gradient = false;
@@ -203,7 +200,7 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
       }
       CHECK(report.nonfinite_updates == 0);
     }
-    CHECK(gave_gradient == learner::GivesGradient(life.shard));
+    CHECK(gave_gradient == GivesGradient(life.shard));
   }
   // Not only by silence.
   CHECK(reported["meta_gradient"].contains("inner_kl"));
@@ -213,11 +210,10 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
 
 TEST_CASE("signal networks: each gives signals, is a loss, or belongs to one inner loop",
           "[conformance]") {
-  for (const learner::SignalEntry* entry : learner::SignalNetworks()) {
+  for (const signals::SignalEntry* entry : signals::SignalNetworks()) {
     INFO(entry->name);
     int owners = 0;
-    for (const learner::InnerLoopEntry* loop : learner::InnerLoops())
-      owners += loop->network == entry->name ? 1 : 0;
+    for (const InnerLoopEntry* loop : InnerLoops()) owners += loop->network == entry->name ? 1 : 0;
     Violations none;
     const auto network = entry->make({.observation_size = 4, .action_size = 2, .episode_steps = 10},
                                      OptionValues::Parse(entry->options, {}, "", &none));
@@ -231,4 +227,4 @@ TEST_CASE("signal networks: each gives signals, is a loss, or belongs to one inn
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

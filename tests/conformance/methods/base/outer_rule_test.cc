@@ -20,7 +20,7 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -33,28 +33,28 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 4, kIterations = 3, kSteps = 2000;
 
 // A signal network that can nothing but act.
-class OpaqueNetwork : public learner::SignalNetwork, public learner::SignalSource {
+class OpaqueNetwork : public signals::SignalNetwork, public signals::SignalSource {
  public:
   const SignalSource* signals() const override { return this; }
-  const learner::ParamLayout& layout() const override { return layout_; }
+  const agents::ParamLayout& layout() const override { return layout_; }
   Tensor InitialWeights(uint64_t) const override { return torch::ones({2}); }
-  learner::SignalOutputs Run(const Tensor& weights, const learner::Segment& segment, const Tensor&,
-                             learner::SignalState* state) const override {
+  signals::SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor&,
+                             signals::SignalState* state) const override {
     const Tensor signals = segment.observations.select(-1, 0) * weights[0] + weights[1];
     state->previous = signals.select(1, -1).clone();
     return {.signals = signals, .log_probs = {}, .values = {}};
   }
 
  private:
-  const learner::ParamLayout layout_{{{"w", {2}}}};
+  const agents::ParamLayout layout_{{{"w", {2}}}};
 };
 
-const learner::RegisterSignal kOpaque({
+const signals::RegisterSignal kOpaque({
     .name = "opaque",
     .summary = "for tests",
     .options = {},
-    .make = [](const learner::SignalContext&, const OptionValues&)
-        -> std::unique_ptr<learner::SignalNetwork> { return std::make_unique<OpaqueNetwork>(); },
+    .make = [](const signals::SignalContext&, const OptionValues&)
+        -> std::unique_ptr<signals::SignalNetwork> { return std::make_unique<OpaqueNetwork>(); },
 });
 
 // A spec of the rule, with what it needs where the defaults do not fit.
@@ -84,9 +84,9 @@ v1::EnvironmentShape Shape(const v1::ExperimentSpec& spec) {
                          .discrete_actions = testing::WantsChoices(spec)});
 }
 
-std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec,
+std::shared_ptr<const signals::SignalNetwork> Network(const v1::ExperimentSpec& spec,
                                                       Violations* violations) {
-  return learner::MakeSignalNetwork(spec.signal(),
+  return signals::MakeSignalNetwork(spec.signal(),
                                     {.observation_size = kObservationSize,
                                      .action_size = kActionSize,
                                      .role = spec.signal().role(),
@@ -96,7 +96,7 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
                                     violations);
 }
 
-std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
+std::shared_ptr<const signals::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
   Violations violations;
   auto network = Network(spec, &violations);
   INFO(std::string(violations.ToStatus().message()));
@@ -151,13 +151,13 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
   }
   if (!rule.needs().segments) return batch;
   const auto network = Network(Spec(entry));
-  if (learner::AsDiscriminator(network) != nullptr) {
+  if (AsDiscriminator(network) != nullptr) {
     batch.steps.final_observations =
         RandomNormals({kLifetimes, steps / 10, kObservationSize}, seed + 30);
     return batch;
   }
-  learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
-  const learner::SignalOutputs outputs = network->signals()->Run(
+  signals::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+  const signals::SignalOutputs outputs = network->signals()->Run(
       weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
@@ -288,7 +288,7 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
   shard.set_outer_learning(true);
   *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
   Violations of_loop;
-  const auto loop = learner::MakeInnerLoop(shard, {}, nullptr, {}, &of_loop);
+  const auto loop = MakeInnerLoop(shard, {}, nullptr, {}, &of_loop);
   CHECK((loop == nullptr) == !of_loop.empty());
   for (const Violation& violation : of_loop.list())
     violations.Add(violation.field, violation.description);
@@ -304,7 +304,7 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
           "[conformance]") {
   std::map<std::string, int> taken;
   for (const RuleEntry* entry : OuterRules()) {
-    for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+    for (const signals::SignalEntry* signal : signals::SignalNetworks()) {
       for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
         v1::ExperimentSpec spec = Spec(*entry);
         // Settings of the example for this very network stay.
@@ -326,7 +326,7 @@ TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it 
   for (const RuleEntry* entry : OuterRules()) {
     const RuleNeeds needs = Make(*entry)->needs();
     if (!needs.signal_network()) continue;
-    for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+    for (const signals::SignalEntry* signal : signals::SignalNetworks()) {
       v1::ExperimentSpec spec = Spec(*entry);
       spec.mutable_signal()->Clear();
       spec.mutable_signal()->set_name(signal->name);
@@ -346,7 +346,7 @@ TEST_CASE("outer rules: a capability that a network lacks, a rule that needs it 
         CHECK_FALSE(refusal.empty());
         ++refused;
         if (lacks_density) CHECK_THAT(refusal, Catch::Matchers::Contains("density"));
-      } else if (const auto* loop = learner::FindInnerLoop(entry->inner_loop);
+      } else if (const auto* loop = FindInnerLoop(entry->inner_loop);
                  signal->name == "opaque" && loop->network.empty() && !loop->learned_loss) {
         // Outcomes are enough.
         CHECK(refusal.empty());
@@ -374,7 +374,7 @@ TEST_CASE("outer rules: each metric is declared once, with a help", "[conformanc
       // A family would take what another part reports.
       CHECK(FindMetric(all, metric.name) == &metric);
     }
-    for (const MetricInfo& metric : learner::FindInnerLoop(entry->inner_loop)->metrics) {
+    for (const MetricInfo& metric : FindInnerLoop(entry->inner_loop)->metrics) {
       INFO(entry->name << ": " << metric.name);
       CHECK(metric.unit != "s");  // Statistics are parts of results.
     }
@@ -420,9 +420,9 @@ TEST_CASE("outer rules: the list of metrics for the docs is what the parts decla
       {"experiment", Listed("experiment", CommonMetrics())}};
   for (const RuleEntry* entry : OuterRules())
     declared["rule " + entry->name] = Listed("rule " + entry->name, entry->metrics);
-  for (const learner::InnerLoopEntry* entry : learner::InnerLoops())
+  for (const InnerLoopEntry* entry : InnerLoops())
     declared["inner loop " + entry->name] = Listed("inner loop " + entry->name, entry->metrics);
-  for (const CurriculumEntry* entry : Curricula())
+  for (const meta_learner::CurriculumEntry* entry : meta_learner::Curricula())
     declared["curriculum " + entry->name] = Listed("curriculum " + entry->name, entry->metrics);
   declared.erase("rule reinforce");  // The examples of docs/adding.md.
   declared.erase("inner loop slow_ppo");
@@ -468,12 +468,12 @@ void CheckBlackBoxTakes(const std::string& network_name) {
   batch.environments.assign(kLifetimes, "somewhere");
   batch.steps_per_iteration = kSteps;
   batch.steps = RandomSegment(kLifetimes, kIterations * kSteps, 500);
-  learner::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
+  signals::SignalState state = network->signals()->InitialState(kLifetimes, torch::kFloat32);
   const Tensor before = rule->meta_parameters().clone();
   // One iteration after the other, as in a learner.
   std::vector<Tensor> signals, log_probs, values;
   for (int64_t i = 0; i < kIterations; ++i) {
-    const learner::SignalOutputs outputs = network->signals()->Run(
+    const signals::SignalOutputs outputs = network->signals()->Run(
         before, mentor::testing::Piece(batch.steps, i * kSteps, kSteps),
         RandomNormals({kLifetimes, kSteps}, 510 + static_cast<uint64_t>(i)), &state);
     signals.push_back(outputs.signals);
@@ -495,4 +495,4 @@ TEST_CASE("outer rules: black_box takes an mlp with density and attention", "[co
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

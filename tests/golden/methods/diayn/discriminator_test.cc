@@ -8,7 +8,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::CheckNear;
@@ -17,9 +17,9 @@ using mentor::testing::Tolerance;
 using mentor::testing::ToTensor;
 using torch::Tensor;
 
-Tensor Flat(const ParamLayout& layout, const Json& named) {
+Tensor Flat(const agents::ParamLayout& layout, const Json& named) {
   std::vector<Tensor> parts;
-  for (const ParamSlice& slice : layout.slices()) {
+  for (const agents::ParamSlice& slice : layout.slices()) {
     parts.push_back(ToTensor(named.at(slice.name.substr(slice.name.find('.') + 1))));
     REQUIRE(parts.back().sizes().vec() == slice.shape);
     parts.back() = parts.back().flatten();
@@ -57,4 +57,4 @@ TEST_CASE("golden: DIAYN's discriminator and its rewards", "[golden]") {
   for (const Json& test : file.at("cases")) CheckCase(test, testing::GoldenTolerance(file));
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::methods

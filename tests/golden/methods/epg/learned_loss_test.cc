@@ -13,7 +13,7 @@ namespace {
 
 using torch::Tensor;
 
-std::unique_ptr<learner::SignalNetwork> NetworkOf(const Json& test) {
+std::unique_ptr<signals::SignalNetwork> NetworkOf(const Json& test) {
   v1::SignalSpec spec;
   spec.set_name("loss_conv");
   spec.set_role(v1::LOSS);
@@ -23,7 +23,7 @@ std::unique_ptr<learner::SignalNetwork> NetworkOf(const Json& test) {
     settings.emplace_back(name, std::to_string(size.get<int64_t>()));
   SetOptions(&spec, settings);
   Violations violations;
-  auto network = learner::MakeSignalNetwork(spec,
+  auto network = signals::MakeSignalNetwork(spec,
                                             {.observation_size = test.at("D"),
                                              .action_size = test.at("A"),
                                              .role = v1::LOSS,
@@ -41,7 +41,7 @@ TEST_CASE("golden: learned loss") {
     const auto network = NetworkOf(test);
     const int64_t agents = test.at("S"), newest = test.at("T"), steps = test.at("N");
     std::vector<Tensor> rows;
-    for (const learner::ParamSlice& slice : network->layout().slices())
+    for (const agents::ParamSlice& slice : network->layout().slices())
       rows.push_back(ToTensor(test.at("phi").at(slice.name)).reshape({agents, slice.size}));
     const Tensor phi = torch::cat(rows, 1);
 
@@ -50,9 +50,9 @@ TEST_CASE("golden: learned loss") {
       theta[name] = ToTensor(value).requires_grad_(true);
     const Tensor observations = ToTensor(test.at("obs"));
     Tensor policy =
-        learner::Forward({theta.at("actor.W1"), theta.at("actor.b1"), theta.at("actor.W2"),
-                          theta.at("actor.b2"), theta.at("actor.W3"), theta.at("actor.b3")},
-                         observations);
+        agents::Forward({theta.at("actor.W1"), theta.at("actor.b1"), theta.at("actor.W2"),
+                         theta.at("actor.b2"), theta.at("actor.W3"), theta.at("actor.b3")},
+                        observations);
     const bool discrete = test.at("discrete");
     policy = discrete ? policy.softmax(-1)
                       : torch::cat({policy, theta.at("logstd").unsqueeze(1).expand_as(policy)}, 2);
@@ -86,7 +86,7 @@ TEST_CASE("golden: how much of the loss is PPO's") {
     const Tensor want = ToTensor(test.at("mix"));
     Tensor got = torch::zeros_like(want);
     for (int64_t u = 0; u < want.numel(); ++u) {
-      got[u] = learner::MixOf(static_cast<uint32_t>(u), test.at("outer_updates"),
+      got[u] = methods::MixOf(static_cast<uint32_t>(u), test.at("outer_updates"),
                               test.at("mix_fraction"), test.at("mix_final"));
     }
     CheckNear("mix", got, want, GoldenTolerance(file));

@@ -6,7 +6,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using namespace mentor::testing;
@@ -151,4 +151,4 @@ TEST_CASE("golden: NEC's n-step targets of episodes that ended and that were cut
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "methods/shared/critic.h"
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using testing::CheckNear;
@@ -32,23 +32,23 @@ Tensor Network(const Json& json) {
   return Flat(json, {std::begin(kLayers), std::end(kLayers)});
 }
 
-std::vector<std::string> NamesOf(const ParamLayout& layout) {
+std::vector<std::string> NamesOf(const agents::ParamLayout& layout) {
   std::vector<std::string> names;
-  for (const ParamSlice& slice : layout.slices()) names.push_back(slice.name);
+  for (const agents::ParamSlice& slice : layout.slices()) names.push_back(slice.name);
   return names;
 }
 
 enum class Mistake { kNone, kOtherMinibatch, kRawInputs, kStaleWeights, kSecondMoment };
 
 struct Case {
-  AgentShape shape;
+  agents::AgentShape shape;
   LirpgConfig config;
-  PpoConfig outer;
+  agents::PpoConfig outer;
   bool tensorflow = false;
   LirpgSegment segment;
   Tensor seen;  // [1, T, D]: what the reward network sees.
   std::vector<Tensor> minibatches;
-  AgentBatch agents, weights, critics;
+  agents::AgentBatch agents, weights, critics;
 };
 
 Tensor OneAgent(const Json& json) {
@@ -60,7 +60,7 @@ Case Read(const Json& json) {
   Case c;
   c.shape = {.observation_size = json.at("D"), .action_size = json.at("A"), .hidden_units = 3};
   c.tensorflow = settings.at("forms") == "tensorflow";
-  UpdateConfig& update = c.config.update;
+  agents::UpdateConfig& update = c.config.update;
   update.tensorflow_clip = update.tensorflow_epsilon = c.tensorflow;
   update.advantage_ddof = c.config.outer.advantage_ddof = c.tensorflow ? 0 : 1;
   update.ppo.gamma = settings.at("gamma");
@@ -80,13 +80,13 @@ Case Read(const Json& json) {
   c.config.c_in = settings.at("c_in");
   c.config.value_clip = update.ppo.clip_value_loss ? update.ppo.clip : 0;
 
-  const ParamLayout layout = AgentLayout(c.shape);
+  const agents::ParamLayout layout = agents::AgentLayout(c.shape);
   const std::vector<std::string> names = NamesOf(layout);
   const auto agents = [&](const char* part) { return Flat(json.at(part), names).unsqueeze(0); };
   c.agents = {agents("params"), agents("m"), agents("v"),
               torch::full({1}, json.at("opt_steps_before").get<int64_t>(), torch::kInt64)};
-  c.weights = NewAgents(Network(json.at("phi")).unsqueeze(0));
-  c.critics = NewAgents(Network(json.at("critic")).unsqueeze(0));
+  c.weights = agents::NewAgents(Network(json.at("phi")).unsqueeze(0));
+  c.critics = agents::NewAgents(Network(json.at("critic")).unsqueeze(0));
   const auto read = [&](const char* name) { return OneAgent(segment.at(name)); };
   c.seen = read("seen");
   c.segment.inputs.observations = read("obs");
@@ -99,8 +99,8 @@ Case Read(const Json& json) {
   c.segment.last_values = read("last_value");
   c.segment.task_values = read("value_ex");
   c.segment.task_advantages =
-      Gae(read("r_ex"), c.segment.task_values, c.segment.prev_done, c.segment.last_done,
-          read("last_value_ex"), update.ppo.gamma, update.ppo.gae_lambda)
+      agents::Gae(read("r_ex"), c.segment.task_values, c.segment.prev_done, c.segment.last_done,
+                  read("last_value_ex"), update.ppo.gamma, update.ppo.gae_lambda)
           .advantages;
   const Tensor rows = ToTensor(json.at("minibatches"), torch::kInt64);
   for (int64_t k = 0; k < rows.size(0); ++k) c.minibatches.push_back(rows[k].unsqueeze(0));
@@ -109,17 +109,17 @@ Case Read(const Json& json) {
 
 LearnedRewards RewardsOf(const Case& c, const Tensor& seen) {
   const int64_t inputs = c.shape.observation_size + c.shape.action_size;
-  const ParamLayout layout(ThreeLayers("sig", inputs, 3, 1));
+  const agents::ParamLayout layout(agents::ThreeLayers("sig", inputs, 3, 1));
   return [=, actions = c.segment.inputs.actions](const Tensor& weights) {
     const std::vector<Tensor> w = layout.Split(weights.unsqueeze(0));
-    return Forward({w[0], w[1], w[2], w[3], w[4], w[5]}, torch::cat({seen, actions}, -1))
+    return agents::Forward({w[0], w[1], w[2], w[3], w[4], w[5]}, torch::cat({seen, actions}, -1))
         .squeeze(-1)
         .tanh();
   };
 }
 
 std::unique_ptr<LirpgKernels> KernelsOf(const Case& c) {
-  const StepLayers layers = {
+  const signals::StepLayers layers = {
       {c.shape.observation_size + c.shape.action_size, 3, 1, /*bounded=*/true},
       torch::cat({c.seen, c.segment.inputs.actions}, -1)};
   return NewLirpgKernels(c.shape, c.config, c.segment, layers, c.weights.theta.size(1),
@@ -159,7 +159,7 @@ void CheckCase(const Json& json, const Tolerance& tolerance, bool by_kernels) {
   const Case c = Read(json);
   const std::vector<Result> got = RunCase(c, Mistake::kNone, by_kernels);
   REQUIRE(got.size() == json.at("expected").size());
-  const std::vector<std::string> names = NamesOf(AgentLayout(c.shape));
+  const std::vector<std::string> names = NamesOf(agents::AgentLayout(c.shape));
   for (size_t k = 0; k < got.size(); ++k) {
     INFO("minibatch " << k);
     const Json& want = json.at("expected")[k];
@@ -195,4 +195,4 @@ TEST_CASE("lirpg_steps: each mistake shows in the weights of the reward network"
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

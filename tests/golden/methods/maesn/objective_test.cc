@@ -5,7 +5,7 @@
 #include "methods/shared/folded_input.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::CheckNear;
@@ -16,48 +16,48 @@ using mentor::testing::ToTensor;
 using torch::Tensor;
 
 // Policy, step sizes and latents of the case, or the gradient with respect to them.
-Tensor Parameters(const learner::ParamLayout& policy, const Json& theta, const Json& rest) {
+Tensor Parameters(const agents::ParamLayout& policy, const Json& theta, const Json& rest) {
   std::vector<Tensor> parts = {GoldenFlat(policy, theta, torch::kFloat64)};
   for (const char* name : {"alpha_mu", "alpha_sigma", "mu", "log_sigma"})
     parts.push_back(ToTensor(rest.at(name)).flatten());
   return torch::cat(parts);
 }
 
-void CheckCase(const Json& test, Tolerance tolerance, learner::WorkerPool* pool) {
+void CheckCase(const Json& test, Tolerance tolerance, agents::WorkerPool* pool) {
   INFO(test.at("name").get<std::string>());
   const int64_t tasks = test.at("tasks");
-  const learner::LatentConfig config{.policy = {.observation_size = test.at("D"),
-                                                .action_size = test.at("A"),
-                                                .hidden_units = test.at("H"),
-                                                .critic = false},
-                                     .latent = test.at("dz"),
-                                     .episode_steps = test.at("M"),
-                                     .episodes = test.at("E")};
-  const learner::ParamLayout policy = LatentPolicyLayout(config);
+  const LatentConfig config{.policy = {.observation_size = test.at("D"),
+                                       .action_size = test.at("A"),
+                                       .hidden_units = test.at("H"),
+                                       .critic = false},
+                            .latent = test.at("dz"),
+                            .episode_steps = test.at("M"),
+                            .episodes = test.at("E")};
+  const agents::ParamLayout policy = LatentPolicyLayout(config);
   std::vector<std::string> names;
-  for (const learner::ParamSlice& slice : policy.slices()) names.push_back(slice.name);
+  for (const agents::ParamSlice& slice : policy.slices()) names.push_back(slice.name);
   REQUIRE(names == test.at("theta_order").get<std::vector<std::string>>());
   const Json& expected = test.at("expected");
   const Tensor weights = Parameters(policy, test.at("theta"), test);
 
   const Tensor eps = ToTensor(test.at("eps")), rewards = ToTensor(test.at("rewards"));
-  const learner::Latent rates{ToTensor(test.at("alpha_mu")), ToTensor(test.at("alpha_sigma"))};
+  const Latent rates{ToTensor(test.at("alpha_mu")), ToTensor(test.at("alpha_sigma"))};
   const Tensor post_eps = ToTensor(test.at("post_eps")), obs = ToTensor(test.at("post_obs")),
                act = ToTensor(test.at("post_act")), adv = ToTensor(test.at("post_advantages"));
   std::vector<MaesnLifetime> lifetimes;
   double kl = 0;
   for (int64_t i = 0; i < tasks; ++i) {
     INFO("task " << i);
-    const learner::Latent latent{ToTensor(test.at("mu"))[i], ToTensor(test.at("log_sigma"))[i]};
+    const Latent latent{ToTensor(test.at("mu"))[i], ToTensor(test.at("log_sigma"))[i]};
     const auto want = [&](const char* name) { return ToTensor(expected.at(name))[i]; };
     const Tensor z = DrawLatents(latent, eps[i]);
     CheckNear("z", z, want("z"), tolerance);
-    const Tensor advantages = learner::EpisodeAdvantages(rewards[i]);
+    const Tensor advantages = EpisodeAdvantages(rewards[i]);
     CheckNear("advantages", advantages, want("advantages"), tolerance);
-    const learner::Latent gradient = ScoreGradient(latent, z, advantages);
+    const Latent gradient = ScoreGradient(latent, z, advantages);
     CheckNear("gradient by mu", gradient.mu, want("grad_mu"), tolerance);
     CheckNear("gradient by log sigma", gradient.log_sigma, want("grad_log_sigma"), tolerance);
-    const learner::Latent after = AdaptLatent(latent, rates, z, advantages);
+    const Latent after = AdaptLatent(latent, rates, z, advantages);
     CheckNear("mu after", after.mu, want("mu_after"), tolerance);
     CheckNear("log sigma after", after.log_sigma, want("log_sigma_after"), tolerance);
     CheckNear("kl", LatentKl(latent), want("kl"), tolerance);
@@ -73,7 +73,7 @@ void CheckCase(const Json& test, Tolerance tolerance, learner::WorkerPool* pool)
   // Episode 0 of task 0.
   const Tensor folded = FoldInput(config.policy, weights.narrow(0, 0, policy.size()).unsqueeze(0),
                                   ToTensor(expected.at("z"))[0].narrow(0, 0, 1));
-  const learner::ParamLayout seen = AgentLayout(config.policy);
+  const agents::ParamLayout seen = AgentLayout(config.policy);
   const std::vector<Tensor> parts = seen.Split(folded[0]);
   CheckNear("folded W1", parts[seen.IndexOf("actor.W1")], ToTensor(expected.at("folded_W1")),
             tolerance);
@@ -105,11 +105,11 @@ void CheckCase(const Json& test, Tolerance tolerance, learner::WorkerPool* pool)
 
 TEST_CASE("golden: MAESN's adaptation step and outer loss", "[golden]") {
   const Json file = testing::ReadGolden("maesn");
-  learner::WorkerPool pool(2);
+  agents::WorkerPool pool(2);
   for (const Json& test : file.at("cases")) {
     CheckCase(test, testing::GoldenTolerance(file), nullptr);
     CheckCase(test, testing::GoldenTolerance(file), &pool);
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

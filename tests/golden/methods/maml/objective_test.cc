@@ -7,7 +7,7 @@
 #include "methods/maml/loop.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::CheckNear;
@@ -17,7 +17,7 @@ using mentor::testing::Tolerance;
 using mentor::testing::ToTensor;
 using torch::Tensor;
 
-learner::AdaptationConfig ReadConfig(const Json& test) {
+AdaptationConfig ReadConfig(const Json& test) {
   return {.policy = {.observation_size = test.at("D"),
                      .action_size = test.at("A"),
                      .hidden_units = test.at("H")},
@@ -28,16 +28,16 @@ learner::AdaptationConfig ReadConfig(const Json& test) {
 
 // One lifetime, and checks of its adaptation step.
 MamlLifetime ReadTask(const Json& test, const Json& task, torch::Dtype dtype, Tolerance tolerance) {
-  const learner::MonteCarlo estimate =
-      learner::MonteCarloAdvantages(ToTensor(task.at("rewards")), ToTensor(task.at("prev_done")),
-                                    test.at("gamma"), test.at("mean_reward"));
+  const MonteCarlo estimate =
+      MonteCarloAdvantages(ToTensor(task.at("rewards")), ToTensor(task.at("prev_done")),
+                           test.at("gamma"), test.at("mean_reward"));
   CheckNear("returns", estimate.returns, ToTensor(task.at("returns")), tolerance);
   CheckNear("baseline", estimate.baseline, ToTensor(task.at("baseline")), tolerance);
   CheckNear("advantages", estimate.advantages, ToTensor(task.at("advantages")), tolerance);
-  const learner::MonteCarlo meta =
-      learner::MonteCarloAdvantages(ToTensor(task.at("meta_rewards")),
-                                    ToTensor(task.value("meta_prev_done", task.at("prev_done"))),
-                                    test.at("gamma"), test.at("meta_mean_reward"));
+  const MonteCarlo meta =
+      MonteCarloAdvantages(ToTensor(task.at("meta_rewards")),
+                           ToTensor(task.value("meta_prev_done", task.at("prev_done"))),
+                           test.at("gamma"), test.at("meta_mean_reward"));
   CheckNear("meta advantages", meta.advantages, ToTensor(task.at("meta_advantages")), tolerance);
   return {.adaptation = {{.observations = ToTensor(task.at("obs"), dtype),
                           .actions = ToTensor(task.at("act"), dtype),
@@ -50,12 +50,12 @@ MamlLifetime ReadTask(const Json& test, const Json& task, torch::Dtype dtype, To
 }
 
 void CheckCase(const Json& test, torch::Dtype dtype, Tolerance tolerance,
-               learner::WorkerPool* pool) {
+               agents::WorkerPool* pool) {
   INFO(test.at("name").get<std::string>());
-  const learner::AdaptationConfig config = ReadConfig(test);
-  const learner::StateStdPolicy policy(config.policy);
+  const AdaptationConfig config = ReadConfig(test);
+  const StateStdPolicy policy(config.policy);
   std::vector<std::string> names;
-  for (const learner::ParamSlice& slice : policy.layout().slices()) names.push_back(slice.name);
+  for (const agents::ParamSlice& slice : policy.layout().slices()) names.push_back(slice.name);
   REQUIRE(names == test.at("param_order").get<std::vector<std::string>>());
 
   const Tensor base = GoldenFlat(policy.layout(), test.at("base"), dtype);
@@ -63,8 +63,7 @@ void CheckCase(const Json& test, torch::Dtype dtype, Tolerance tolerance,
   for (const Json& task : test.at("tasks")) {
     lifetimes.push_back(ReadTask(test, task, dtype, tolerance));
     const Tensor at = base.clone().requires_grad_();
-    const Tensor loss =
-        learner::PolicyGradientLoss(policy, at, lifetimes.back().adaptation.front());
+    const Tensor loss = PolicyGradientLoss(policy, at, lifetimes.back().adaptation.front());
     CheckNear("loss", loss.detach(), ToTensor(task.at("loss")), tolerance);
     CheckNear("gradient", torch::autograd::grad({loss}, {at})[0],
               GoldenFlat(policy.layout(), task.at("grad"), dtype), tolerance);
@@ -125,7 +124,7 @@ void CheckCase(const Json& test, torch::Dtype dtype, Tolerance tolerance,
 
 TEST_CASE("golden: MAML's adaptation step and outer step", "[golden]") {
   const Json file = testing::ReadGolden("maml");
-  learner::WorkerPool pool(2);
+  agents::WorkerPool pool(2);
   for (const Json& test : file.at("cases")) {
     CheckCase(test, torch::kFloat64, testing::GoldenTolerance(file), nullptr);
     CheckCase(test, torch::kFloat64, testing::GoldenTolerance(file), &pool);
@@ -133,4 +132,4 @@ TEST_CASE("golden: MAML's adaptation step and outer step", "[golden]") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "methods/shared/outer_objective.h"
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using testing::CheckNear;
@@ -20,13 +20,13 @@ using testing::Tolerance;
 using testing::ToTensor;
 using torch::Tensor;
 
-constexpr UpdateImplementation kBoth[] = {UpdateImplementation::kUnrolled,
-                                          UpdateImplementation::kReplay};
+constexpr agents::UpdateImplementation kBoth[] = {agents::UpdateImplementation::kUnrolled,
+                                                  agents::UpdateImplementation::kReplay};
 
 // A case: the settings that both sources share with Mentor's, and the rest.
 struct Case {
-  AgentShape shape;
-  UpdateConfig update;
+  agents::AgentShape shape;
+  agents::UpdateConfig update;
   OuterConfig outer;
   double c_ex = 1, c_in = 1, gamma = 1, lambda = 1, gamma_out = 1, lambda_out = 1;
   std::string outer_on;
@@ -38,7 +38,7 @@ Case Read(const Json& json) {
              .action_size = json.at("A"),
              .hidden_units = ToTensor(json.at("params").at("actor.b1")).size(-1),
              .discrete = json.at("discrete")};
-  UpdateConfig& update = c.update;
+  agents::UpdateConfig& update = c.update;
   // A setting that this does not know fails.
   const std::map<std::string, std::function<void(const Json&)>> settings = {
       {"c_ex", [&](const Json& x) { c.c_ex = x; }},
@@ -90,16 +90,16 @@ Case Read(const Json& json) {
 }
 
 // Tensors of a layout's names as [S, P]; zeros when the case has none.
-Tensor Flat(const ParamLayout& layout, const Json& json, const char* name, int64_t agents) {
+Tensor Flat(const agents::ParamLayout& layout, const Json& json, const char* name, int64_t agents) {
   if (!json.contains(name)) return torch::zeros({agents, layout.size()}, torch::kFloat64);
   std::vector<Tensor> parts;
-  for (const ParamSlice& slice : layout.slices())
+  for (const agents::ParamSlice& slice : layout.slices())
     parts.push_back(ToTensor(json.at(name).at(slice.name)).reshape({agents, slice.size}));
   REQUIRE(json.at(name).size() == layout.slices().size());
   return torch::cat(parts, 1);
 }
 
-Tensor Actions(const AgentShape& shape, const Tensor& actions) {
+Tensor Actions(const agents::AgentShape& shape, const Tensor& actions) {
   if (!shape.discrete) return actions;
   return torch::one_hot(actions.to(torch::kInt64), shape.action_size).to(torch::kFloat64);
 }
@@ -115,16 +115,17 @@ struct Signal {
   Tensor operator()(const Tensor& observations, const Tensor& actions) const {
     const auto w = [&](int i) { return weights[i].unsqueeze(0); };
     const Tensor x = torch::cat({observations, actions}, -1).flatten(0, 1).unsqueeze(0);
-    return Forward({w(0), w(1), w(2), w(3), w(4), w(5)}, x)
+    return agents::Forward({w(0), w(1), w(2), w(3), w(4), w(5)}, x)
         .tanh()
         .view({observations.size(0), observations.size(1)});
   }
 };
 
 OuterRows RowsOf(const Case& c, const Json& segment, const Tensor& rows) {
-  const Advantages gae = Gae(ToTensor(segment.at("extrinsic")), ToTensor(segment.at("value_ex")),
-                             ToTensor(segment.at("prev_done")), ToTensor(segment.at("last_done")),
-                             ToTensor(segment.at("last_value_ex")), c.gamma_out, c.lambda_out);
+  const agents::Advantages gae =
+      agents::Gae(ToTensor(segment.at("extrinsic")), ToTensor(segment.at("value_ex")),
+                  ToTensor(segment.at("prev_done")), ToTensor(segment.at("last_done")),
+                  ToTensor(segment.at("last_value_ex")), c.gamma_out, c.lambda_out);
   OuterRows all{ToTensor(segment.at("obs")),
                 Actions(c.shape, ToTensor(segment.at("act"))),
                 ToTensor(segment.at("logp")),
@@ -141,11 +142,11 @@ OuterRows RowsOf(const Case& c, const Json& segment, const Tensor& rows) {
 
 void CheckCase(const Json& json, const Tolerance& tolerance) {
   const Case c = Read(json);
-  const ParamLayout layout = AgentLayout(c.shape);
+  const agents::ParamLayout layout = agents::AgentLayout(c.shape);
   const int64_t agents = json.at("S"), steps = json.at("K");
   const Json &segment = json.at("segment"), &expected = json.at("expected");
 
-  UpdateInputs inputs;
+  agents::UpdateInputs inputs;
   inputs.agents = {
       Flat(layout, json, "params", agents), Flat(layout, json, "m", agents),
       Flat(layout, json, "v", agents),
@@ -161,10 +162,10 @@ void CheckCase(const Json& json, const Tolerance& tolerance) {
   const Tensor r_in = signal(inputs.observations, inputs.actions);
   CheckNear("r_in", r_in.detach(), ToTensor(expected.at("r_in")), tolerance);
   const Tensor prev_done = ToTensor(segment.at("prev_done"));
-  inputs.advantages =
-      Gae(c.c_ex * ToTensor(segment.at("extrinsic")) + c.c_in * r_in, inputs.values, prev_done,
-          ToTensor(segment.at("last_done")), ToTensor(segment.at("last_value")), c.gamma, c.lambda)
-          .advantages;
+  inputs.advantages = agents::Gae(c.c_ex * ToTensor(segment.at("extrinsic")) + c.c_in * r_in,
+                                  inputs.values, prev_done, ToTensor(segment.at("last_done")),
+                                  ToTensor(segment.at("last_value")), c.gamma, c.lambda)
+                          .advantages;
   CheckNear("adv_mix", inputs.advantages, ToTensor(expected.at("adv_mix")), tolerance);
 
   const bool fresh = c.outer_on == "outer_segment", first = c.outer_on == "first_minibatch";
@@ -172,15 +173,15 @@ void CheckCase(const Json& json, const Tolerance& tolerance) {
   const OuterRows outer = RowsOf(c, outer_segment, first ? rows.select(1, 0) : Tensor());
   CheckNear("adv_ex", RowsOf(c, outer_segment, {}).advantages, ToTensor(expected.at("adv_ex")),
             tolerance);
-  const AgentLoss outer_loss = [&](const Tensor& theta) {
+  const agents::AgentLoss outer_loss = [&](const Tensor& theta) {
     return OuterLoss(layout, theta, outer, c.outer);
   };
   const auto check_parameters = [&](const char* name, const Tensor& got) {
     CheckNear(name, got, Flat(layout, expected, name, agents), tolerance);
   };
   const auto check_signal = [&](const char* name, const Tensor& advantages) {
-    const Tensor reward =
-        GaeAdjoint(advantages, prev_done, c.gamma, c.lambda) * c.c_in / static_cast<double>(agents);
+    const Tensor reward = agents::GaeAdjoint(advantages, prev_done, c.gamma, c.lambda) * c.c_in /
+                          static_cast<double>(agents);
     const auto grads = torch::autograd::grad({(r_in * reward).sum()}, signal.weights, {}, true);
     for (size_t i = 0; i < grads.size(); ++i) {
       CheckNear(std::string(name) + " " + signal.names[i], grads[i],
@@ -188,11 +189,11 @@ void CheckCase(const Json& json, const Tolerance& tolerance) {
     }
   };
 
-  for (UpdateImplementation implementation : kBoth) {
+  for (agents::UpdateImplementation implementation : kBoth) {
     INFO("implementation " << static_cast<int>(implementation));
-    UpdateConfig config = c.update;
-    const UpdateGradient got =
-        DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation).value();
+    agents::UpdateConfig config = c.update;
+    const agents::UpdateGradient got =
+        agents::DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation).value();
     CheckNear("outer_loss_agent", got.outer_loss, ToTensor(expected.at("outer_loss_agent")),
               tolerance);
     CheckNear("outer_loss", got.outer_loss.mean(), ToTensor(expected.at("outer_loss")), tolerance);
@@ -201,7 +202,7 @@ void CheckCase(const Json& json, const Tolerance& tolerance) {
     if (expected.contains("v_after")) check_parameters("v_after", got.after.agents.adam_v);
     check_parameters("dJ_dtheta", got.theta / static_cast<double>(agents));
     check_signal("dJ_dphi", got.advantages);
-    const UpdateTrace& trace = got.after.trace;
+    const agents::UpdateTrace& trace = got.after.trace;
     for (const auto& [name, tensor] :
          std::map<std::string, Tensor>{{"loss", trace.loss},
                                        {"policy_loss", trace.policy_loss},
@@ -212,29 +213,29 @@ void CheckCase(const Json& json, const Tolerance& tolerance) {
     }
     if (expected.contains("dJ_dphi_no_path")) {
       config.first_order = true;
-      check_signal(
-          "dJ_dphi_no_path",
-          DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation)->advantages);
+      check_signal("dJ_dphi_no_path",
+                   agents::DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation)
+                       ->advantages);
       config.first_order = false;
     }
     if (expected.contains("dJ_dphi_last_step")) {
       config.last_n = 1;
-      check_signal(
-          "dJ_dphi_last_step",
-          DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation)->advantages);
+      check_signal("dJ_dphi_last_step",
+                   agents::DifferentiateUpdate(c.shape, config, inputs, outer_loss, implementation)
+                       ->advantages);
     }
   }
 
   // The first gradient is what plain descent of length 1 subtracts.
-  UpdateConfig descent = c.update;
+  agents::UpdateConfig descent = c.update;
   descent.rms_prop = descent.ppo.adam = false;
   descent.ppo.learning_rate = 1;
   descent.ppo.max_grad_norm.reset();
-  UpdateInputs one = inputs;
+  agents::UpdateInputs one = inputs;
   one.minibatches.resize(1);
   check_parameters("first_grad",
-                   inputs.agents.theta - RunUpdate(c.shape, descent, one)->agents.theta);
-  CheckNear("without a graph", RunUpdate(c.shape, c.update, inputs)->agents.theta,
+                   inputs.agents.theta - agents::RunUpdate(c.shape, descent, one)->agents.theta);
+  CheckNear("without a graph", agents::RunUpdate(c.shape, c.update, inputs)->agents.theta,
             Flat(layout, expected, "params_after", agents), tolerance);
 }
 
@@ -254,11 +255,12 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
   for (const Json& json : file.at("cases")) {
     INFO(json.at("name"));
     const Json &settings = json.at("config"), &expected = json.at("expected");
-    const AgentShape shape{.observation_size = json.at("D"),
-                           .action_size = json.at("A"),
-                           .hidden_units = ToTensor(json.at("params").at("actor.b1")).size(-1),
-                           .discrete = true};
-    const ParamLayout layout = AgentLayout(shape);
+    const agents::AgentShape shape{
+        .observation_size = json.at("D"),
+        .action_size = json.at("A"),
+        .hidden_units = ToTensor(json.at("params").at("actor.b1")).size(-1),
+        .discrete = true};
+    const agents::ParamLayout layout = agents::AgentLayout(shape);
     const Tensor theta = Flat(layout, json, "params", 1);
     const auto values = [&](const Tensor& parameters, const Tensor& observations) {
       const int64_t size = CriticSize(shape);
@@ -269,8 +271,8 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
       return ToTensor(json.at(segment).at(name)).unsqueeze(0);
     };
     const auto next = [&](const char* segment) { return read(segment, "next_obs").unsqueeze(1); };
-    UpdateInputs inputs;
-    inputs.agents = NewAgents(theta);
+    agents::UpdateInputs inputs;
+    inputs.agents = agents::NewAgents(theta);
     inputs.observations = read("segment", "obs");
     inputs.actions = Actions(shape, read("segment", "act"));
     const int64_t steps = inputs.observations.size(1);
@@ -304,9 +306,9 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
     inputs.advantages = advantages.detach();
     CheckNear("advantage", inputs.advantages[0], ToTensor(expected.at("advantage")), tolerance);
     CheckNear("by Gae",
-              Gae(read("segment", "extrinsic"), inputs.values, read("segment", "prev_done"),
-                  read("segment", "last_done"), last_value.squeeze(1), settings.at("gamma"),
-                  settings.at("lambda"))
+              agents::Gae(read("segment", "extrinsic"), inputs.values, read("segment", "prev_done"),
+                          read("segment", "last_done"), last_value.squeeze(1), settings.at("gamma"),
+                          settings.at("lambda"))
                   .advantages[0],
               inputs.advantages[0], tolerance);
     for (int64_t t = 0; t < steps; ++t) {
@@ -322,7 +324,7 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
     CheckNear("lambda_return", (inputs.advantages + inputs.values)[0],
               ToTensor(expected.at("lambda_return")), tolerance);
 
-    UpdateConfig config;
+    agents::UpdateConfig config;
     config.policy_gradient = true;
     config.ppo.adam = false;
     config.ppo.normalize_advantage = false;
@@ -332,22 +334,22 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
     config.ppo.entropy_coef = settings.at("entropy_coef");
 
     // Values of the outer segment are those of the updated agents, and constants.
-    const Tensor after = RunUpdate(shape, config, inputs)->agents.theta;
+    const Tensor after = agents::RunUpdate(shape, config, inputs)->agents.theta;
     CheckNear("params_after", after, Flat(layout, expected, "params_after", 1), tolerance);
     const Tensor outer_observations = read("outer_segment", "obs");
-    const Advantages outer =
-        Gae(read("outer_segment", "extrinsic"), values(after, outer_observations),
-            read("outer_segment", "prev_done"), read("outer_segment", "last_done"),
-            values(after, next("outer_segment")).squeeze(1), settings.at("gamma_bar"),
-            settings.at("lambda_bar"));
+    const agents::Advantages outer =
+        agents::Gae(read("outer_segment", "extrinsic"), values(after, outer_observations),
+                    read("outer_segment", "prev_done"), read("outer_segment", "last_done"),
+                    values(after, next("outer_segment")).squeeze(1), settings.at("gamma_bar"),
+                    settings.at("lambda_bar"));
     const OuterRows rows{outer_observations, Actions(shape, read("outer_segment", "act")),
                          torch::zeros_like(outer.advantages), outer.advantages, outer.returns};
     const OuterConfig objective{.form = OuterConfig::Form::kPolicyGradient,
                                 .normalize_advantage = false,
                                 .value_coef = settings.at("outer_value_coef")};
-    for (UpdateImplementation implementation : kBoth) {
-      const UpdateGradient got =
-          DifferentiateUpdate(
+    for (agents::UpdateImplementation implementation : kBoth) {
+      const agents::UpdateGradient got =
+          agents::DifferentiateUpdate(
               shape, config, inputs,
               [&](const Tensor& x) { return OuterLoss(layout, x, rows, objective); },
               implementation)
@@ -368,4 +370,4 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -11,8 +11,8 @@
 namespace mentor::testing {
 namespace {
 
-using meta_learner::PopulationConfig;
-using meta_learner::SelectAndExplore;
+using methods::PopulationConfig;
+using methods::SelectAndExplore;
 using torch::Tensor;
 
 TEST_CASE("golden: population, selection and exploration") {

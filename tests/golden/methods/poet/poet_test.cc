@@ -26,8 +26,8 @@ TEST_CASE("golden: poet, one transfer and one reproduction") {
       scores.emplace_back(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel());
     }
     const auto transfers =
-        meta_learner::ChooseTransfers(ToTensor(test.at("own")), scores, ToTensor(test.at("direct")),
-                                      ToTensor(test.at("proposal")));
+        methods::ChooseTransfers(ToTensor(test.at("own")), scores, ToTensor(test.at("direct")),
+                                 ToTensor(test.at("proposal")));
     CHECK(transfers.source == Integers(expected.at("transfer_source")));
     const auto proposals = Integers(expected.at("transfer_is_proposal"));
     for (size_t m = 0; m < proposals.size(); ++m)
@@ -36,16 +36,16 @@ TEST_CASE("golden: poet, one transfer and one reproduction") {
     const Tensor children = ToTensor(test.at("children"));
     const double low = test.at("mc_low"), high = test.at("mc_high");
     const Tensor novelty =
-        meta_learner::Novelty(children, ToTensor(test.at("archive")), /*neighbours=*/5);
+        methods::Novelty(children, ToTensor(test.at("archive")), /*neighbours=*/5);
     CheckNear("novelty", novelty, ToTensor(expected.at("novelty")), GoldenTolerance(file));
     const auto passed =
-        meta_learner::PassedChildren(children, ToTensor(test.at("environments")),
-                                     ToTensor(test.at("child_scores_of_parent")), low, high);
+        methods::PassedChildren(children, ToTensor(test.at("environments")),
+                                ToTensor(test.at("child_scores_of_parent")), low, high);
     CHECK(passed == Integers(expected.at("passed")));
-    const auto order = meta_learner::ByNovelty(passed, novelty);
+    const auto order = methods::ByNovelty(passed, novelty);
     CHECK(order == Integers(expected.at("order")));
-    const auto admitted = meta_learner::Admitted(order, ToTensor(test.at("child_best_scores")), low,
-                                                 high, /*admit=*/1);
+    const auto admitted =
+        methods::Admitted(order, ToTensor(test.at("child_best_scores")), low, high, /*admit=*/1);
     const auto want = static_cast<int64_t>(expected.at("admitted").get<double>());
     CHECK(admitted == (want < 0 ? std::vector<int64_t>{} : std::vector<int64_t>{want}));
     // The front of the list leaves.

@@ -15,7 +15,7 @@
 #include "tests/policy_step.h"
 #include "tests/specs.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::CheckNear;
@@ -29,11 +29,11 @@ constexpr const char* kTheta[] = {"actor.W1", "actor.b1", "actor.W2", "actor.b2"
                                   "actor.W3", "actor.b3", "cln.Wg",   "cln.bg",
                                   "cln.Wb",   "cln.bb",   "logstd"};
 
-ParamLayout Layout(const Json& theta) {
+agents::ParamLayout Layout(const Json& theta) {
   std::vector<std::pair<std::string, std::vector<int64_t>>> tensors;
   for (const char* name : kTheta)
     tensors.push_back({name, theta.at(name).at("shape").get<std::vector<int64_t>>()});
-  return ParamLayout(std::move(tensors));
+  return agents::ParamLayout(std::move(tensors));
 }
 
 // [1, P]
@@ -53,7 +53,7 @@ Tensor SignalWeights(const Json& one) {
   return torch::cat(parts);
 }
 
-std::unique_ptr<SignalNetwork> Network(const Json& one, bool bounded) {
+std::unique_ptr<signals::SignalNetwork> Network(const Json& one, bool bounded) {
   v1::SignalSpec spec;
   spec.set_name("bottleneck");
   for (const auto& [name, value] : {std::pair<const char*, int64_t>{"hidden", one.at("H2")},
@@ -62,27 +62,27 @@ std::unique_ptr<SignalNetwork> Network(const Json& one, bool bounded) {
     testing::SetOption(&spec, name, std::to_string(value));
   testing::SetOption(&spec, "bounded", bounded ? "true" : "false");
   Violations violations;
-  auto network = MakeSignalNetwork(
+  auto network = signals::MakeSignalNetwork(
       spec, {.observation_size = one.at("D"), .action_size = one.at("A")}, &violations);
   REQUIRE(network != nullptr);
   return network;
 }
 
-Tensor Signals(const SignalNetwork& network, const Tensor& weights, const Json& round) {
-  Segment segment;
+Tensor Signals(const signals::SignalNetwork& network, const Tensor& weights, const Json& round) {
+  agents::Segment segment;
   segment.observations = ToTensor(round.at("obs")).unsqueeze(0);
   segment.actions = ToTensor(round.at("act")).unsqueeze(0);
-  SignalState state = network.signals()->InitialState(1, torch::kFloat64);
+  signals::SignalState state = network.signals()->InitialState(1, torch::kFloat64);
   return network.gradient()->Signals(weights, segment, &state);
 }
 
-LogProbs Density(const ParamLayout& layout, const Json& round) {
+LogProbs Density(const agents::ParamLayout& layout, const Json& round) {
   const Tensor observations = ToTensor(round.at("obs")).unsqueeze(0),
                actions = ToTensor(round.at("act")).unsqueeze(0);
   return [=](const Tensor& theta, const Tensor& eta) {
     const ConditionedPolicy policy = SplitConditioned(layout, theta);
     const Modulation modulation = Fold(policy, eta.reshape({1, 1, -1}));
-    return LogProb(Forward(policy, modulation, observations), policy.log_std, actions);
+    return agents::LogProb(Forward(policy, modulation, observations), policy.log_std, actions);
   };
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("golden: conditional layer normalisation", "[golden]") {
   for (const Json& one : file.at("cases")) {
     INFO(one.at("name").get<std::string>());
     const Json& want = one.at("expected");
-    const ParamLayout layout = Layout(one.at("theta"));
+    const agents::ParamLayout layout = Layout(one.at("theta"));
     const auto network = Network(one, /*bounded=*/false);
     const Tensor weights = SignalWeights(one);
     const int64_t eta_size = network->gradient()->conditioning_size();
@@ -133,7 +133,7 @@ TEST_CASE("golden: policy round, validation round and the three terms on a netwo
     const Json &want = one.at("expected"), &config = one.at("config"), &first = one.at("round_k");
     const double c_in = config.at("c_in"), c_ex = config.at("c_ex"), gamma = config.at("gamma"),
                  lambda = config.at("lambda"), clip = config.at("clip");
-    const ParamLayout layout = Layout(one.at("theta"));
+    const agents::ParamLayout layout = Layout(one.at("theta"));
     const auto network = Network(one, /*bounded=*/true);
     const Tensor theta = Theta(one.at("theta"));
     const Tensor weights = SignalWeights(one).requires_grad_(true);
@@ -146,21 +146,23 @@ TEST_CASE("golden: policy round, validation round and the three terms on a netwo
     const Tensor rewards =
         c_in * signals.detach() + c_ex * ToTensor(first.at("extrinsic")).unsqueeze(0);
     const Tensor prev_done = ToTensor(first.at("prev_done")).unsqueeze(0);
-    const Tensor advantages = Gae(rewards, ToTensor(first.at("value")).unsqueeze(0), prev_done,
-                                  ToTensor(first.at("last_done")).reshape({1}),
-                                  ToTensor(first.at("last_value")).reshape({1}), gamma, lambda)
-                                  .advantages;
-    CheckNear("A_in", Standardised(advantages)[0], ToTensor(want.at("A_in")), tolerance);
+    const Tensor advantages =
+        agents::Gae(rewards, ToTensor(first.at("value")).unsqueeze(0), prev_done,
+                    ToTensor(first.at("last_done")).reshape({1}),
+                    ToTensor(first.at("last_value")).reshape({1}), gamma, lambda)
+            .advantages;
+    CheckNear("A_in", agents::Standardised(advantages)[0], ToTensor(want.at("A_in")), tolerance);
     const LogProbs density = Density(layout, first);
     const Tensor log_probs = density(theta, eta);
     CheckNear("logp_old", log_probs[0], ToTensor(want.at("logp_old")), tolerance);
-    CheckScalar("J_in",
-                ClippedSurrogate(log_probs, log_probs, Standardised(advantages), {.range = clip})
-                    .objective.item<double>(),
-                want.at("J_in"), file);
-    const PolicyStep step{
+    CheckScalar(
+        "J_in",
+        ClippedSurrogate(log_probs, log_probs, agents::Standardised(advantages), {.range = clip})
+            .objective.item<double>(),
+        want.at("J_in"), file);
+    const agents::PolicyStep step{
         .log_probs = log_probs, .advantages = advantages, .length = config.at("lr"), .clip = clip};
-    const Tensor theta1 = AfterPolicyStep(density, theta, eta, step);
+    const Tensor theta1 = agents::AfterPolicyStep(density, theta, eta, step);
     CheckNear("theta1", theta1, Theta(want.at("theta1")), tolerance);
     CheckNear("dJ_in_dtheta", (theta1 - theta) / step.length, Theta(want.at("dJ_in_dtheta")),
               tolerance);
@@ -195,8 +197,8 @@ TEST_CASE("golden: policy round, validation round and the three terms on a netwo
 
     const DirectGradient direct =
         ThroughPolicy(density1, theta1, eta, behaviour, task_advantages, {.range = clip});
-    const StepGradient through = ThroughPolicyStep(density, theta, eta, step, direct.theta);
-    const Tensor of_rewards = GaeAdjoint(through.advantages, prev_done, gamma, lambda);
+    const StepGradient through = agents::ThroughPolicyStep(density, theta, eta, step, direct.theta);
+    const Tensor of_rewards = agents::GaeAdjoint(through.advantages, prev_done, gamma, lambda);
     const Tensor term13 =
         torch::autograd::grad({(c_in * signals * of_rewards).sum()}, {weights})[0].narrow(0, body,
                                                                                           eta_size);
@@ -241,18 +243,18 @@ TEST_CASE("golden: the four terms with exact expectations", "[golden]") {
                  eta = ToTensor(config.at("eta")).reshape({1});
     const LogProbs density = problem.Density(row(k.at("a")));
     CheckNear("logp_old", density(theta, eta), row(k.at("logp_old")), GoldenTolerance(file));
-    const PolicyStep step{.log_probs = row(k.at("logp_old")),
-                          .advantages = Weighted(row(k.at("A_in")), row(k.at("weight"))),
-                          .standardise = false,
-                          .length = config.at("alpha")};
-    const Tensor theta1 = AfterPolicyStep(density, theta, eta, step);
+    const agents::PolicyStep step{.log_probs = row(k.at("logp_old")),
+                                  .advantages = Weighted(row(k.at("A_in")), row(k.at("weight"))),
+                                  .standardise = false,
+                                  .length = config.at("alpha")};
+    const Tensor theta1 = agents::AfterPolicyStep(density, theta, eta, step);
     CheckScalar("theta1", theta1.item<double>(), want.at("theta1"), file);
 
     const LogProbs density1 = problem.Density(row(k1.at("a")));
     const DirectGradient direct =
         ThroughPolicy(density1, theta1, eta, density1(theta1, eta),
                       Weighted(row(k1.at("A_ex")), row(k1.at("weight"))), {});
-    const StepGradient through = ThroughPolicyStep(density, theta, eta, step, direct.theta);
+    const StepGradient through = agents::ThroughPolicyStep(density, theta, eta, step, direct.theta);
     const double term11 = direct.eta.item<double>(), term12 = through.eta.item<double>();
     const double term13 =
         (through.advantages * Weighted(row(k.at("dA_in_deta")), row(k.at("weight"))))
@@ -269,8 +271,8 @@ TEST_CASE("golden: the four terms with exact expectations", "[golden]") {
       return density(t + moves * (e - eta).reshape({1, 1}), e);
     };
     const double term14 =
-        ThroughPolicyStep(moving, theta, eta, step, direct.theta).eta.item<double>() - term12 +
-        moves * direct.theta.item<double>();
+        agents::ThroughPolicyStep(moving, theta, eta, step, direct.theta).eta.item<double>() -
+        term12 + moves * direct.theta.item<double>();
     CheckScalar("term 14", term14, want.at("term14"), file);
     CheckScalar("total", term11 + term12 + term13 + term14, want.at("total"), file);
     // Without the products of scores term 12 is another number; the printed form is not used.
@@ -327,15 +329,15 @@ double BestArmAfterLearning(double theta_start, double eta_start, double kappa) 
   for (int round = 0; round < 500; ++round) {
     const Tensor log_probs = density(theta, eta), weight = log_probs.exp();
     const Tensor centred = arms - (weight * arms).sum();
-    const PolicyStep step{.log_probs = log_probs,
-                          .advantages = Weighted(eta * centred, weight),
-                          .standardise = false,
-                          .length = 0.5};
-    const Tensor theta1 = AfterPolicyStep(density, theta, eta, step);
+    const agents::PolicyStep step{.log_probs = log_probs,
+                                  .advantages = Weighted(eta * centred, weight),
+                                  .standardise = false,
+                                  .length = 0.5};
+    const Tensor theta1 = agents::AfterPolicyStep(density, theta, eta, step);
     const Tensor log_probs1 = density(theta1, eta), weight1 = log_probs1.exp();
     const DirectGradient direct = ThroughPolicy(
         density, theta1, eta, log_probs1, Weighted(arms - (weight1 * arms).sum(), weight1), {});
-    const StepGradient through = ThroughPolicyStep(density, theta, eta, step, direct.theta);
+    const StepGradient through = agents::ThroughPolicyStep(density, theta, eta, step, direct.theta);
     const Tensor term13 = (through.advantages * Weighted(centred, weight)).sum();
     theta = theta1;
     eta = eta + 0.5 * (direct.eta + through.eta + term13);
@@ -358,15 +360,15 @@ enum class Round { kTaken, kThroughSecondMoment, kPlainStep };
 
 StepGradient ThroughRound(const Json& one, Round kind, Tensor* after) {
   const Json &config = one.at("config"), &segment = one.at("segment");
-  const ParamLayout layout = Layout(one.at("params"));
+  const agents::ParamLayout layout = Layout(one.at("params"));
   const Tensor observations = ToTensor(segment.at("obs")).unsqueeze(0),
                actions = ToTensor(segment.at("act")).unsqueeze(0);
   const auto act = [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) -> RowDensities {
     const ConditionedPolicy policy = SplitConditioned(layout, theta);
-    const Tensor output =
-        Forward(policy, Fold(policy, eta.reshape({1, 1, -1})), TakeRows(observations, rows));
-    return {LogProb(output, policy.log_std, TakeRows(actions, rows)),
-            Entropy(output, policy.log_std)};
+    const Tensor output = Forward(policy, Fold(policy, eta.reshape({1, 1, -1})),
+                                  agents::TakeRows(observations, rows));
+    return {agents::LogProb(output, policy.log_std, agents::TakeRows(actions, rows)),
+            agents::Entropy(output, policy.log_std)};
   };
   TakenRound round{
       .agents = {Theta(one.at("params")), Theta(one.at("m")), Theta(one.at("v")),
@@ -384,15 +386,16 @@ StepGradient ThroughRound(const Json& one, Round kind, Tensor* after) {
   for (int64_t k = 0; k < rows.size(0); ++k) round.minibatches.push_back(rows[k].unsqueeze(0));
   const Tensor eta = ToTensor(one.at("eta"));
   if (after != nullptr) {
-    UpdateConfig update;
+    agents::UpdateConfig update;
     update.ppo = round.config;
-    *after = DifferentiateSteps(
+    *after = agents::DifferentiateSteps(
                  update, round.agents, rows.size(0),
                  [&](const Tensor& theta, const std::vector<Tensor>& inputs, int64_t k) {
                    return PolicyLoss(act(theta, eta, round.minibatches[k]), round, inputs[0],
                                      round.minibatches[k]);
                  },
-                 {Standardised(round.advantages)}, [](const Tensor& theta) { return theta.sum(1); })
+                 {agents::Standardised(round.advantages)},
+                 [](const Tensor& theta) { return theta.sum(1); })
                  ->after.theta;
   }
   return *ThroughPolicyRound(act, eta, round, Theta(one.at("u")));
@@ -421,4 +424,4 @@ TEST_CASE("golden: the terms through a round of Adam", "[golden]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

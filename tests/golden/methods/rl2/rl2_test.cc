@@ -8,13 +8,13 @@
 #include "methods/shared/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using namespace mentor::testing;
 using torch::Tensor;
 
-learner::RecurrentPolicy PolicyOf(const Json& test) {
+RecurrentPolicy PolicyOf(const Json& test) {
   return {.observation_size = test.at("D"),
           .action_size = test.at("A"),
           .encoder1 = test.at("E1"),
@@ -25,22 +25,22 @@ learner::RecurrentPolicy PolicyOf(const Json& test) {
 }
 
 // The file's std is initial_std * exp(output), ours has the factor in the last bias.
-Tensor WeightsOf(const learner::RecurrentPolicy& policy, const Json& test, const char* name) {
-  const learner::ParamLayout layout = policy.Layout();
+Tensor WeightsOf(const RecurrentPolicy& policy, const Json& test, const char* name) {
+  const agents::ParamLayout layout = policy.Layout();
   Tensor weights = GoldenFlat(layout, test.at(name), torch::kFloat64);
-  const learner::ParamSlice& bias = layout.slices()[layout.IndexOf("logstd.b2")];
+  const agents::ParamSlice& bias = layout.slices()[layout.IndexOf("logstd.b2")];
   weights.narrow(0, bias.offset, bias.size).add_(std::log(test.at("initial_std").get<double>()));
   return weights;
 }
 
 // Lives through the lifetimes step by step; checks what the network says and does.
-learner::Segment Act(const Json& file, const Json& test, const learner::RecurrentPolicy& policy,
-                     Tensor* values) {
+agents::Segment Act(const Json& file, const Json& test, const RecurrentPolicy& policy,
+                    Tensor* values) {
   const Json& want = test.at("expected").at("rollout");
   const Tensor weights = WeightsOf(policy, test, "weights_rollout");
   const Tensor noise = ToTensor(test.at("noise"));
   const int64_t lifetimes = test.at("S"), length = test.at("L");
-  learner::Segment steps;
+  agents::Segment steps;
   steps.observations = ToTensor(test.at("obs"));
   steps.success_signals = ToTensor(test.at("success"));
   steps.prev_done = ToTensor(test.at("prev_done"));
@@ -49,16 +49,16 @@ learner::Segment Act(const Json& file, const Json& test, const learner::Recurren
   std::vector<Tensor> mean, std, value, log_prob, entropy;
   for (int64_t t = 0; t < length; ++t) {
     // Actions of later steps are still zero; features of step t see only earlier ones.
-    const learner::RecurrentOutputs now =
-        policy.Forward(weights, learner::RecurrentFeatures(steps).narrow(1, t, 1), state);
+    const RecurrentOutputs now =
+        policy.Forward(weights, RecurrentFeatures(steps).narrow(1, t, 1), state);
     state = now.final_state;
     const Tensor action = now.mean + now.log_std.exp() * noise.narrow(1, t, 1);
     steps.actions.narrow(1, t, 1).copy_(action);
     mean.push_back(now.mean);
     std.push_back(now.log_std.exp());
     value.push_back(now.values);
-    log_prob.push_back(learner::RecurrentLogProb(now, action));
-    entropy.push_back(learner::RecurrentEntropy(now));
+    log_prob.push_back(RecurrentLogProb(now, action));
+    entropy.push_back(RecurrentEntropy(now));
   }
   const auto check = [&](const char* name, const std::vector<Tensor>& got) {
     CheckNear(name, torch::cat(got, 1), ToTensor(want.at(name)), GoldenTolerance(file));
@@ -80,9 +80,9 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
   for (const Json& test : file.at("cases")) {
     INFO(test.at("name").get<std::string>());
     const Json& expected = test.at("expected");
-    const learner::RecurrentPolicy policy = PolicyOf(test);
+    const RecurrentPolicy policy = PolicyOf(test);
     Tensor values;
-    const learner::Segment steps = Act(file, test, policy, &values);
+    const agents::Segment steps = Act(file, test, policy, &values);
 
     const Tensor rewards = ToTensor(test.at("rewards_normalised"));
     const MetaAdvantageConfig config{
@@ -100,7 +100,7 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
     }
     CheckNear("advantages", advantages, ToTensor(expected.at("meta_adv_raw")), tolerance);
     CheckNear("returns", returns, ToTensor(expected.at("meta_ret")), tolerance);
-    const OuterPpoBatch batch{.features = learner::RecurrentFeatures(steps),
+    const OuterPpoBatch batch{.features = RecurrentFeatures(steps),
                               .cut_features = {},
                               .outputs = steps.actions,
                               .log_probs = steps.log_probs,
@@ -133,7 +133,7 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
       CHECK(Near(got->report.value_loss, want.at("v_loss"), tolerance));
       CHECK(Near(got->report.kl, want.at("approx_kl"), tolerance));
       CHECK(Near(got->report.loss, want.at("loss"), tolerance));
-      const learner::ParamLayout layout = policy.Layout();
+      const agents::ParamLayout layout = policy.Layout();
       const auto parts = layout.Split(got->gradient);
       for (size_t p = 0; p < parts.size(); ++p) {
         const std::string& name = layout.slices()[p].name;
@@ -145,4 +145,4 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

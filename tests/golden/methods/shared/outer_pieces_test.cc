@@ -6,7 +6,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "tests/golden.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using testing::CheckNear;
@@ -146,4 +146,4 @@ TEST_CASE("golden: pieces of truncated backpropagation through time") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

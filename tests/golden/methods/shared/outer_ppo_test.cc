@@ -5,14 +5,14 @@
 #include "agents/worker_pool.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using namespace mentor::testing;
 using torch::Tensor;
 
 struct Case {
-  std::unique_ptr<learner::SignalNetwork> network;
+  std::unique_ptr<signals::SignalNetwork> network;
   OuterPpoConfig config;
   OuterPpoBatch batch;
   Tensor weights;
@@ -37,11 +37,11 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
               .rho_error_max = std::numeric_limits<double>::infinity()};
   if (!config.at("target_kl").is_null()) c.config.target_kl = config.at("target_kl").get<double>();
   const int64_t n = config.at("n");
-  learner::Segment steps = GoldenSegment(test.at("inputs"), dtype);
+  agents::Segment steps = GoldenSegment(test.at("inputs"), dtype);
   for (auto member :
-       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-        &learner::Segment::success_signals, &learner::Segment::prev_done,
-        &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
+       {&agents::Segment::observations, &agents::Segment::actions, &agents::Segment::log_probs,
+        &agents::Segment::success_signals, &agents::Segment::prev_done, &agents::Segment::signals,
+        &agents::Segment::signal_log_probs}) {
     steps.*member = (steps.*member).narrow(1, 0, n);
   }
   const Tensor advantages = ToTensor(test.at("inputs").at("meta_adv_raw"), dtype).narrow(1, 0, n);
@@ -72,7 +72,7 @@ void CheckReport(const PieceReport& got, const Json& want, Tolerance tolerance) 
 }
 
 // A tensor of [P] beside named ones, slice by slice.
-void CheckFlat(const Json& file, const learner::ParamLayout& layout, const std::string& what,
+void CheckFlat(const Json& file, const agents::ParamLayout& layout, const std::string& what,
                const Tensor& got, const Json& want, std::optional<double> float32) {
   const auto parts = layout.Split(got);
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -118,7 +118,7 @@ void CheckUpdate(const Json& file, const Json& test, torch::Dtype dtype) {
   const Json& expected = test.at("expected");
   const auto displacements = test.at("displacements").at("data").get<std::vector<int64_t>>();
   AdamState adam{torch::zeros_like(c.weights), torch::zeros_like(c.weights), 0};
-  learner::WorkerPool pool(2);
+  agents::WorkerPool pool(2);
   const auto result =
       RunOuterPpo(*c.network, c.config, c.batch, displacements, c.weights, &adam, &pool);
   REQUIRE(result.ok());
@@ -160,4 +160,4 @@ TEST_CASE("golden: outer PPO in float32") {
   CheckAll(torch::kFloat32);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -6,7 +6,7 @@
 namespace mentor::testing {
 namespace {
 
-using learner::LstmSizes;
+using kernels::LstmSizes;
 using torch::Tensor;
 
 LstmSizes CoreSizes(const NetworkSizes& sizes) {
@@ -27,7 +27,7 @@ Tensor Shifted(const Tensor& signals) {
 // z of all steps, from the acting path's layers.
 template <typename T>
 Tensor RnnInput(const LstmSizes& sizes, const Tensor& flat, const Tensor& features) {
-  const learner::LstmForwardWeights<T> weights(sizes, flat.data_ptr<T>());
+  const kernels::LstmForwardWeights<T> weights(sizes, flat.data_ptr<T>());
   const Tensor x = features.reshape({-1, sizes.features}).contiguous().clone();
   const Tensor previous = x.select(1, sizes.features - 1).clone();
   x.select(1, sizes.features - 1).zero_();
@@ -35,14 +35,14 @@ Tensor RnnInput(const LstmSizes& sizes, const Tensor& flat, const Tensor& featur
   Tensor enc1 = torch::empty({rows, sizes.enc1}, x.options());
   Tensor code1 = torch::empty({rows, sizes.code1()}, x.options());
   Tensor joint = torch::zeros({rows, sizes.joint()}, x.options());
-  learner::Multiply(x.data_ptr<T>(), sizes.features, rows, weights.enc1, weights.enc1_b.data(),
+  kernels::Multiply(x.data_ptr<T>(), sizes.features, rows, weights.enc1, weights.enc1_b.data(),
                     enc1.data_ptr<T>(), sizes.enc1);
   for (int64_t r = 0; r < rows; ++r) {
-    learner::FinishFirstEncoder(weights, enc1.data_ptr<T>() + r * sizes.enc1,
+    kernels::FinishFirstEncoder(weights, enc1.data_ptr<T>() + r * sizes.enc1,
                                 x.data_ptr<T>() + (r + 1) * sizes.features - LstmSizes().side,
                                 previous[r].item<T>(), code1.data_ptr<T>() + r * sizes.code1());
   }
-  learner::SecondEncoder(weights, code1.data_ptr<T>(), rows, joint.data_ptr<T>());
+  kernels::SecondEncoder(weights, code1.data_ptr<T>(), rows, joint.data_ptr<T>());
   return joint.narrow(1, 0, sizes.code2())
       .reshape({features.size(0), features.size(1), sizes.code2()});
 }
@@ -51,17 +51,17 @@ Tensor RnnInput(const LstmSizes& sizes, const Tensor& flat, const Tensor& featur
 template <typename T>
 std::pair<Tensor, Tensor> Policy(const LstmSizes& sizes, double initial_std, const Tensor& flat,
                                  const Tensor& h) {
-  const learner::LstmForwardWeights<T> weights(sizes, flat.data_ptr<T>());
+  const kernels::LstmForwardWeights<T> weights(sizes, flat.data_ptr<T>());
   const int64_t rows = h.size(0) * h.size(1);
   const Tensor states = h.contiguous();
   Tensor first = torch::empty({rows, 2 * sizes.heads}, h.options());
   Tensor second = torch::empty({rows, sizes.heads}, h.options());
   Tensor slope = torch::empty({rows}, h.options()), s = torch::empty({rows}, h.options());
-  learner::PolicyHeads(weights, states.data_ptr<T>(), sizes.hidden, rows, first.data_ptr<T>(),
+  kernels::PolicyHeads(weights, states.data_ptr<T>(), sizes.hidden, rows, first.data_ptr<T>(),
                        2 * sizes.heads, second.data_ptr<T>(), slope.data_ptr<T>(), s.data_ptr<T>());
   Tensor mean = torch::empty({rows}, h.options()), std = torch::empty({rows}, h.options());
   for (int64_t r = 0; r < rows; ++r) {
-    const learner::SignalDistribution distribution(slope[r].item<T>(), s[r].item<T>(),
+    const kernels::SignalDistribution distribution(slope[r].item<T>(), s[r].item<T>(),
                                                    exact::Log(initial_std));
     mean[r] = distribution.mean;
     std[r] = distribution.std;
@@ -81,7 +81,7 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   const NetworkSizes sizes = GoldenSizes(test, test.at("initial_std"));
   const auto network = MakeLstm(sizes);
   const Tensor flat = GoldenFlat(network->layout(), test.at("weights"), dtype);
-  const learner::Segment segment = GoldenSegment(test.at("inputs"), dtype);
+  const agents::Segment segment = GoldenSegment(test.at("inputs"), dtype);
   const Json& expected = test.at("expected");
   const auto want = [&](const char* name) { return ToTensor(expected.at(name)); };
   const int64_t lifetimes = test.at("S"), steps = test.at("L");
@@ -89,8 +89,8 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   const Tensor noise = stochastic ? ToTensor(test.at("noise"), dtype) : Tensor();
 
   // Acting.
-  learner::SignalState state = network->signals()->InitialState(lifetimes, dtype);
-  const learner::SignalOutputs outputs = network->signals()->Run(flat, segment, noise, &state);
+  signals::SignalState state = network->signals()->InitialState(lifetimes, dtype);
+  const signals::SignalOutputs outputs = network->signals()->Run(flat, segment, noise, &state);
   check("signal", outputs.signals, want("signal"));
   check("previous signal of the state", state.previous, want("signal").select(1, steps - 1));
   check("final h", state.recurrent[0], want("h").select(1, steps - 1));
@@ -132,7 +132,7 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   check("entropy", evaluation.log_stds + entropy_offset, want("entropy"));
 
   // The second implementation.
-  const learner::LstmPlain plain{core, network->layout(), sizes.initial_std};
+  const signals::LstmPlain plain{core, network->layout(), sizes.initial_std};
   state = network->signals()->InitialState(lifetimes, dtype);
   Tensor zero_previous = features.clone();
   zero_previous.select(2, core.features - 1).zero_();

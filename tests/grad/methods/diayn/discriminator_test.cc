@@ -6,7 +6,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -37,4 +37,4 @@ TEST_CASE("grad: the discriminator's cross-entropy", "[grad]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -69,4 +69,4 @@ TEST_CASE("grad: the differentiable encoder is the one that acts", "[grad]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -22,15 +22,15 @@ struct Problem {
 };
 
 Problem MakeProblem(bool discrete, std::optional<double> clip) {
-  const learner::LatentConfig config{.policy = {.observation_size = 3,
-                                                .action_size = 2,
-                                                .hidden_units = 3,
-                                                .critic = false,
-                                                .discrete = discrete},
-                                     .latent = kLatent,
-                                     .episode_steps = kSteps,
-                                     .episodes = kEpisodes,
-                                     .steps = 2};
+  const LatentConfig config{.policy = {.observation_size = 3,
+                                       .action_size = 2,
+                                       .hidden_units = 3,
+                                       .critic = false,
+                                       .discrete = discrete},
+                            .latent = kLatent,
+                            .episode_steps = kSteps,
+                            .episodes = kEpisodes,
+                            .steps = 2};
   std::vector<MaesnLifetime> lifetimes;
   for (uint32_t i = 0; i < kLifetimes; ++i) {
     const Tensor actions = Normals(100 * i + 10, {kEpisodes, kSteps, 2});
@@ -119,4 +119,4 @@ TEST_CASE("grad: the Hessian of MAESN's KL divergence", "[grad]") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -16,7 +16,7 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
   return testing::Normals({.seed = 21}, number, shape, torch::kFloat64);
 }
 
-learner::PolicyGradientData Data(uint32_t number, int64_t steps, bool discrete) {
+PolicyGradientData Data(uint32_t number, int64_t steps, bool discrete) {
   const Tensor actions = Normals(number, {steps, 2});
   return {.observations = Normals(number + 1, {steps, 3}),
           .actions = discrete ? torch::one_hot(actions.argmax(1), 2).to(torch::kFloat64) : actions,
@@ -25,7 +25,7 @@ learner::PolicyGradientData Data(uint32_t number, int64_t steps, bool discrete) 
 }
 
 MamlObjective MakeObjective(bool first_order, bool discrete) {
-  learner::AdaptationConfig config;
+  AdaptationConfig config;
   config.policy = {
       .observation_size = 3, .action_size = 2, .hidden_units = 3, .discrete = discrete};
   // Large enough that the adaptation's derivative matters.
@@ -36,7 +36,7 @@ MamlObjective MakeObjective(bool first_order, bool discrete) {
         {.adaptation = {Data(100 * i + 10, kSteps, discrete), Data(100 * i + 20, kSteps, discrete)},
          .meta = Data(100 * i + 30, 2 * kSteps, discrete)});
   }
-  const int64_t size = learner::StateStdPolicy(config.policy).layout().size();
+  const int64_t size = StateStdPolicy(config.policy).layout().size();
   MamlObjective objective(config, first_order, 0.3 * Normals(1, {size}), std::move(lifetimes),
                           nullptr);
   REQUIRE(objective.Prepare().ok());
@@ -105,4 +105,4 @@ TEST_CASE("grad: the Hessian of MAML's KL divergence, both orders", "[grad]") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

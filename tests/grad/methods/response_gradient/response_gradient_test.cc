@@ -14,7 +14,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/policy_step.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -48,7 +48,7 @@ struct Fixture {
     v1::SignalSpec spec;
     spec.set_name("bottleneck");
     Violations violations;
-    network = MakeSignalNetwork(
+    network = signals::MakeSignalNetwork(
         spec, {.observation_size = kObservationSize, .action_size = kActionSize}, &violations);
     REQUIRE(network != nullptr);
     phi = network->InitialWeights(3).to(torch::kFloat64);
@@ -69,7 +69,7 @@ struct Fixture {
   }
 
   // noise undefined: none.
-  LogProbs Density(const Segment& segment, const Tensor& noise) const {
+  LogProbs Density(const agents::Segment& segment, const Tensor& noise) const {
     return [this, segment, noise](const Tensor& theta, const Tensor& eta) {
       const ConditionedPolicy policy = SplitConditioned(layout, theta);
       Modulation modulation =
@@ -78,17 +78,17 @@ struct Fixture {
         modulation.gain = modulation.gain.repeat_interleave(kSteps / kParts, 1);
         modulation.offset = modulation.offset.repeat_interleave(kSteps / kParts, 1);
       }
-      return LogProb(Forward(policy, modulation, segment.observations.to(torch::kFloat64)),
-                     policy.log_std, segment.actions.to(torch::kFloat64));
+      return agents::LogProb(Forward(policy, modulation, segment.observations.to(torch::kFloat64)),
+                             policy.log_std, segment.actions.to(torch::kFloat64));
     };
   }
 
-  std::unique_ptr<SignalNetwork> network;
+  std::unique_ptr<signals::SignalNetwork> network;
   Tensor phi, eta;  // [Q], [Qe]
   int64_t eta_size = 0;
-  ParamLayout layout;
+  agents::ParamLayout layout;
   Tensor theta;  // [S, P]
-  Segment first, second;
+  agents::Segment first, second;
   Tensor noise, log_probs, denominator, advantages;
 };
 
@@ -120,27 +120,28 @@ TEST_CASE("response gradient: through the policy step, by eta and by the reward'
   const Tensor u = Doubles(f.theta.sizes(), 7);
   const Tensor values = Doubles({kAgents, kSteps}, 8), last_values = Doubles({kAgents}, 9);
   const auto signals = [&](const Tensor& phi) {
-    SignalState state = f.network->signals()->InitialState(kAgents, torch::kFloat64);
+    signals::SignalState state = f.network->signals()->InitialState(kAgents, torch::kFloat64);
     return f.network->gradient()->Signals(phi, f.first, &state);
   };
   const auto step = [&](const Tensor& phi) {
-    return PolicyStep{.log_probs = f.log_probs,
-                      .advantages = Gae(signals(phi), values, f.first.prev_done,
-                                        torch::zeros({kAgents}), last_values, gamma, lambda)
-                                        .advantages,
-                      .length = 0.7};
+    return agents::PolicyStep{
+        .log_probs = f.log_probs,
+        .advantages = agents::Gae(signals(phi), values, f.first.prev_done, torch::zeros({kAgents}),
+                                  last_values, gamma, lambda)
+                          .advantages,
+        .length = 0.7};
   };
   const LogProbs density = f.Density(f.first, f.noise);
   const auto value = [&](const Tensor& eta, const Tensor& phi) {
-    return (u * AfterPolicyStep(density, f.theta, eta, step(phi))).sum().item<double>();
+    return (u * agents::AfterPolicyStep(density, f.theta, eta, step(phi))).sum().item<double>();
   };
-  const StepGradient through = ThroughPolicyStep(density, f.theta, f.eta, step(f.phi), u);
+  const StepGradient through = agents::ThroughPolicyStep(density, f.theta, f.eta, step(f.phi), u);
   CheckSlopes(f.eta, through.eta, [&](const Tensor& eta) { return value(eta, f.phi); });
 
   const Tensor leaf = f.phi.clone().requires_grad_(true);
-  const Tensor gradient =
-      torch::autograd::grad({signals(leaf)}, {leaf},
-                            {GaeAdjoint(through.advantages, f.first.prev_done, gamma, lambda)})[0];
+  const Tensor gradient = torch::autograd::grad(
+      {signals(leaf)}, {leaf},
+      {agents::GaeAdjoint(through.advantages, f.first.prev_done, gamma, lambda)})[0];
   CheckSlopes(f.phi, gradient, [&](const Tensor& phi) { return value(f.eta, phi); });
 }
 
@@ -152,9 +153,10 @@ TEST_CASE("response gradient: through a policy round of Adam, by eta and by the 
   const auto act = [&](const Tensor& theta, const Tensor& eta, const Tensor& rows) -> RowDensities {
     const ConditionedPolicy policy = SplitConditioned(f.layout, theta);
     const Tensor output = Forward(policy, Fold(policy, eta.expand({kAgents, 1, f.eta_size})),
-                                  TakeRows(f.first.observations.to(torch::kFloat64), rows));
-    return {LogProb(output, policy.log_std, TakeRows(f.first.actions.to(torch::kFloat64), rows)),
-            Entropy(output, policy.log_std)};
+                                  agents::TakeRows(f.first.observations.to(torch::kFloat64), rows));
+    return {agents::LogProb(output, policy.log_std,
+                            agents::TakeRows(f.first.actions.to(torch::kFloat64), rows)),
+            agents::Entropy(output, policy.log_std)};
   };
   // From a state that is not zero, so that the step of Adam is no sign.
   TakenRound round{
@@ -169,10 +171,10 @@ TEST_CASE("response gradient: through a policy round of Adam, by eta and by the 
   const auto value = [&](const Tensor& eta, const Tensor& advantages) {
     TakenRound moved = round;
     moved.advantages = advantages;
-    UpdateConfig config;
+    agents::UpdateConfig config;
     config.ppo = round.config;
-    const Tensor used = Standardised(advantages);
-    const Tensor after = DifferentiateSteps(
+    const Tensor used = agents::Standardised(advantages);
+    const Tensor after = agents::DifferentiateSteps(
                              config, round.agents, 3,
                              [&](const Tensor& theta, const std::vector<Tensor>&, int64_t k) {
                                const Tensor& rows = round.minibatches[k];
@@ -193,17 +195,17 @@ TEST_CASE("response gradient: through a policy round of Adam, by eta and by the 
 // condition.
 TEST_CASE("response gradient: the term through the reward alone is the meta-gradient of LIRPG",
           "[grad]") {
-  const AgentShape shape{
+  const agents::AgentShape shape{
       .observation_size = kObservationSize, .action_size = kActionSize, .hidden_units = 6};
-  const ParamLayout layout = AgentLayout(shape);
+  const agents::ParamLayout layout = agents::AgentLayout(shape);
   const Tensor theta = 0.4 * Doubles({kAgents, layout.size()}, 30);
-  const Segment first = RandomSegment(kAgents, kSteps, 40),
-                second = RandomSegment(kAgents, kSteps, 50);
-  const auto density = [&](const Segment& segment) -> LogProbs {
+  const agents::Segment first = RandomSegment(kAgents, kSteps, 40),
+                        second = RandomSegment(kAgents, kSteps, 50);
+  const auto density = [&](const agents::Segment& segment) -> LogProbs {
     return [&](const Tensor& at, const Tensor&) {
-      const AgentNetworks networks = SplitAgents(layout, at);
-      return LogProb(Forward(networks.policy, segment.observations.to(torch::kFloat64)),
-                     networks.log_std, segment.actions.to(torch::kFloat64));
+      const agents::AgentNetworks networks = agents::SplitAgents(layout, at);
+      return agents::LogProb(Forward(networks.policy, segment.observations.to(torch::kFloat64)),
+                             networks.log_std, segment.actions.to(torch::kFloat64));
     };
   };
   const Tensor none = torch::zeros({1}, torch::kFloat64);
@@ -211,32 +213,35 @@ TEST_CASE("response gradient: the term through the reward alone is the meta-grad
   const Tensor inner = Doubles({kAgents, kSteps}, 32), task = Doubles({kAgents, kSteps}, 33);
   const double length = 0.3;
 
-  const PolicyStep step{.log_probs = log_probs, .advantages = inner, .length = length};
-  const Tensor theta1 = AfterPolicyStep(density(first), theta, none, step);
+  const agents::PolicyStep step{.log_probs = log_probs, .advantages = inner, .length = length};
+  const Tensor theta1 = agents::AfterPolicyStep(density(first), theta, none, step);
   const Tensor behaviour = density(second)(theta1, none);
   const DirectGradient direct =
       ThroughPolicy(density(second), theta1, none, behaviour, task, {.range = 0.2});
   CHECK(direct.eta.abs().max().item<double>() == 0);
-  const StepGradient through = ThroughPolicyStep(density(first), theta, none, step, direct.theta);
+  const StepGradient through =
+      agents::ThroughPolicyStep(density(first), theta, none, step, direct.theta);
   CHECK(through.eta.abs().max().item<double>() == 0);
 
-  UpdateConfig config;
+  agents::UpdateConfig config;
   config.ppo = {
       .value_coef = 0.5, .max_grad_norm = std::nullopt, .adam = false, .learning_rate = length};
-  const UpdateInputs inputs{
-      .agents = NewAgents(theta),
+  const agents::UpdateInputs inputs{
+      .agents = agents::NewAgents(theta),
       .observations = first.observations.to(torch::kFloat64),
       .actions = first.actions.to(torch::kFloat64),
       .log_probs = log_probs,
       .values = Doubles({kAgents, kSteps}, 34),
       .advantages = inner,
       .minibatches = {torch::arange(kSteps, torch::kInt64).repeat({kAgents, 1})}};
-  const UpdateGradient meta = *DifferentiateUpdate(shape, config, inputs, [&](const Tensor& at) {
-    return -ClippedSurrogate(density(second)(at, none), behaviour, task, {.range = 0.2}).objective;
-  });
+  const agents::UpdateGradient meta =
+      *agents::DifferentiateUpdate(shape, config, inputs, [&](const Tensor& at) {
+        return -ClippedSurrogate(density(second)(at, none), behaviour, task, {.range = 0.2})
+                    .objective;
+      });
   CHECK(through.advantages.norm().item<double>() > 1e-3);
   CHECK((meta.advantages + through.advantages).abs().max().item<double>() < 1e-12);
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -3,7 +3,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -160,4 +160,4 @@ TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -20,7 +20,7 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
 
 TEST_CASE("grad: outer PPO loss of a piece") {
   const auto network = testing::MakeLstm({});
-  learner::Segment steps;
+  agents::Segment steps;
   steps.observations = Normals(0, {kLifetimes, kSteps, 3});
   steps.actions = Normals(1, {kLifetimes, kSteps, 2});
   steps.log_probs = Normals(2, {kLifetimes, kSteps}) - 2;
@@ -35,7 +35,7 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   steps.signal_log_probs = acted.log_probs + 0.2 * Normals(7, {kLifetimes, kSteps});
   const std::vector<Tensor> recurrent = {0.3 * Normals(10, {kLifetimes, 6}),
                                          0.3 * Normals(11, {kLifetimes, 6})};
-  learner::WorkerPool pool(2);
+  agents::WorkerPool pool(2);
   for (const bool zero_prev_at_cut : {false, true}) {
     const OuterPpoConfig config{.loss = {.entropy_coef = 0.1}};
     const OuterPpoBatch batch = MakeOuterPpoBatch(
@@ -66,4 +66,4 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -11,8 +11,8 @@ using torch::Tensor;
 
 struct Problem {
   NetworkSizes sizes;
-  std::unique_ptr<learner::SignalNetwork> network;
-  learner::LstmPlain plain;
+  std::unique_ptr<signals::SignalNetwork> network;
+  signals::LstmPlain plain;
   Tensor weights, features, signals;
   std::vector<Tensor> recurrent;
   Tensor of_log_probs, of_log_stds, of_values;  // The loss is linear in the outputs.
@@ -40,7 +40,7 @@ struct Problem {
     of_values = normals({lifetimes, steps}, 1);
   }
 
-  Tensor Loss(const learner::SignalEvaluation& evaluation) const {
+  Tensor Loss(const signals::SignalEvaluation& evaluation) const {
     return (of_log_probs * evaluation.log_probs + of_log_stds * evaluation.log_stds +
             of_values * evaluation.values)
         .sum();

@@ -17,7 +17,7 @@
 namespace mentor::testing {
 namespace {
 
-using learner::Segment;
+using agents::Segment;
 using torch::Tensor;
 using Members = std::vector<Tensor Segment::*>;
 
@@ -30,24 +30,24 @@ Tensor Late(const Tensor& x, const Tensor& first) {
   return torch::cat({first, x.narrow(1, 0, x.size(1) - 1)}, 1);
 }
 
-class LateNetwork final : public learner::SignalNetwork,
-                          public learner::SignalSource,
-                          public learner::SignalDensity {
+class LateNetwork final : public signals::SignalNetwork,
+                          public signals::SignalSource,
+                          public signals::SignalDensity {
  public:
   LateNetwork(std::unique_ptr<SignalNetwork> inner, Members members)
       : inner_(std::move(inner)), members_(std::move(members)) {}
 
   const SignalSource* signals() const override { return this; }
   const SignalDensity* density() const override { return this; }
-  const learner::ParamLayout& layout() const override { return inner_->layout(); }
+  const agents::ParamLayout& layout() const override { return inner_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
-  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
+  signals::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
     return inner_->signals()->InitialState(n, dtype);
   }
 
   // The last inputs of a segment are kept behind the network's own state.
-  learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
-                             learner::SignalState* state) const override {
+  signals::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                             signals::SignalState* state) const override {
     const size_t own = inner_->signals()->InitialState(1, torch::kFloat32).recurrent.size();
     std::vector<Tensor> kept(state->recurrent.begin() + static_cast<int64_t>(own),
                              state->recurrent.end());
@@ -59,7 +59,7 @@ class LateNetwork final : public learner::SignalNetwork,
       late.*members_[i] = Late(x, kept.empty() ? torch::zeros_like(x.narrow(1, 0, 1)) : kept[i]);
       last.push_back(x.narrow(1, x.size(1) - 1, 1).clone());
     }
-    learner::SignalOutputs outputs = inner_->signals()->Run(weights, late, noise, state);
+    signals::SignalOutputs outputs = inner_->signals()->Run(weights, late, noise, state);
     state->recurrent.insert(state->recurrent.end(), last.begin(), last.end());
     return outputs;
   }
@@ -67,7 +67,7 @@ class LateNetwork final : public learner::SignalNetwork,
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
     return inner_->density()->Features(segment, previous);
   }
-  learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
+  signals::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
                                      const Tensor& signals,
                                      const std::vector<Tensor>& recurrent) const override {
     return inner_->density()->Evaluate(weights, features, signals, recurrent);
@@ -80,23 +80,23 @@ class LateNetwork final : public learner::SignalNetwork,
 
 // Forgets at every start of an episode, in acting and in training alike: its memory, and its last
 // output, which is a memory too. All lifetimes of a batch begin their episodes at the same steps.
-class ForgetfulNetwork final : public learner::SignalNetwork,
-                               public learner::SignalSource,
-                               public learner::SignalDensity {
+class ForgetfulNetwork final : public signals::SignalNetwork,
+                               public signals::SignalSource,
+                               public signals::SignalDensity {
  public:
   ForgetfulNetwork(std::unique_ptr<SignalNetwork> inner, int64_t done_feature)
       : inner_(std::move(inner)), done_feature_(done_feature) {}
 
   const SignalSource* signals() const override { return this; }
   const SignalDensity* density() const override { return this; }
-  const learner::ParamLayout& layout() const override { return inner_->layout(); }
+  const agents::ParamLayout& layout() const override { return inner_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
-  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
+  signals::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
     return inner_->signals()->InitialState(n, dtype);
   }
 
-  learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
-                             learner::SignalState* state) const override {
+  signals::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                             signals::SignalState* state) const override {
     std::vector<Tensor> parts[3];
     for (const auto& [begin, end] : Episodes(segment.prev_done)) {
       if (segment.prev_done[0][begin].item<float>() != 0) {
@@ -123,7 +123,7 @@ class ForgetfulNetwork final : public learner::SignalNetwork,
     return inner_->density()->Features(segment, previous * (1 - segment.prev_done));
   }
 
-  learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
+  signals::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
                                      const Tensor& signals,
                                      const std::vector<Tensor>& recurrent) const override {
     std::vector<Tensor> parts[3], state = recurrent;
@@ -166,9 +166,9 @@ class LateRule final : public WrappedRule {
   LateRule(std::unique_ptr<OuterRule> inner, Members late)
       : WrappedRule(std::move(inner)), late_(std::move(late)) {}
 
-  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
-                                      uint32_t /*outer_step*/) const override {
-    meta_learner::LifetimeBatch changed = batch;
+  methods::LifetimeBatch Changed(const methods::LifetimeBatch& batch,
+                                 uint32_t /*outer_step*/) const override {
+    methods::LifetimeBatch changed = batch;
     for (Tensor Segment::*member : late_) {
       Tensor& x = changed.steps.*member;
       x = Late(x, torch::zeros_like(x.narrow(1, 0, 1)));
@@ -187,9 +187,9 @@ class OtherOutcomesRule final : public WrappedRule {
   OtherOutcomesRule(std::unique_ptr<OuterRule> inner, Change change)
       : WrappedRule(std::move(inner)), change_(change) {}
 
-  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
-                                      uint32_t /*outer_step*/) const override {
-    meta_learner::LifetimeBatch changed = batch;
+  methods::LifetimeBatch Changed(const methods::LifetimeBatch& batch,
+                                 uint32_t /*outer_step*/) const override {
+    methods::LifetimeBatch changed = batch;
     changed.steps.shaped_rewards = change_(batch.steps.shaped_rewards);
     return changed;
   }
@@ -211,9 +211,9 @@ Tensor OfOneSign(const Tensor& rewards) {
 }
 
 // The rule's own pieces put together with another standardisation.
-class OwnScaleRule final : public meta_learner::OuterRule {
+class OwnScaleRule final : public methods::OuterRule {
  public:
-  explicit OwnScaleRule(const meta_learner::RuleContext& context)
+  explicit OwnScaleRule(const methods::RuleContext& context)
       : network_(context.network),
         seed_(context.spec.seed()),
         steps_(context.spec.lifetime().steps_per_iteration()),
@@ -234,13 +234,13 @@ class OwnScaleRule final : public meta_learner::OuterRule {
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
 
-  meta_learner::RuleNeeds needs() const override { return {}; }
+  methods::RuleNeeds needs() const override { return {}; }
   Tensor meta_parameters() const override { return weights_; }
   // Enough to read the learned weights, not to resume.
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(methods::StateFields* fields) override { fields->Add("weights", &weights_); }
 
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
+  absl::StatusOr<methods::RuleReport> DoUpdate(const methods::LifetimeBatch& batch,
+                                               uint32_t outer_step) override {
     const int64_t lifetimes = batch.steps.log_probs.size(0), length = batch.steps.log_probs.size(1);
     for (int64_t l = 0; l < lifetimes; ++l)
       normaliser_.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
@@ -253,76 +253,75 @@ class OwnScaleRule final : public meta_learner::OuterRule {
       const auto values = batch.steps.signal_values[l].to(torch::kFloat64).contiguous();
       const auto prev_done = batch.steps.prev_done[l].to(torch::kUInt8).contiguous();
       const size_t n = static_cast<size_t>(length);
-      const auto estimate = meta_learner::EstimateMetaAdvantages(
+      const auto estimate = methods::EstimateMetaAdvantages(
           advantage_, {rewards.const_data_ptr<double>(), n}, {values.const_data_ptr<double>(), n},
           {prev_done.const_data_ptr<uint8_t>(), n});
       for (int64_t t = 0; t < trained_; ++t) {
         advantages[l][t] = estimate.advantages[t];
         returns[l][t] = estimate.returns[t];
       }
-      advantages[l].copy_(meta_learner::StandardiseAdvantages(advantages[l]));
+      advantages[l].copy_(methods::StandardiseAdvantages(advantages[l]));
     }
-    learner::Segment steps;
+    agents::Segment steps;
     for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
                         &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
                         &Segment::signals, &Segment::signal_log_probs}) {
       steps.*member = (batch.steps.*member).narrow(1, 0, trained_);
     }
-    const auto ppo_batch = meta_learner::MakeOuterPpoBatch(*network_->density(), std::move(steps),
-                                                           advantages, returns);
-    const auto displacements = meta_learner::DrawDisplacements(
+    const auto ppo_batch =
+        methods::MakeOuterPpoBatch(*network_->density(), std::move(steps), advantages, returns);
+    const auto displacements = methods::DrawDisplacements(
         {.seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step}, ppo_.k,
         epochs_);
-    MENTOR_RETURN_IF_ERROR(meta_learner::RunOuterPpo(*network_, ppo_, ppo_batch, displacements,
-                                                     weights_, &adam_, nullptr)
-                               .status());
-    return meta_learner::RuleReport{};
+    MENTOR_RETURN_IF_ERROR(
+        methods::RunOuterPpo(*network_, ppo_, ppo_batch, displacements, weights_, &adam_, nullptr)
+            .status());
+    return methods::RuleReport{};
   }
 
  private:
-  const std::shared_ptr<const learner::SignalNetwork> network_;
+  const std::shared_ptr<const signals::SignalNetwork> network_;
   const uint64_t seed_;
   const int64_t steps_, trained_, epochs_;
   const double target_mean_;
-  meta_learner::OuterPpoConfig ppo_;
-  meta_learner::MetaAdvantageConfig advantage_;
-  meta_learner::RewardNormaliser normaliser_;
+  methods::OuterPpoConfig ppo_;
+  methods::MetaAdvantageConfig advantage_;
+  methods::RewardNormaliser normaliser_;
   Tensor weights_;
-  meta_learner::AdamState adam_;
+  methods::AdamState adam_;
 };
 
 void RegisterLateNetwork(const char* name, const Members& members) {
-  const learner::SignalEntry* lstm = Registry<learner::SignalEntry>::Instance().Find("lstm");
-  learner::RegisterSignal(
+  const signals::SignalEntry* lstm = Registry<signals::SignalEntry>::Instance().Find("lstm");
+  signals::RegisterSignal(
       {.name = name,
        .summary = "broken on purpose",
        .options = lstm->options,
-       .make = [lstm, members](const learner::SignalContext& context, const OptionValues& options) {
+       .make = [lstm, members](const signals::SignalContext& context, const OptionValues& options) {
          return std::make_unique<LateNetwork>(lstm->make(context, options), members);
        }});
 }
 
 void RegisterLateRule(const char* name, const Members& late) {
-  const meta_learner::RuleEntry* rule =
-      Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-  meta_learner::RegisterRule({.name = name,
-                              .summary = "broken on purpose",
-                              .options = rule->options,
-                              .metrics = rule->metrics,
-                              .check = rule->check,
-                              .make = [rule, late](const meta_learner::RuleContext& context) {
-                                return std::make_unique<LateRule>(rule->make(context), late);
-                              }});
+  const methods::RuleEntry* rule = Registry<methods::RuleEntry>::Instance().Find("black_box");
+  methods::RegisterRule({.name = name,
+                         .summary = "broken on purpose",
+                         .options = rule->options,
+                         .metrics = rule->metrics,
+                         .check = rule->check,
+                         .make = [rule, late](const methods::RuleContext& context) {
+                           return std::make_unique<LateRule>(rule->make(context), late);
+                         }});
 }
 
 void RegisterOtherOutcomes(const char* real, const char* name, OtherOutcomesRule::Change change) {
-  const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find(real);
-  meta_learner::RuleEntry broken = *rule;
+  const auto* rule = Registry<methods::RuleEntry>::Instance().Find(real);
+  methods::RuleEntry broken = *rule;
   broken.name = name;
-  broken.make = [rule, change](const meta_learner::RuleContext& context) {
+  broken.make = [rule, change](const methods::RuleContext& context) {
     return std::make_unique<OtherOutcomesRule>(rule->make(context), change);
   };
-  meta_learner::RegisterRule(std::move(broken));
+  methods::RegisterRule(std::move(broken));
 }
 
 }  // namespace
@@ -331,12 +330,12 @@ void RegisterBrokenParts() {
   static const bool once = [] {
     RegisterLateNetwork("lstm_late_action", kAction);
     RegisterLateNetwork("lstm_late_inputs", kInputs);
-    const auto* lstm = Registry<learner::SignalEntry>::Instance().Find("lstm");
-    learner::RegisterSignal(
+    const auto* lstm = Registry<signals::SignalEntry>::Instance().Find("lstm");
+    signals::RegisterSignal(
         {.name = "lstm_forgetful",
          .summary = "broken on purpose",
          .options = lstm->options,
-         .make = [lstm](const learner::SignalContext& context, const OptionValues& options) {
+         .make = [lstm](const signals::SignalContext& context, const OptionValues& options) {
            // methods/black_box/README.md#inputs: after observation, action, density and success
            // signal.
            return std::make_unique<ForgetfulNetwork>(
@@ -346,13 +345,13 @@ void RegisterBrokenParts() {
     RegisterOtherOutcomes("epg", "epg_one_sign", OfOneSign);
     RegisterLateRule("black_box_late_action", kAction);
     RegisterLateRule("black_box_late_inputs", kInputs);
-    const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-    meta_learner::RegisterRule({.name = "black_box_own_scale",
-                                .summary = "broken on purpose",
-                                .options = rule->options,
-                                .metrics = rule->metrics,
-                                .check = rule->check,
-                                .make = meta_learner::MadeRule<OwnScaleRule>});
+    const auto* rule = Registry<methods::RuleEntry>::Instance().Find("black_box");
+    methods::RegisterRule({.name = "black_box_own_scale",
+                           .summary = "broken on purpose",
+                           .options = rule->options,
+                           .metrics = rule->metrics,
+                           .check = rule->check,
+                           .make = methods::MadeRule<OwnScaleRule>});
     RegisterBrokenLatents();
     RegisterBrokenSkills();
     return true;

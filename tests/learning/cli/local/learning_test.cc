@@ -27,20 +27,19 @@
 namespace mentor::testing {
 namespace {
 
-using meta_learner::OuterRule;
-using meta_learner::RuleEntry;
+using methods::OuterRule;
+using methods::RuleEntry;
 
 // The real rule, whose steps go the other way.
 class FlippedRule final : public WrappedRule {
  public:
   using WrappedRule::WrappedRule;
 
-  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
-                                                 uint32_t outer_step) override {
+  absl::StatusOr<methods::RuleReport> DoRun(methods::Fleet* fleet, uint32_t outer_step) override {
     const torch::Tensor before = inner_->Save().at("weights");
     auto report = inner_->Run(fleet, outer_step);
     if (!report.ok()) return report;
-    meta_learner::TensorMap state = inner_->Save();
+    methods::TensorMap state = inner_->Save();
     state["weights"] = 2 * before - state.at("weights");
     MENTOR_RETURN_IF_ERROR(inner_->Load(state));
     return report;
@@ -53,7 +52,7 @@ void RegisterFlippedRules() {
     for (const RuleEntry* real : registry.All()) {
       RuleEntry flipped = *real;
       flipped.name += "_flipped";
-      flipped.make = [real](const meta_learner::RuleContext& context) {
+      flipped.make = [real](const methods::RuleContext& context) {
         return std::make_unique<FlippedRule>(real->make(context));
       };
       registry.Add(std::move(flipped));
@@ -98,7 +97,7 @@ std::map<std::string, std::vector<double>> ByIteration(
 }  // namespace
 
 v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::string>& overrides) {
-  static const absl::Status numerics = learner::FixNumerics();
+  static const absl::Status numerics = agents::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
   const auto spec = LoadSpecFile(SourcePath(absl::StrCat("experiments/", file)), overrides);

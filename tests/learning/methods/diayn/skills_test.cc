@@ -17,7 +17,7 @@
 namespace mentor {
 namespace {
 
-using meta_learner::OuterRule;
+using methods::OuterRule;
 using torch::Tensor;
 
 // methods/diayn/README.md#acceptance, over the 300 episodes of the last five updates.
@@ -38,9 +38,9 @@ class ShuffledRule final : public testing::WrappedRule {
   ShuffledRule(std::unique_ptr<OuterRule> inner, int64_t episode_steps)
       : WrappedRule(std::move(inner)), episode_steps_(episode_steps) {}
 
-  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
-                                      uint32_t outer_step) const override {
-    meta_learner::LifetimeBatch shuffled = batch;
+  methods::LifetimeBatch Changed(const methods::LifetimeBatch& batch,
+                                 uint32_t outer_step) const override {
+    methods::LifetimeBatch shuffled = batch;
     Tensor& last = shuffled.steps.final_observations;
     const int64_t episodes = last.size(1);
     const Tensor order = torch::randperm(episodes, at::detail::createCPUGenerator(outer_step),
@@ -57,7 +57,7 @@ class ShuffledRule final : public testing::WrappedRule {
 };
 
 // Tells agents nothing: every skill is equally likely, so their reward is 0.
-class SilentDiscriminator final : public learner::Discriminator {
+class SilentDiscriminator final : public methods::Discriminator {
  public:
   using Discriminator::Discriminator;
   Tensor LogSkills(const Tensor& weights, const Tensor& observations) const override {
@@ -69,30 +69,30 @@ class SilentDiscriminator final : public learner::Discriminator {
 }  // namespace
 
 void testing::RegisterBrokenSkills() {
-  const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("diayn");
-  meta_learner::RuleEntry shuffled = *rule;
+  const auto* rule = Registry<methods::RuleEntry>::Instance().Find("diayn");
+  methods::RuleEntry shuffled = *rule;
   shuffled.name = "diayn_shuffled";
-  shuffled.make = [rule](const meta_learner::RuleContext& context) {
+  shuffled.make = [rule](const methods::RuleContext& context) {
     return std::make_unique<ShuffledRule>(rule->make(context), context.shape.episode_steps());
   };
-  meta_learner::RegisterRule{shuffled};
+  methods::RegisterRule{shuffled};
 
-  const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("skills");
-  learner::InnerLoopEntry silent_loop = *loop;
+  const auto* loop = Registry<methods::InnerLoopEntry>::Instance().Find("skills");
+  methods::InnerLoopEntry silent_loop = *loop;
   silent_loop.name = "skills_silent";
-  silent_loop.make = [loop](const learner::InnerLoopContext& context) {
-    const auto taught = learner::AsDiscriminator(context.network);
+  silent_loop.make = [loop](const methods::InnerLoopContext& context) {
+    const auto taught = methods::AsDiscriminator(context.network);
     REQUIRE(taught != nullptr);
     const auto& w1 = taught->layout().slices()[0].shape;
-    learner::InnerLoopContext own = context;
+    methods::InnerLoopContext own = context;
     own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
     return loop->make(own);
   };
-  learner::RegisterInnerLoop{silent_loop};
-  meta_learner::RuleEntry silent = *rule;
+  methods::RegisterInnerLoop{silent_loop};
+  methods::RuleEntry silent = *rule;
   silent.name = "diayn_silent";
   silent.inner_loop = silent_loop.name;
-  meta_learner::RegisterRule{silent};
+  methods::RegisterRule{silent};
 }
 
 namespace {

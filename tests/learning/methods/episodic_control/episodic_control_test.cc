@@ -23,8 +23,8 @@
 namespace mentor {
 namespace {
 
-using learner::EpisodicConfig;
-using learner::Segment;
+using agents::Segment;
+using methods::EpisodicConfig;
 
 // The replaced part of a broken agent; none: the real agent.
 struct Broken {
@@ -74,16 +74,16 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec) {
   return shards[0];
 }
 
-std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Broken& broken) {
+std::unique_ptr<methods::InnerLoop> MakeLoop(const v1::Shard& shard, const Broken& broken) {
   Violations violations;
-  learner::InnerLoopContext context;
+  methods::InnerLoopContext context;
   context.shard = &shard;
-  context.options = OptionValues::Parse(learner::FindInnerLoop("episodic_control")->options,
+  context.options = OptionValues::Parse(methods::FindInnerLoop("episodic_control")->options,
                                         shard.inner_loop().option(), "rule.option", &violations);
   REQUIRE(violations.empty());
-  EpisodicConfig config = learner::ReadEpisodicControl(context.options, shard);
+  EpisodicConfig config = methods::ReadEpisodicControl(context.options, shard);
   if (broken.config) broken.config(&config);
-  return learner::MakeEpisodicControl(context, std::move(config));
+  return methods::MakeEpisodicControl(context, std::move(config));
 }
 
 std::vector<MazeLife> Live(const std::string& file, const std::vector<std::string>& overrides,
@@ -110,31 +110,31 @@ std::vector<MazeLife> Live(const std::string& file, const std::vector<std::strin
     return policies;
   };
 
-  std::vector<v1::EpisodeCursor> cursors = learner::FirstCursors(shard.lifetimes_size());
+  std::vector<v1::EpisodeCursor> cursors = shards::FirstCursors(shard.lifetimes_size());
   std::vector<int> running(lives.size(), 0);
   const auto loop = MakeLoop(shard, broken);
   loop->Begin();
   const torch::NoGradGuard no_grad;
   for (uint32_t iteration = 0; iteration < shard.iterations(); ++iteration) {
-    learner::LoopReport report;
+    methods::LoopReport report;
     const auto segment = loop->Iterate(
         iteration,
         [&](std::vector<v1::PolicyWeights> policies) {
-          const learner::CollectionPlan plan{
+          const shards::CollectionPlan plan{
               .number = iteration, .steps = steps, .policies = policies_of(std::move(policies))};
-          const auto units = learner::PlanUnits(shard, /*unit_shard=*/1, plan, cursors);
-          return learner::AssembleSegment(shard, plan, units, run(units), &cursors);
+          const auto units = shards::PlanUnits(shard, /*unit_shard=*/1, plan, cursors);
+          return shards::AssembleSegment(shard, plan, units, run(units), &cursors);
         },
         &report);
     INFO(segment.status());
     REQUIRE(segment.ok());
     // A greedy episode from the start.
-    const auto greedy = run(learner::PlanUnits(shard, /*unit_shard=*/2,
-                                               {.number = iteration + 1,
-                                                .steps = static_cast<uint32_t>(limit),
-                                                .deterministic = true,
-                                                .policies = policies_of(loop->Policies())},
-                                               cursors));
+    const auto greedy = run(shards::PlanUnits(shard, /*unit_shard=*/2,
+                                              {.number = iteration + 1,
+                                               .steps = static_cast<uint32_t>(limit),
+                                               .deterministic = true,
+                                               .policies = policies_of(loop->Policies())},
+                                              cursors));
     for (size_t s = 0; s < lives.size(); ++s) {
       MazeLife& life = lives[s];
       for (int64_t t = 0; t < steps; ++t) {
@@ -168,7 +168,7 @@ double MedianExcess(const std::vector<MazeLife>& lives) {
   return median;
 }
 
-Broken WithRewrite(learner::EpisodicTable<float>::Rewrite rewrite) {
+Broken WithRewrite(methods::EpisodicTable<float>::Rewrite rewrite) {
   return {.config = [rewrite](EpisodicConfig* config) { config->rewrite = rewrite; }};
 }
 

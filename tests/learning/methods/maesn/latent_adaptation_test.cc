@@ -15,8 +15,8 @@
 namespace mentor {
 namespace {
 
-using learner::InnerLoop;
-using meta_learner::OuterRule;
+using methods::InnerLoop;
+using methods::OuterRule;
 using torch::Tensor;
 
 // methods/maesn/README.md#acceptance: success after two steps, and its ratio to that before any.
@@ -43,8 +43,8 @@ class TurnedLoop final : public InnerLoop {
   explicit TurnedLoop(std::unique_ptr<InnerLoop> inner) : inner_(std::move(inner)) {}
 
   void Begin() override { inner_->Begin(); }
-  absl::StatusOr<learner::Segment> Iterate(uint32_t iteration, const learner::Collect& collect,
-                                           learner::LoopReport* report) override {
+  absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const methods::Collect& collect,
+                                          methods::LoopReport* report) override {
     return inner_->Iterate(
         iteration,
         [&](std::vector<v1::PolicyWeights> policies) {
@@ -55,7 +55,7 @@ class TurnedLoop final : public InnerLoop {
         report);
   }
   std::vector<v1::PolicyWeights> Policies() const override { return inner_->Policies(); }
-  void State(learner::StateFields* fields) override { inner_->State(fields); }
+  void State(methods::StateFields* fields) override { inner_->State(fields); }
 
  private:
   const std::unique_ptr<InnerLoop> inner_;
@@ -69,8 +69,7 @@ class BlindRule final : public testing::WrappedRule {
     REQUIRE(Blind().ok());
   }
 
-  absl::StatusOr<meta_learner::RuleReport> DoRun(meta_learner::Fleet* fleet,
-                                                 uint32_t outer_step) override {
+  absl::StatusOr<methods::RuleReport> DoRun(methods::Fleet* fleet, uint32_t outer_step) override {
     auto report = inner_->Run(fleet, outer_step);
     if (report.ok()) REQUIRE(Blind().ok());
     return report;
@@ -78,7 +77,7 @@ class BlindRule final : public testing::WrappedRule {
 
  private:
   absl::Status Blind() {
-    meta_learner::TensorMap state = inner_->Save();
+    methods::TensorMap state = inner_->Save();
     const int64_t inputs = observation_ + latent_;
     state["weights"]
         .narrow(0, 0, hidden_ * inputs)
@@ -94,27 +93,27 @@ class BlindRule final : public testing::WrappedRule {
 }  // namespace
 
 void testing::RegisterBrokenLatents() {
-  const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("latent_adaptation");
-  learner::InnerLoopEntry turned_loop = *loop;
+  const auto* loop = Registry<methods::InnerLoopEntry>::Instance().Find("latent_adaptation");
+  methods::InnerLoopEntry turned_loop = *loop;
   turned_loop.name = "latent_adaptation_turned";
-  turned_loop.make = [loop](const learner::InnerLoopContext& context) {
+  turned_loop.make = [loop](const methods::InnerLoopContext& context) {
     return std::make_unique<TurnedLoop>(loop->make(context));
   };
-  learner::RegisterInnerLoop{turned_loop};
-  const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("maesn");
-  meta_learner::RuleEntry turned = *rule;
+  methods::RegisterInnerLoop{turned_loop};
+  const auto* rule = Registry<methods::RuleEntry>::Instance().Find("maesn");
+  methods::RuleEntry turned = *rule;
   turned.name = "maesn_turned";
   turned.inner_loop = turned_loop.name;
-  meta_learner::RegisterRule{turned};
-  meta_learner::RuleEntry blind = *rule;
+  methods::RegisterRule{turned};
+  methods::RuleEntry blind = *rule;
   blind.name = "maesn_blind";
-  blind.make = [rule](const meta_learner::RuleContext& context) {
+  blind.make = [rule](const methods::RuleContext& context) {
     const OptionValues& options = context.options;
     return std::make_unique<BlindRule>(
         rule->make(context), OptionInteger(options.text("hidden_units")),
         context.shape.observation_size(), OptionInteger(options.text("latent")));
   };
-  meta_learner::RegisterRule{blind};
+  methods::RegisterRule{blind};
 }
 
 namespace {

@@ -37,7 +37,7 @@ double CreditOfFirstAction(const testing::Learned& learned) {
   double credit = 0;
   for (const bool right : {true, false}) {
     const torch::Tensor need = coin(0), action = right ? need : 1 - need, later = coin(1);
-    learner::Segment episodes;
+    agents::Segment episodes;
     // need, have and the countdown; before the first step `have` is a coin.
     episodes.observations =
         torch::stack({torch::stack({need, coin(2), torch::ones({kEpisodes})}, 1),

@@ -49,7 +49,7 @@ std::vector<double> Errors(const v1::ExperimentSpec& spec) {
   const testing::Learned learned = testing::Run(spec);
   Violations violations;
   const OptionValues options = OptionValues::Parse(
-      meta_learner::AllOptions(*Registry<meta_learner::RuleEntry>::Instance().Find("rl2")),
+      methods::AllOptions(*Registry<methods::RuleEntry>::Instance().Find("rl2")),
       spec.rule().option(), "", &violations);
   REQUIRE(violations.empty());
   v1::EnvironmentShape shape;
@@ -57,7 +57,7 @@ std::vector<double> Errors(const v1::ExperimentSpec& spec) {
   shape.set_action_size(1);
   v1::Unit unit;
   *unit.mutable_policy() =
-      learner::ReadRecurrent(options, shape).policy.ToPolicyWeights(learned.meta_parameters);
+      methods::ReadRecurrent(options, shape).policy.ToPolicyWeights(learned.meta_parameters);
   unit.set_steps(kSteps);
   unit.set_deterministic(true);
   actor::UnitRunner runner;

@@ -10,9 +10,9 @@
 namespace mentor {
 namespace {
 
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
-std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device) {
+std::string HashOn(const v1::ExperimentSpec& spec, const kernels::Device& device) {
   const testing::TempFolder folder;
   const auto code = RunLocally({.checked = testing::CheckedSpecOf(spec),
                                 .out = folder.path(),
@@ -29,7 +29,7 @@ std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device
 TEST_CASE("device: the flag of its memory bounds it, and without it there is no bound",
           "[loopback]") {
   const auto bound = [](std::optional<double> memory_gb) {
-    const auto device = learner::OpenDevice({.device = "emulated", .memory_gb = memory_gb});
+    const auto device = kernels::OpenDevice({.device = "emulated", .memory_gb = memory_gb});
     REQUIRE(device.ok());
     return device->monitor->memory_bytes();
   };
@@ -39,7 +39,7 @@ TEST_CASE("device: the flag of its memory bounds it, and without it there is no 
 
 TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]") {
   REQUIRE(fixed.ok());
-  const learner::Device emulated{.kind = learner::DeviceKind::kEmulated, .name = "emulated"};
+  const kernels::Device emulated{.kind = kernels::DeviceKind::kEmulated, .name = "emulated"};
   const std::string text = testing::TinySpec(R"(
     benchmark { name: "point_reach" }
     lifetime { iterations: 3 steps_per_iteration: 100 }

@@ -48,7 +48,7 @@ const std::string kSpec = testing::TinySpec(R"(
 )");
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 // Folders of two finished runs of two methods: the roles of the signal.
 struct Runs {
@@ -469,7 +469,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Contains(*rule, "after whole lifetimes"));
   CHECK(Contains(*rule, "lstm (ADVANTAGE)"));
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"inner_loop_options\""));
-  for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
+  for (const methods::RuleEntry* entry : methods::OuterRules()) {
     INFO(entry->name);
     CHECK(Contains(*DescribePart("rule", entry->name, false), "\n  needs "));
   }

@@ -29,7 +29,7 @@ using mentor::testing::Contains;
 using mentor::testing::ReadText;
 
 // Before anything else uses LibTorch.
-const absl::Status kFixedForExport = learner::FixNumerics();
+const absl::Status kFixedForExport = agents::FixNumerics();
 
 const std::string kExportSpec = testing::TinySpec(R"(
   benchmark { name: "point_reach" }
@@ -44,14 +44,14 @@ const std::string kExportSpec = testing::TinySpec(R"(
 
 // Returns the shortest spec of some rule with this network; nothing if no rule learns it.
 std::optional<v1::ExperimentSpec> SpecWith(const std::string& network) {
-  for (const meta_learner::RuleEntry* rule : meta_learner::OuterRules()) {
+  for (const methods::RuleEntry* rule : methods::OuterRules()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
       for (const char* option : {"", "density"}) {
         v1::ExperimentSpec spec;
         spec.mutable_benchmark()->set_name("point_reach");
         spec.mutable_rule()->set_lifetimes_per_update(30);
         spec.mutable_rule()->set_shard_lifetimes(30);
-        meta_learner::AddExample(*rule, &spec);
+        methods::AddExample(*rule, &spec);
         spec.mutable_rule()->set_lifetimes_per_update(spec.rule().shard_lifetimes());
         if (spec.signal().name() != network) spec.clear_signal();
         spec.mutable_signal()->set_name(network);
@@ -91,7 +91,7 @@ TrainedRun MadeUpRun(const v1::ExperimentSpec& spec) {
 TEST_CASE("export: every registered signal network leaves and comes back", "[loopback]") {
   REQUIRE(kFixedForExport.ok());
   const testing::TempFolder folder;
-  for (const learner::SignalEntry* entry : learner::SignalNetworks()) {
+  for (const signals::SignalEntry* entry : signals::SignalNetworks()) {
     INFO(entry->name);
     const auto spec = SpecWith(entry->name);
     REQUIRE(spec.has_value());
@@ -153,7 +153,7 @@ TEST_CASE("export: a discriminator becomes a bundle with the same probabilities"
   const std::string bytes = ReadText(options.out / envs::kDiscriminatorFile);
   auto network = envs::RewardNetwork::Read(bytes);
   REQUIRE(network.ok());
-  const auto discriminator = learner::AsDiscriminator(run.parts.network);
+  const auto discriminator = methods::AsDiscriminator(run.parts.network);
   const torch::Tensor observations =
       torch::linspace(-2, 2, 5 * network->observation_size()).view({5, -1});
   const torch::Tensor log_skills =

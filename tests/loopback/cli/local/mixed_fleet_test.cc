@@ -38,7 +38,7 @@ namespace {
 using mentor::testing::MetricValue;
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 const std::string kSpec = testing::TinySpec(R"(
   benchmark { name: "point_reach" }

@@ -40,17 +40,17 @@ constexpr uint32_t kIterations = 3, kUpdates = 2 * kIterations, kLifetimes = 4;
 constexpr const char* kBenchmarks[] = {R"(name: "point_reach")",
                                        R"(name: "single" environment: "InvertedPendulum-v5")"};
 
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 // The rule's minimal spec, with any signal network that suits it. Lifetimes have the default
 // length, or one iteration where agents do not learn within their lives.
-bool DecidesInside(const meta_learner::RuleEntry& rule) {
-  for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+bool DecidesInside(const methods::RuleEntry& rule) {
+  for (const signals::SignalEntry* signal : signals::SignalNetworks()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
       for (const bool one_iteration : {false, true}) {
         v1::ExperimentSpec spec;
         spec.mutable_benchmark()->set_name("point_reach");
-        meta_learner::AddExample(rule, &spec);
+        methods::AddExample(rule, &spec);
         spec.mutable_rule()->set_shard_lifetimes(30);
         if (!spec.has_signal()) {
           spec.mutable_signal()->set_name(signal->name);
@@ -76,7 +76,7 @@ bool DecidesInside(const meta_learner::RuleEntry& rule) {
 // A spec of the rule with a signal network that suits it, in two shards where the rule allows that.
 v1::ExperimentSpec SpecOf(const std::string& rule, const std::string& benchmark) {
   std::string refusals;
-  for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+  for (const signals::SignalEntry* signal : signals::SignalNetworks()) {
     for (const int shard : {2, 4}) {
       const auto spec = LoadSpec(
           absl::StrCat("seed: 3 benchmark { ", benchmark, " } lifetime { iterations: ", kIterations,
@@ -168,7 +168,7 @@ Lives LiveAgain(const v1::ExperimentSpec& spec, const Run& run, uint32_t generat
       REQUIRE(read.ok());
       state = *read;
     }
-    const meta_learner::RuleNeeds needs = parts.rule->needs();
+    const methods::RuleNeeds needs = parts.rule->needs();
     const auto tasks = meta_learner::TrainingTasks(*parts.benchmark, spec, generation,
                                                    meta_learner::AlikeLifetimes(needs));
     const auto shards =
@@ -311,7 +311,7 @@ void CheckRows(const Series& series, const Expected& expected, uint32_t generati
 TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loopback]") {
   REQUIRE(fixed.ok());
   int rules = 0;
-  for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
+  for (const methods::RuleEntry* entry : methods::OuterRules()) {
     const std::string& rule = entry->name;
     // Agents with skills have none, because they refuse episodes that an iteration cuts. Agents
     // with tables refuse actions that are not choices.

@@ -20,7 +20,7 @@ namespace mentor {
 namespace {
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 using Overrides = std::vector<std::string>;
 

@@ -48,7 +48,7 @@ bool GoOn(int, int) {
 const std::filesystem::path& RunOnce() {
   static const testing::TempFolder folder;
   static const bool done = [] {
-    REQUIRE(learner::FixNumerics().ok());
+    REQUIRE(agents::FixNumerics().ok());
     return testing::RunQuietly(testing::Checked(kSpec), folder.path()) == 0;
   }();
   REQUIRE(done);

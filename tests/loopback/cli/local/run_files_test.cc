@@ -23,7 +23,7 @@ namespace {
 constexpr uint64_t kBytesMax = 1 << 24;
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 v1::ExperimentSpec Spec() {
   return testing::Checked(testing::TinySpec(R"(

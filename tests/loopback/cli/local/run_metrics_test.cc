@@ -35,7 +35,7 @@ constexpr char kSpec[] = R"(
 )";
 
 // Before anything else uses LibTorch.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 report::ReportData Run(const std::vector<std::string>& overrides) {
   REQUIRE(fixed.ok());
@@ -94,17 +94,16 @@ TEST_CASE("metrics: of rule, inner loop and experiment stand beside each other",
 }
 
 // A rule that looks for its turn, because another experiment's work comes in between.
-class Polite : public meta_learner::OuterRule {
+class Polite : public methods::OuterRule {
  public:
-  explicit Polite(const meta_learner::RuleContext& context)
+  explicit Polite(const methods::RuleContext& context)
       : weights_(context.network->InitialWeights(context.spec.seed())), pool_(context.pool) {}
-  meta_learner::RuleNeeds needs() const override { return {}; }
+  methods::RuleNeeds needs() const override { return {}; }
   torch::Tensor meta_parameters() const override { return weights_; }
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(methods::StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
-                                                    uint32_t) override {
+  absl::StatusOr<methods::RuleReport> DoUpdate(const methods::LifetimeBatch&, uint32_t) override {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     const auto early = [&] { return std::chrono::steady_clock::now() < deadline; };
     const int places = pool_->num_threads();
@@ -112,7 +111,7 @@ class Polite : public meta_learner::OuterRule {
     std::atomic<bool> done = false, waited = false;
     std::jthread other([&] {
       const v1::WorkShare share = ToProto("experiments/other", {.priority = v1::PRIORITY_HIGH});
-      const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
+      const agents::CallerScope caller(/*interrupt=*/nullptr, &share);
       // Takes all places, so that only this rule can be waiting.
       static_cast<void>(pool_->ParallelFor(places, [&](int64_t) {
         ++begun;
@@ -124,18 +123,18 @@ class Polite : public meta_learner::OuterRule {
     });
     while (!done && early()) MENTOR_RETURN_IF_ERROR(PausePoint());
     other.join();
-    return meta_learner::RuleReport{{"waited", waited ? 1 : 0}};
+    return methods::RuleReport{{"waited", waited ? 1 : 0}};
   }
   torch::Tensor weights_;
-  learner::WorkerPool* const pool_;
+  agents::WorkerPool* const pool_;
 };
 
-const meta_learner::RegisterRule kPolite({
+const methods::RegisterRule kPolite({
     .name = "polite",
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "waited", .help = "It had its place, and lost it for a while."}},
-    .make = meta_learner::MadeRule<Polite>,
+    .make = methods::MadeRule<Polite>,
 });
 
 TEST_CASE("metrics: an outer update computes in a place of the pool", "[loopback]") {
@@ -144,28 +143,27 @@ TEST_CASE("metrics: an outer update computes in a place of the pool", "[loopback
 }
 
 // A rule that says more than it declared.
-class Talker : public meta_learner::OuterRule {
+class Talker : public methods::OuterRule {
  public:
-  explicit Talker(const meta_learner::RuleContext& context)
+  explicit Talker(const methods::RuleContext& context)
       : weights_(context.network->InitialWeights(context.spec.seed())) {}
-  meta_learner::RuleNeeds needs() const override { return {}; }
+  methods::RuleNeeds needs() const override { return {}; }
   torch::Tensor meta_parameters() const override { return weights_; }
-  void State(learner::StateFields* fields) override { fields->Add("weights", &weights_); }
+  void State(methods::StateFields* fields) override { fields->Add("weights", &weights_); }
 
  private:
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch&,
-                                                    uint32_t) override {
-    return meta_learner::RuleReport{{"promised", 1}, {"secret", 2}};
+  absl::StatusOr<methods::RuleReport> DoUpdate(const methods::LifetimeBatch&, uint32_t) override {
+    return methods::RuleReport{{"promised", 1}, {"secret", 2}};
   }
   torch::Tensor weights_;
 };
 
-const meta_learner::RegisterRule kTalker({
+const methods::RegisterRule kTalker({
     .name = "talker",
     .summary = "for tests",
     .options = {},
     .metrics = {{.name = "promised", .help = "One."}},
-    .make = meta_learner::MadeRule<Talker>,
+    .make = methods::MadeRule<Talker>,
 });
 
 TEST_CASE("metrics: an experiment whose rule reports more than it declared fails and says so",

@@ -146,12 +146,12 @@ TEST_CASE("shard service: peers show what a learner computes with and its memory
   while (peers.empty()) peers = fixture.service.Peers();  // Just after the welcome.
   CHECK(peers[0].arithmetic() == "a GPU GPU bits");
   CHECK(peers[0].memory_bytes() == uint64_t{3} << 30);
-  CHECK(peers[0].memory_needed_bytes() == learner::kLearnerProcessBytes);
+  CHECK(peers[0].memory_needed_bytes() == shards::kLearnerProcessBytes);
   CHECK(peers[0].device_memory_bytes() == uint64_t{1} << 30);
   CHECK(fixture.board.ShortageOf({.bytes = uint64_t{2} << 30}).needed == 0);
   const MemoryShortage process = fixture.board.ShortageOf({.bytes = uint64_t{3} << 30});
   CHECK_FALSE(process.of_device);
-  CHECK(process.needed == learner::kLearnerProcessBytes + (uint64_t{3} << 30));
+  CHECK(process.needed == shards::kLearnerProcessBytes + (uint64_t{3} << 30));
   CHECK(process.most == uint64_t{3} << 30);
   const MemoryShortage device = fixture.board.ShortageOf({.device_bytes = uint64_t{2} << 30});
   CHECK(device.of_device);

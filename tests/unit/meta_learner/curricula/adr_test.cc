@@ -227,10 +227,10 @@ TEST_CASE("adr: a reward that is not finite is an error and leaves the state as 
 TEST_CASE("adr: a state of another form is data loss that names the tensor") {
   const auto adr = Made(kHopper + Adrs(""));
   REQUIRE(adr->Observe(0, All(16, 1)).ok());
-  const learner::TensorMap whole = adr->Save();
+  const methods::TensorMap whole = adr->Save();
   CHECK(adr->Load(whole).ok());
   const auto refused = [&](const std::string& name, const torch::Tensor& tensor) {
-    learner::TensorMap state = whole;
+    methods::TensorMap state = whole;
     state[name] = tensor;
     const absl::Status status = adr->Load(state);
     CHECK(status.code() == absl::StatusCode::kDataLoss);
@@ -285,7 +285,7 @@ TEST_CASE("curricula: an experiment reports what its rule and its curriculum do"
   CHECK_FALSE(without.has_curriculum());
   CHECK(FindMetric(AllMetrics(without), "range_entropy") == nullptr);
   CHECK(FindMetric(AllMetrics(with), "range_entropy") != nullptr);
-  CHECK(AllMetrics(without).size() == AllMetrics(without.rule().name()).size());
+  CHECK(AllMetrics(without).size() == methods::AllMetrics(without.rule().name()).size());
 }
 
 }  // namespace mentor::meta_learner

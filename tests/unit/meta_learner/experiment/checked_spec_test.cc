@@ -24,7 +24,7 @@ TEST_CASE("checked spec: has the spec as it was given, and with every default", 
   CHECK_FALSE(checked.given.has_rule());
   CHECK(checked.spec.rule().has_outer_updates());
   CHECK(SpecHash(checked.given) == SpecHash(checked.spec));
-  CHECK(checked.needs.network == meta_learner::RuleNeeds::Network::kDensity);
+  CHECK(checked.needs.network == methods::RuleNeeds::Network::kDensity);
   CHECK(checked.has_success);
   CHECK(checked.memory.meta_learner_bytes > 0);
   CHECK_FALSE(checked.reported_numbers.empty());

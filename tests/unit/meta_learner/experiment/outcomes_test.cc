@@ -13,10 +13,10 @@ struct Open {
 };
 
 // One lifetime: rewards, successes and episode starts of its steps.
-learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> successes,
-                             std::vector<float> prev_done, float last_done, Open open = {}) {
+agents::Segment MakeSegment(std::vector<double> rewards, std::vector<float> successes,
+                            std::vector<float> prev_done, float last_done, Open open = {}) {
   const int64_t n = static_cast<int64_t>(rewards.size());
-  learner::Segment segment;
+  agents::Segment segment;
   segment.shaped_rewards = torch::tensor(rewards, torch::kFloat64).reshape({1, n});
   segment.successes = torch::tensor(successes, torch::kFloat32).reshape({1, n});
   segment.prev_done = torch::tensor(prev_done, torch::kFloat32).reshape({1, n});
@@ -30,9 +30,9 @@ learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> suc
 TEST_CASE("outcomes: episodes go on over the border of two segments, and only ended ones count",
           "[unit]") {
   // Steps:      segment 1: a a b b | segment 2: b c c (c has not ended)
-  const learner::Segment first = MakeSegment({1, 2, 3, 4}, {0, 1, 1, 0}, {0, 0, 1, 0}, 0);
-  const learner::Segment second = MakeSegment({5, 6, 7}, {0, 0, 1}, {0, 1, 0}, 0,
-                                              {.steps = 2, .shaped_return = 7, .success = 1});
+  const agents::Segment first = MakeSegment({1, 2, 3, 4}, {0, 1, 1, 0}, {0, 0, 1, 0}, 0);
+  const agents::Segment second = MakeSegment({5, 6, 7}, {0, 0, 1}, {0, 1, 0}, 0,
+                                             {.steps = 2, .shaped_return = 7, .success = 1});
   const auto outcomes = Outcomes({first, second});
   REQUIRE(outcomes.size() == 1);
   CHECK(outcomes[0].episode_return == std::vector<double>{3, 12});

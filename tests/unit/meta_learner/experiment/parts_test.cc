@@ -134,9 +134,9 @@ TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
 }
 
 TEST_CASE("parts: a benchmark that there is not is refused under every rule", "[unit]") {
-  for (const auto* rule : meta_learner::OuterRules()) {
+  for (const auto* rule : methods::OuterRules()) {
     v1::ExperimentSpec spec;
-    meta_learner::AddExample(*rule, &spec);
+    methods::AddExample(*rule, &spec);
     spec.mutable_benchmark()->Clear();
     spec.mutable_benchmark()->set_name("hoper");
     INFO(rule->name);

@@ -22,7 +22,7 @@ struct Fixture {
   std::unique_ptr<envs::Benchmark> benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
 
   std::vector<SampledTask> Tasks() const { return TrainingTasks(*benchmark, spec, 0); }
-  absl::StatusOr<std::vector<v1::Shard>> Shards(const RuleNeeds& needs, uint32_t step,
+  absl::StatusOr<std::vector<v1::Shard>> Shards(const methods::RuleNeeds& needs, uint32_t step,
                                                 const std::vector<v1::Snapshot>& lives) const {
     return RoundShards({name, spec, *benchmark}, Tasks(), needs, RoundOf(needs, spec, step), lives);
   }
@@ -49,7 +49,7 @@ TEST_CASE("round: an outer update of whole lives is a generation", "[unit]") {
 
 TEST_CASE("round: with decisions inside a lifetime it is one inner iteration", "[unit]") {
   const Fixture fixture;
-  const RuleNeeds needs{.decisions_inside_lifetime = true};
+  const methods::RuleNeeds needs{.decisions_inside_lifetime = true};
   // Updates 0 1 2 | 3 4 5: two generations of three iterations.
   const Round middle = RoundOf(needs, fixture.spec, 4), last = RoundOf(needs, fixture.spec, 5);
   CHECK((middle.generation == 1 && middle.iteration == 1U && !middle.last));
@@ -84,7 +84,7 @@ v1::Snapshot Lives(const std::vector<float>& agents) {
   for (const char* name : {"agents.theta", "observations", "signal.previous"}) {
     v1::NamedTensor& named = *snapshot.add_tensors();
     named.set_name(name);
-    *named.mutable_tensor() = learner::ToProto(torch::tensor(agents).view({rows, 1}));
+    *named.mutable_tensor() = shards::ToProto(torch::tensor(agents).view({rows, 1}));
   }
   for (size_t i = 0; i < agents.size(); ++i) snapshot.add_cursors()->set_step(i);
   return snapshot;

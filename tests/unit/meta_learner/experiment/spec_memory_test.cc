@@ -26,7 +26,7 @@ SpecMemory MemoryOfSpec(const v1::ExperimentSpec& spec) {
 }
 
 double LearnerBytes(const v1::ExperimentSpec& spec) {
-  return static_cast<double>(learner::kLearnerProcessBytes +
+  return static_cast<double>(shards::kLearnerProcessBytes +
                              MemoryOfSpec(spec).largest.With(kUsualLearnerThreads));
 }
 
@@ -189,15 +189,15 @@ TEST_CASE("spec memory: grows with what a spec has more of", "[unit]") {
       MemoryOfSpec(Spec("smoke", {"agent.hidden_units=2048", "rule.shard_lifetimes=64",
                                   "rule.lifetimes_per_update=64"}));
   CHECK(memory.largest.With(2) > uint64_t{8} << 30);
-  CHECK(learner::kLearnerProcessBytes + memory.one_lifetime.With(2) < 1'500'000'000);
+  CHECK(shards::kLearnerProcessBytes + memory.one_lifetime.With(2) < 1'500'000'000);
 }
 
 TEST_CASE("spec memory: every rule has a bound", "[unit]") {
-  for (const RuleEntry* rule : OuterRules()) {
+  for (const methods::RuleEntry* rule : methods::OuterRules()) {
     INFO(rule->name);
     v1::ExperimentSpec spec;
     spec.mutable_benchmark()->set_name("point_reach");
-    AddExample(*rule, &spec);
+    methods::AddExample(*rule, &spec);
     // Without a baseline that some lifetimes lack; enough for a round of POET.
     if (!spec.rule().has_shard_lifetimes()) {
       spec.mutable_rule()->set_shard_lifetimes(30);

@@ -60,8 +60,8 @@ TEST_CASE("trained episodes: agents with unlike numbers of episodes, by iteratio
 TEST_CASE("trained episodes: an episode that crosses the border of two rounds counts whole, once",
           "[unit]") {
   // Steps of one agent: round 0: a a b | round 1: b b c (c has not ended).
-  learner::Segment first, second;
-  const auto set = [](learner::Segment* segment, std::vector<double> rewards,
+  agents::Segment first, second;
+  const auto set = [](agents::Segment* segment, std::vector<double> rewards,
                       std::vector<float> prev_done, double open_return, float open_steps) {
     segment->shaped_rewards = torch::tensor(rewards, torch::kFloat64).reshape({1, 3});
     segment->successes = torch::zeros({1, 3});

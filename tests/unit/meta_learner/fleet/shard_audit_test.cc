@@ -174,7 +174,7 @@ TEST_CASE("shard audit: a learner takes back shards that its actors spoilt", "[u
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
     done.set_epoch(shard.epoch());
-    done.set_error(absl::StrCat(learner::kTakenBack, "actor x lies"));
+    done.set_error(absl::StrCat(shards::kTakenBack, "actor x lies"));
     return board.OnDone(learner.id, done);
   };
   Running run(&board, 2);

@@ -456,13 +456,13 @@ ShardBoard::Options Sized() {
   ShardBoard::Options options;
   options.memory_of = [](const v1::Shard& shard, int64_t) {
     const uint64_t gigabytes = shard.experiment() == "experiments/large" ? 10 : 1;
-    return learner::ShardMemory{.bytes = gigabytes << 30};
+    return shards::ShardMemory{.bytes = gigabytes << 30};
   };
   return options;
 }
 
 constexpr uint64_t WithProcess(uint64_t gigabytes) {
-  return learner::kLearnerProcessBytes + (gigabytes << 30);
+  return shards::kLearnerProcessBytes + (gigabytes << 30);
 }
 
 TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)", "[unit]") {
@@ -1002,14 +1002,14 @@ TEST_CASE("shard board: extra places end somewhere, and need memory", "[unit]") 
   SECTION("memory") {
     small = true;
     options.memory_of = [](const v1::Shard&, int64_t) {
-      learner::ShardMemory memory;
+      shards::ShardMemory memory;
       memory.bytes = 1 << 30;
       return memory;
     };
   }
   ShardBoard board(options);
   FakeLearner learner(&board, 1, "cpu bits", "a learner",
-                      small ? learner::kLearnerProcessBytes + (uint64_t{3} << 29) : 0);
+                      small ? shards::kLearnerProcessBytes + (uint64_t{3} << 29) : 0);
   std::vector<std::unique_ptr<Running>> runs;
   for (const char* name : {"experiments/a", "experiments/b", "experiments/c", "experiments/d"}) {
     board.SetShare(name, {.owner = name});
@@ -1248,7 +1248,7 @@ TEST_CASE("shard board: what learners lack is reckoned by the largest of them", 
                              .device_memory_bytes = device},
                             [](v1::RunResponse) { return true; });
   };
-  const learner::ShardMemory shard{.bytes = uint64_t{4} << 30, .device_bytes = uint64_t{8} << 30};
+  const shards::ShardMemory shard{.bytes = uint64_t{4} << 30, .device_bytes = uint64_t{8} << 30};
   CHECK(board.ShortageOf(shard).needed == 0);  // No learner is there to lack anything.
   add(WithProcess(1), 0);
   const auto large = add(WithProcess(3), 0);

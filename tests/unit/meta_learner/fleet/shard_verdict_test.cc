@@ -9,7 +9,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr uint64_t WithProcess(uint64_t bytes) {
-  return learner::kLearnerProcessBytes + bytes;
+  return shards::kLearnerProcessBytes + bytes;
 }
 
 // A learner that may have the shard at 100 s. Each test changes what its name says.
@@ -18,9 +18,9 @@ struct Pair {
   std::set<std::string> offered{"gym", "dm"};
   Standing standing{Standing::Options{.strikes_max = 1, .quarantine_min = seconds(30)}};
   bool draining = false, has_suspect = false;
-  learner::LearnerMemory held{.bytes = 40};
+  shards::LearnerMemory held{.bytes = 40};
 
-  learner::ShardMemory memory{.bytes = 50, .bytes_per_thread = 10};
+  shards::ShardMemory memory{.bytes = 50, .bytes_per_thread = 10};
   std::set<std::string> needed{"gym"};
   TriedAt tried;
   std::set<std::string> answered{"b"};
@@ -143,7 +143,7 @@ TEST_CASE("shard verdict: a shard waits for what all learners lack", "[unit]") {
 }
 
 TEST_CASE("shard verdict: a device's memory is its own, or the process's", "[unit]") {
-  const learner::ShardMemory shard{
+  const shards::ShardMemory shard{
       .bytes = 100, .bytes_per_thread = 10, .device_bytes = uint64_t{2} << 30};
   const LearnerInfo cpu{.memory_bytes = WithProcess(uint64_t{1} << 30), .threads = 2};
   CHECK(cpu.Of(shard).bytes == 120);

@@ -33,7 +33,7 @@ struct Fixture {
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
     done.set_epoch(shard.epoch());
-    done.set_error(learner::kTakenBack + why);
+    done.set_error(shards::kTakenBack + why);
     REQUIRE(board.OnDone(learner.id, done).ok());
   }
   // The warnings of the experiment, once a scheduler has looked at everything.

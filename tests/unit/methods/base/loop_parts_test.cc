@@ -6,14 +6,14 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
 
 // Two agents, four steps: potentials 1 2 3 4 and 10 20 30 40, a success of 1 and 5 each.
-Segment Small(const std::vector<double>& prev_done, double last_done) {
-  Segment segment;
+agents::Segment Small(const std::vector<double>& prev_done, double last_done) {
+  agents::Segment segment;
   segment.shaped_rewards =
       torch::tensor({1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0}, torch::kFloat64).view({2, 4});
   segment.success_signals = torch::tensor({0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0}).view({2, 4});
@@ -61,7 +61,7 @@ TEST_CASE("potential: an episode's discounted return is that of success alone", 
 
 TEST_CASE("potential: it stays at a limit beyond which the critic bootstraps", "[unit]") {
   Tensor potential = torch::zeros({2}, torch::kFloat64);
-  Segment segment = Small({0, 0, 1, 0}, 1);
+  agents::Segment segment = Small({0, 0, 1, 0}, 1);
   segment.truncated = torch::tensor({0.0F, 1.0F, 0.0F, 0.0F}).unsqueeze(0).repeat({2, 1});
   const Tensor rewards = PotentialRewards(segment, 0.5, &potential);
   CheckRow(rewards, 0, {0.5, 1 + 1 - 1, 1.5, -3});
@@ -72,7 +72,7 @@ TEST_CASE("network sight: the last observation is shown as those before it", "[u
   constexpr int64_t kD = testing::kObservationSize;
   v1::SignalSpec spec;
   spec.set_name("mlp");
-  spec.add_option()->set_name(kNormalizeObservations);
+  spec.add_option()->set_name(signals::kNormalizeObservations);
   spec.mutable_option(0)->set_value("true");
   Violations violations;
   v1::Shard shard;
@@ -80,19 +80,19 @@ TEST_CASE("network sight: the last observation is shown as those before it", "[u
   *shard.mutable_shape() = testing::Shape({.observation = kD, .action = testing::kActionSize});
   InnerLoopContext context;
   context.shard = &shard;
-  context.network = MakeSignalNetwork(spec,
-                                      {.observation_size = kD,
-                                       .action_size = testing::kActionSize,
-                                       .role = v1::REWARD,
-                                       .input = v1::SHAPED,
-                                       .episode_steps = 10,
-                                       .steps_per_iteration = 15},
-                                      &violations);
+  context.network = signals::MakeSignalNetwork(spec,
+                                               {.observation_size = kD,
+                                                .action_size = testing::kActionSize,
+                                                .role = v1::REWARD,
+                                                .input = v1::SHAPED,
+                                                .episode_steps = 10,
+                                                .steps_per_iteration = 15},
+                                               &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(context.network != nullptr);
-  Segment segment = testing::RandomSegment(2, 15, 7);
+  agents::Segment segment = testing::RandomSegment(2, 15, 7);
   segment.next_observations = segment.observations.select(1, 14).clone();
-  const Segment shown = NetworkSight(context).Show(segment);
+  const agents::Segment shown = NetworkSight(context).Show(segment);
   CHECK_FALSE(torch::equal(shown.observations, segment.observations));
   CHECK(torch::equal(shown.next_observations, shown.observations.select(1, 14)));
 }
@@ -123,7 +123,8 @@ Tensor Learned(v1::RewardSource source, bool through_snapshot) {
   auto loop = make();
   for (uint32_t iteration = 0; iteration < 2; ++iteration) {
     LoopReport report;
-    const auto collect = [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
+    const auto collect =
+        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
       return testing::RandomSegment(2, 15, 7 + iteration);
     };
     REQUIRE(loop->Iterate(iteration, collect, &report).ok());
@@ -143,4 +144,4 @@ TEST_CASE("potential: agents learn from it, and snapshots keep that of the last 
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

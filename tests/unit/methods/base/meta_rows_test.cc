@@ -14,7 +14,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -63,7 +63,7 @@ std::string Refusal(const v1::Shard& shard, const Tensor& numbers) {
   return violations.empty() ? "" : violations.list()[0].field;
 }
 
-Segment Steps(int64_t agents) {
+agents::Segment Steps(int64_t agents) {
   return RandomSegment(agents, kSteps, /*seed=*/70);
 }
 
@@ -72,13 +72,16 @@ struct Life {
   Tensor born, learned;
   LoopReport report;
 };
-Life Live(const v1::Shard& shard, const Tensor& numbers, const Segment& segment) {
+Life Live(const v1::Shard& shard, const Tensor& numbers, const agents::Segment& segment) {
   const auto loop = Make(shard, numbers);
   loop->Begin();
   Life life;
   life.born = loop->Save().at("agents.theta").clone();
   const auto lived = loop->Iterate(
-      0, [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> { return segment; },
+      0,
+      [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
+        return segment;
+      },
       &life.report);
   INFO(lived.status());
   REQUIRE(lived.ok());
@@ -109,7 +112,8 @@ TEST_CASE("population loop: an agent's member is its lifetime's number modulo th
 TEST_CASE("population loop: alone and in company an agent has the same bits", "[unit]") {
   const Tensor numbers = Members({0.01F, 0.02F, 0.03F, 0.04F});
   const Life both = Live(ShardOf({5, 6}, "population"), numbers, Steps(2)),
-             alone = Live(ShardOf({6}, "population"), numbers, SomeLifetimes(Steps(2), 1, 1));
+             alone =
+                 Live(ShardOf({6}, "population"), numbers, agents::SomeLifetimes(Steps(2), 1, 1));
   CHECK(torch::equal(both.learned[1], alone.learned[0]));
 }
 
@@ -151,7 +155,7 @@ TEST_CASE("population loop: each hyperparameter is that of PPO", "[unit]") {
 
 TEST_CASE("population loop: agents learn from the reward that was asked for", "[unit]") {
   const Tensor numbers = Members({0.01F, 0.01F, 0.01F, 0.01F});
-  Segment other = Steps(1);
+  agents::Segment other = Steps(1);
   other.success_signals = 1 - other.success_signals;
   const v1::Shard shaped = ShardOf({0}, "population", {{"reward", "shaped"}}),
                   success = ShardOf({0}, "population", {{"reward", "success"}});
@@ -164,8 +168,8 @@ TEST_CASE("population loop: agents learn from the reward that was asked for", "[
 
 // Rows of policies, and the deviation of perturbations behind them.
 struct Policies {
-  static AgentShape ShapeOf(const v1::Shard& shard) {
-    AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
+  static agents::AgentShape ShapeOf(const v1::Shard& shard) {
+    agents::AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
     shape.critic = false;
     return shape;
   }
@@ -173,7 +177,7 @@ struct Policies {
     shard = ShardOf({}, "frozen");
     shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
     shape = ShapeOf(shard);
-    thetas = RandomNormals({rows, AgentLayout(shape).size()}, 9);
+    thetas = RandomNormals({rows, agents::AgentLayout(shape).size()}, 9);
     numbers = torch::cat({thetas.flatten(), torch::full({1}, sigma)});
   }
   void Add(uint32_t number, uint32_t variant) {
@@ -191,11 +195,11 @@ struct Policies {
     return weights;
   }
   std::string Weights(const Tensor& theta) const {
-    return ToPolicyWeights(shape, theta.unsqueeze(0))[0].weights();
+    return agents::ToPolicyWeights(shape, theta.unsqueeze(0))[0].weights();
   }
 
   v1::Shard shard;
-  AgentShape shape;
+  agents::AgentShape shape;
   Tensor thetas, numbers;
 };
 
@@ -258,7 +262,7 @@ v1::Shard LossShard(const std::vector<uint32_t>& lifetimes, const Settings& opti
 Tensor LossWeights(const v1::Shard& shard) {
   Violations violations;
   const auto network =
-      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+      signals::MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(network != nullptr);
   return network->InitialWeights(1);
@@ -279,7 +283,7 @@ TEST_CASE("evolved loss loop: each agent has a loss of its own, by its lifetime'
     frozen.set_outer_learning(false);
     const Tensor own =
         phi + 0.5 * (number % 2 == 0 ? 1 : -1) * PairPerturbation(kSeed, number / 2, phi.numel());
-    const Segment steps = SomeLifetimes(Steps(3), s, 1);
+    const agents::Segment steps = agents::SomeLifetimes(Steps(3), s, 1);
     CHECK(torch::allclose(Live(frozen, own, steps).learned[0], learned[s], /*rtol=*/1e-5,
                           /*atol=*/1e-6));
     CHECK_FALSE(torch::allclose(Live(frozen, phi, steps).learned[0], learned[s], /*rtol=*/1e-5,
@@ -313,27 +317,30 @@ TEST_CASE("evolved loss loop: agents descend the loss of their newest steps", "[
   shard.mutable_spec()->mutable_agent()->set_epochs(1);
   shard.mutable_spec()->mutable_agent()->set_minibatches(1);
   const Tensor phi = LossWeights(shard);
-  const Segment steps = Steps(1);
+  const agents::Segment steps = Steps(1);
   const Life life = Live(shard, phi, steps);
   // Computed by the network itself: ten empty steps and then these, all of which are rows.
   Violations violations;
   const auto network =
-      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+      signals::MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
   const auto behind_nothing = [](const Tensor& x) {
     return torch::cat({torch::zeros({1, 10, x.size(2)}), x.to(torch::kFloat32)}, 1);
   };
   const c10::AutoGradMode gradients_on(true);
   const Tensor theta = life.born.clone().requires_grad_(true);
-  const ParamLayout layout = AgentLayout(ShapeOfAgents(shard.spec().agent(), shard.shape()));
-  const AgentNetworks networks = SplitAgents(layout, theta.narrow(1, 0, layout.size()));
+  const agents::ParamLayout layout =
+      agents::AgentLayout(ShapeOfAgents(shard.spec().agent(), shard.shape()));
+  const agents::AgentNetworks networks =
+      agents::SplitAgents(layout, theta.narrow(1, 0, layout.size()));
   const Tensor observations = behind_nothing(steps.observations);
-  const Tensor mean = Forward(networks.policy, observations);
+  const Tensor mean = agents::Forward(networks.policy, observations);
   const Tensor loss = network->loss()->Loss(
       phi.unsqueeze(0),
       {.observations = observations,
        .actions = behind_nothing(steps.actions),
        .rewards =
-           behind_nothing(TaskReward(steps, shard.spec().signal().input()).unsqueeze(2)).squeeze(2),
+           behind_nothing(signals::TaskReward(steps, shard.spec().signal().input()).unsqueeze(2))
+               .squeeze(2),
        .dones = behind_nothing(
                     torch::cat({steps.prev_done.narrow(1, 1, kSteps - 1), torch::zeros({1, 1})}, 1)
                         .unsqueeze(2))
@@ -357,7 +364,8 @@ TEST_CASE("evolved loss loop: the last iteration only collects, and a short buff
   const auto loop = Make(shard, phi);
   loop->Begin();
   LoopReport report;
-  const auto collect = [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
+  const auto collect =
+      [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
     return Steps(1);
   };
   for (uint32_t iteration = 0; iteration < 3; ++iteration) {
@@ -379,4 +387,4 @@ TEST_CASE("evolved loss loop: the last iteration only collects, and a short buff
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

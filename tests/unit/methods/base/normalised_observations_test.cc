@@ -3,7 +3,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -34,25 +34,25 @@ v1::Shard ShardOf(const std::string& loop, const std::string& network, bool on) 
 }
 
 // Columns of unlike scales, some beyond the bound.
-Segment Raw(uint32_t iteration) {
-  Segment segment = RandomSegment(kAgents, kSteps, 70 + iteration);
+agents::Segment Raw(uint32_t iteration) {
+  agents::Segment segment = RandomSegment(kAgents, kSteps, 70 + iteration);
   const Tensor scales = torch::pow(30.0, torch::arange(kObservationSize)).to(torch::kFloat32);
   segment.observations = segment.observations * scales + 3;
   return segment;
 }
 
-std::vector<Segment> Live(const v1::Shard& shard, const Tensor& weights) {
+std::vector<agents::Segment> Live(const v1::Shard& shard, const Tensor& weights) {
   Violations violations;
   const auto loop = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   loop->Begin();
-  std::vector<Segment> segments;
+  std::vector<agents::Segment> segments;
   for (uint32_t iteration = 0; iteration < 2; ++iteration) {
     LoopReport report;
     const auto segment = loop->Iterate(
         iteration,
-        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
+        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
           return Raw(iteration);
         },
         &report);
@@ -68,11 +68,12 @@ TEST_CASE("signal networks that ask for it see observations of scale 1, in every
   INFO(loop << " " << network);
   Violations violations;
   const v1::Shard on = ShardOf(loop, network, true), off = ShardOf(loop, network, false);
-  const auto made = MakeSignalNetwork(on.spec().signal(), SignalContextOf(on), &violations);
+  const auto made =
+      signals::MakeSignalNetwork(on.spec().signal(), SignalContextOf(on), &violations);
   REQUIRE(made != nullptr);
   const Tensor weights = made->InitialWeights(1) + 0.1 * RandomNormals({made->layout().size()}, 5);
 
-  const std::vector<Segment> shown = Live(on, weights), raw = Live(off, weights);
+  const std::vector<agents::Segment> shown = Live(on, weights), raw = Live(off, weights);
   // Off: everything stays as it was.
   for (uint32_t i = 0; i < raw.size(); ++i)
     CHECK(torch::equal(raw[i].observations, Raw(i).observations));
@@ -86,7 +87,7 @@ TEST_CASE("signal networks that ask for it see observations of scale 1, in every
                           1e-5, 1e-6));
   }
   // The signals are those of what was shown.
-  SignalState state = made->signals()->InitialState(kAgents, torch::kFloat32);
+  signals::SignalState state = made->signals()->InitialState(kAgents, torch::kFloat32);
   for (size_t i = 0; i < shown.size(); ++i) {
     CHECK(torch::allclose(shown[i].signals,
                           made->signals()->Run(weights, shown[i], /*noise=*/{}, &state).signals));
@@ -99,14 +100,14 @@ TEST_CASE("a life with normalised observations goes on from a snapshot with the 
   const v1::Shard shard = ShardOf(loop, "mlp", true);
   Violations violations;
   const auto network =
-      MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
+      signals::MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations);
   REQUIRE(network != nullptr);
   const Tensor weights = network->InitialWeights(1);
   const auto live = [](InnerLoop* lives, uint32_t iteration) {
     LoopReport report;
     const auto segment = lives->Iterate(
         iteration,
-        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
+        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
           return Raw(iteration);
         },
         &report);
@@ -119,10 +120,10 @@ TEST_CASE("a life with normalised observations goes on from a snapshot with the 
   live(whole.get(), 0);
   const auto resumed = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
   REQUIRE(resumed->Load(whole->Save()).ok());
-  const Segment a = live(whole.get(), 1), b = live(resumed.get(), 1);
+  const agents::Segment a = live(whole.get(), 1), b = live(resumed.get(), 1);
   CHECK(torch::equal(a.observations, b.observations));
   CHECK(torch::equal(a.signals, b.signals));
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -12,11 +12,11 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
+using agents::Segment;
 using Catch::Contains;
-using learner::Segment;
 using testing::NetworkSizes;
 using torch::Tensor;
 
@@ -39,7 +39,7 @@ v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) 
   return spec;
 }
 
-std::shared_ptr<const learner::SignalNetwork> Network() {
+std::shared_ptr<const signals::SignalNetwork> Network() {
   return testing::MakeLstm(kSizes);
 }
 
@@ -211,13 +211,13 @@ struct Updates {
   int done = 0;
   bool same = true;
 };
-Updates UpdateUntil(std::atomic<int>* left, learner::WorkerPool* pool, const v1::WorkShare& share,
+Updates UpdateUntil(std::atomic<int>* left, agents::WorkerPool* pool, const v1::WorkShare& share,
                     OuterRule* rule, const LifetimeBatch& batch, const TensorMap& after) {
   Updates updates;
   const TensorMap before = rule->Save();
   while (--*left >= 0) {
-    const learner::CallerScope caller(/*interrupt=*/nullptr, &share);
-    const learner::PlaceScope place(pool);
+    const agents::CallerScope caller(/*interrupt=*/nullptr, &share);
+    const agents::PlaceScope place(pool);
     updates.same = updates.same && rule->Load(before).ok() && rule->Update(batch, 0).ok() &&
                    Same(after, rule->Save());
     ++updates.done;
@@ -539,4 +539,4 @@ TEST_CASE("black box: options reach the update") {
   CHECK(report.at("epochs") == 1);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -12,10 +12,10 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
-using learner::Segment;
+using agents::Segment;
 using mentor::testing::Contains;
 using torch::Tensor;
 
@@ -50,9 +50,9 @@ v1::ExperimentSpec Spec(const Settings& settings) {
   return spec;
 }
 
-std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
+std::shared_ptr<const signals::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
   Violations violations;
-  auto network = learner::MakeSignalNetwork(
+  auto network = signals::MakeSignalNetwork(
       spec.signal(),
       {.observation_size = kObservation, .action_size = 2, .episode_steps = kEpisode}, &violations);
   INFO(std::string(violations.ToStatus().message()));
@@ -89,9 +89,9 @@ v1::Shard Shard(const Settings& settings) {
   return shard;
 }
 
-std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
+std::unique_ptr<InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
   Violations violations;
-  auto loop = learner::MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
+  auto loop = MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -116,8 +116,7 @@ Segment Random(uint32_t number) {
   return segment;
 }
 
-const learner::SkillsConfig kConfig{
-    .skills = kSkills, .episodes = kEpisodes, .episode_steps = kEpisode};
+const SkillsConfig kConfig{.skills = kSkills, .episodes = kEpisodes, .episode_steps = kEpisode};
 
 }  // namespace
 
@@ -136,7 +135,7 @@ TEST_CASE("skills: they take turns or are drawn by the key of the episode", "[un
   const RandomStream stream{.seed = 3, .purpose = Purpose::kSkill};
   CHECK(
       torch::equal(SkillsOf(kConfig, stream, 5), torch::tensor({0, 1, 2, 0, 1, 2}, torch::kInt64)));
-  learner::SkillsConfig uniform = kConfig;
+  SkillsConfig uniform = kConfig;
   uniform.uniform = true;
   uniform.episodes = 3000;
   const Tensor drawn = SkillsOf(uniform, stream, 0);
@@ -155,7 +154,7 @@ TEST_CASE("skills: each episode has its skill's policy and the discriminator's r
   const v1::Shard shard = Shard({});
   const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
-  learner::LoopReport report;
+  LoopReport report;
   std::vector<v1::PolicyWeights> acted;
   const auto segment = loop->Iterate(
       0,
@@ -174,7 +173,7 @@ TEST_CASE("skills: each episode has its skill's policy and the discriminator's r
       CHECK((acted[i].weights() == acted[j].weights()) == same);
     }
   }
-  const auto discriminator = learner::AsDiscriminator(Network(Spec({})));
+  const auto discriminator = AsDiscriminator(Network(Spec({})));
   const Tensor log_q =
       discriminator->LogSkills(rule->meta_parameters(), Reached(kConfig, Random(1)));
   for (int64_t t = 0; t < kSteps; ++t) {
@@ -241,7 +240,7 @@ TEST_CASE("diayn: the rule takes each episode for the skill that acted in it", "
         shard.mutable_lifetimes(static_cast<int>(i))->set_number(generation * kAgents + i);
       const auto loop = MakeLoop(shard, rule->meta_parameters());
       loop->Begin();
-      learner::LoopReport of_loop;
+      LoopReport of_loop;
       const auto segment = loop->Iterate(
           iteration,
           [&](std::vector<v1::PolicyWeights>) -> absl::StatusOr<Segment> {
@@ -288,7 +287,7 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   shard.mutable_inner_loop()->Clear();
   shard.mutable_inner_loop()->set_name("ppo");
   Violations of_loop;
-  CHECK(learner::MakeInnerLoop(shard, {}, nullptr, {}, &of_loop) == nullptr);
+  CHECK(MakeInnerLoop(shard, {}, nullptr, {}, &of_loop) == nullptr);
   REQUIRE(of_loop.list().size() == 1);
   CHECK(of_loop.list()[0].field == "signal.name");
   CHECK(Contains(of_loop.list()[0].description, "'skills' alone"));
@@ -307,4 +306,4 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   CHECK(torch::equal(before, rule->meta_parameters()));
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -15,14 +15,14 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using Catch::Contains;
 using mentor::testing::Settings;
 using torch::Tensor;
 
-const absl::Status fixed = FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 constexpr int64_t kSteps = 6, kObservation = 2, kActions = 2;
 
@@ -47,7 +47,7 @@ v1::Shard MakeShard(const Settings& settings, int agents = 1, bool discrete = tr
   return shard;
 }
 
-std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, WorkerPool* pool = nullptr) {
+std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, agents::WorkerPool* pool = nullptr) {
   Violations violations;
   auto loop = MakeInnerLoop(shard, torch::zeros({1}), pool, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
@@ -69,9 +69,9 @@ struct Step {
   bool ends = false;
 };
 
-Segment Collected(const std::vector<Step>& steps, int64_t agents = 1) {
+agents::Segment Collected(const std::vector<Step>& steps, int64_t agents = 1) {
   REQUIRE(steps.size() == kSteps);
-  Segment segment;
+  agents::Segment segment;
   segment.observations = torch::ones({agents, kSteps, kObservation});
   segment.actions = torch::zeros({agents, kSteps, kActions});
   segment.shaped_rewards = torch::zeros({agents, kSteps}, torch::kFloat64);
@@ -92,7 +92,7 @@ Segment Collected(const std::vector<Step>& steps, int64_t agents = 1) {
   return segment;
 }
 
-LoopReport Live(InnerLoop* loop, uint32_t iteration, const Segment& segment) {
+LoopReport Live(InnerLoop* loop, uint32_t iteration, const agents::Segment& segment) {
   const torch::NoGradGuard no_grad;
   LoopReport report;
   const auto lived = loop->Iterate(
@@ -274,19 +274,19 @@ TEST_CASE("episodic control: a limit cuts NEC's episodes short where the spec sa
     shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(bootstraps);
     const auto loop = Make(shard);
     loop->Begin();
-    Segment first = Collected({{7, 0, 10, true},
-                               {7, 0, 10, true},
-                               {7, 0, 10, true},
-                               {7, 0, 10, true},
-                               {7, 0, 10, true},
-                               {7, 0, 10, true}});
+    agents::Segment first = Collected({{7, 0, 10, true},
+                                       {7, 0, 10, true},
+                                       {7, 0, 10, true},
+                                       {7, 0, 10, true},
+                                       {7, 0, 10, true},
+                                       {7, 0, 10, true}});
     first.truncated = torch::zeros({1, kSteps});
     first.final_observations = torch::zeros({1, 1, kObservation});
     Live(loop.get(), 0, first);
     const double stored = loop->Save().at("tables.values")[0].item<double>();
     CHECK(stored == Approx(10));
     // The second of two episodes is cut; what is seen behind it is place 7.
-    Segment segment =
+    agents::Segment segment =
         Collected({{1, 1, 1}, {2, 1, 2, true}, {3, 1, 1}, {4, 1, 2, true}, {9, 1, 0}, {9, 1, 0}});
     if (bootstraps) {
       segment.truncated = torch::zeros({1, kSteps});
@@ -311,17 +311,17 @@ TEST_CASE("episodic control: each cut of an iteration goes on from what was seen
   shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
   const auto loop = Make(shard);
   loop->Begin();
-  Segment first = Collected({{7, 0, 10, true},
-                             {7, 0, 10, true},
-                             {7, 0, 10, true},
-                             {8, 0, 20, true},
-                             {8, 0, 20, true},
-                             {8, 0, 20, true}});
+  agents::Segment first = Collected({{7, 0, 10, true},
+                                     {7, 0, 10, true},
+                                     {7, 0, 10, true},
+                                     {8, 0, 20, true},
+                                     {8, 0, 20, true},
+                                     {8, 0, 20, true}});
   first.truncated = torch::zeros({1, kSteps});
   first.final_observations = torch::zeros({1, 1, kObservation});
   Live(loop.get(), 0, first);
   // Cut at place 7, ended, and cut at place 8.
-  Segment segment = Collected(
+  agents::Segment segment = Collected(
       {{1, 0, 1, true}, {2, 0, 2, true}, {3, 0, 3, true}, {9, 0, 0}, {9, 0, 0}, {9, 0, 0}});
   segment.truncated = torch::zeros({1, kSteps});
   segment.truncated[0][0] = 1;
@@ -389,9 +389,9 @@ TEST_CASE("episodic control: training that is not finite is skipped and counted"
 }
 
 // Segments of random walks with borders of episodes anywhere.
-Segment RandomWalk(uint32_t number, int64_t agents) {
+agents::Segment RandomWalk(uint32_t number, int64_t agents) {
   const RandomStream random{.seed = 4, .lifetime = number};
-  Segment segment = Collected(kFirst, agents);
+  agents::Segment segment = Collected(kFirst, agents);
   segment.observations = testing::Normals(random, 0, {agents, kSteps, kObservation}).mul(2).round();
   segment.actions =
       torch::one_hot(testing::Normals(random, 1, {agents, kSteps, kActions}).argmax(2), kActions)
@@ -426,7 +426,7 @@ std::string BytesOf(const InnerLoop& loop) {
 TEST_CASE("episodic control: goes on from the middle of an episode with any number of threads",
           "[unit]") {
   constexpr int kAgents = 5;
-  WorkerPool pool(3);
+  agents::WorkerPool pool(3);
   // Small tables and rings, so that rows and steps give way.
   for (const Settings& settings :
        {With(kMfec, {{"capacity", "6"}}), With(kMfec, {{"projection", "4"}}),
@@ -442,7 +442,7 @@ TEST_CASE("episodic control: goes on from the middle of an episode with any numb
       INFO(loaded);
       REQUIRE(loaded.ok());
       CHECK(BytesOf(*whole) == BytesOf(*resumed));
-      const Segment segment = RandomWalk(iteration, kAgents);
+      const agents::Segment segment = RandomWalk(iteration, kAgents);
       const LoopReport a = Live(whole.get(), iteration, segment),
                        b = Live(resumed.get(), iteration, segment);
       CHECK(a.statistics == b.statistics);
@@ -526,4 +526,4 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

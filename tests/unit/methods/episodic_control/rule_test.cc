@@ -3,7 +3,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec, Violations* violations) {
@@ -57,4 +57,4 @@ TEST_CASE("episodic control: options are those of its agents and lifetimes have 
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

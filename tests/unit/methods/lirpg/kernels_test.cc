@@ -15,7 +15,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -27,12 +27,12 @@ struct Sizes {
 constexpr int64_t kObservation = 5, kAction = 2, kRows = 14;
 
 struct Problem {
-  AgentShape shape;
+  agents::AgentShape shape;
   LirpgConfig config;
-  PpoConfig outer;
+  agents::PpoConfig outer;
   LirpgSegment segment;
-  StepLayers layers;
-  AgentBatch agents, weights, critics;
+  signals::StepLayers layers;
+  agents::AgentBatch agents, weights, critics;
   std::vector<Tensor> minibatches;
 };
 
@@ -51,13 +51,13 @@ Problem MakeProblem(const Sizes& sizes, const LirpgConfig& config, bool bounded)
              .hidden_units = sizes.hidden,
              .critic = true};
   const auto agents = [&](int64_t rows, int64_t size) {
-    AgentBatch x = NewAgents(0.4 * normals({rows, size}));
+    agents::AgentBatch x = agents::NewAgents(0.4 * normals({rows, size}));
     x.adam_m = 0.1 * normals({rows, size});
     x.adam_v = 0.01 * normals({rows, size}).square();
     x.adam_steps = torch::arange(3, 3 + rows);
     return x;
   };
-  p.agents = agents(s, AgentLayout(p.shape).size());
+  p.agents = agents(s, agents::AgentLayout(p.shape).size());
   p.critics = agents(s, CriticSize(p.shape));
   p.layers.sizes = {kObservation + kAction, sizes.reward_hidden, 1, bounded};
   p.weights = agents(1, p.layers.sizes.num_params() + sizes.more_weights);
@@ -65,13 +65,14 @@ Problem MakeProblem(const Sizes& sizes, const LirpgConfig& config, bool bounded)
   LirpgSegment& x = p.segment;
   x.inputs.observations = normals({s, t, kObservation});
   x.inputs.actions = normals({s, t, kAction});
-  const AgentNetworks networks = SplitAgents(AgentLayout(p.shape), p.agents.theta);
+  const agents::AgentNetworks networks =
+      agents::SplitAgents(agents::AgentLayout(p.shape), p.agents.theta);
   // Near the agents' own, so that ratios and values are on both sides of their clips.
-  x.inputs.log_probs =
-      LogProb(Forward(networks.policy, x.inputs.observations), networks.log_std, x.inputs.actions) +
-      0.2 * normals({s, t});
+  x.inputs.log_probs = agents::LogProb(agents::Forward(networks.policy, x.inputs.observations),
+                                       networks.log_std, x.inputs.actions) +
+                       0.2 * normals({s, t});
   x.inputs.values =
-      Forward(networks.value, x.inputs.observations).squeeze(-1) + 0.2 * normals({s, t});
+      agents::Forward(networks.value, x.inputs.observations).squeeze(-1) + 0.2 * normals({s, t});
   x.task_rewards = normals({s, t});
   x.prev_done = (normals({s, t}) > 1.2).to(torch::kFloat64);
   x.last_done = (torch::arange(s) % 2).to(torch::kFloat64);
@@ -86,13 +87,14 @@ Problem MakeProblem(const Sizes& sizes, const LirpgConfig& config, bool bounded)
   return p;
 }
 
-LearnedRewards RewardsOf(const StepLayers& layers) {
+LearnedRewards RewardsOf(const signals::StepLayers& layers) {
   return [layers](const Tensor& weights) {
-    const ParamLayout layout(ThreeLayers("sig", layers.sizes.in, layers.sizes.hidden, 1));
+    const agents::ParamLayout layout(
+        agents::ThreeLayers("sig", layers.sizes.in, layers.sizes.hidden, 1));
     const std::vector<Tensor> w =
         layout.Split(weights.narrow(0, 0, layers.sizes.num_params()).unsqueeze(0));
     const auto of = [&](int64_t s) {
-      return Forward({w[0], w[1], w[2], w[3], w[4], w[5]}, layers.inputs[s].unsqueeze(0));
+      return agents::Forward({w[0], w[1], w[2], w[3], w[4], w[5]}, layers.inputs[s].unsqueeze(0));
     };
     std::vector<Tensor> rewards;
     for (int64_t s = 0; s < layers.inputs.size(0); ++s) rewards.push_back(of(s));
@@ -101,7 +103,7 @@ LearnedRewards RewardsOf(const StepLayers& layers) {
   };
 }
 
-AgentBatch As(const AgentBatch& x, torch::Dtype dtype) {
+agents::AgentBatch As(const agents::AgentBatch& x, torch::Dtype dtype) {
   return {x.theta.to(dtype), x.adam_m.to(dtype), x.adam_v.to(dtype), x.adam_steps};
 }
 
@@ -179,7 +181,7 @@ double Compare(const Problem& problem, torch::Dtype dtype, Clipped* clipped = nu
 
 LirpgConfig Config(bool tensorflow) {
   LirpgConfig config;
-  UpdateConfig& update = config.update;
+  agents::UpdateConfig& update = config.update;
   update.tensorflow_clip = update.tensorflow_epsilon = tensorflow;
   update.advantage_ddof = config.outer.advantage_ddof = tensorflow ? 0 : 1;
   update.ppo.learning_rate = 1e-2;
@@ -279,9 +281,9 @@ TEST_CASE("lirpg kernels: an agent that is not finite is left out, the others ar
 
 TEST_CASE("lirpg kernels: threads do not matter", "[unit]") {
   const Problem p = MakeProblem({.agents = 5}, Config(true), /*bounded=*/true);
-  WorkerPool pool(3);
+  agents::WorkerPool pool(3);
   std::vector<LirpgGradient> results;
-  for (WorkerPool* threads : {static_cast<WorkerPool*>(nullptr), &pool}) {
+  for (agents::WorkerPool* threads : {static_cast<agents::WorkerPool*>(nullptr), &pool}) {
     const auto kernels = NewLirpgKernels(p.shape, p.config, p.segment, p.layers,
                                          p.weights.theta.size(1), kRows, threads);
     results.push_back(
@@ -296,12 +298,12 @@ TEST_CASE("lirpg kernels: steps of the agents alone", "[unit]") {
   const torch::NoGradGuard no_grad;
   for (bool tensorflow : {false, true}) {
     Problem p = MakeProblem({}, Config(tensorflow), /*bounded=*/true);
-    UpdateInputs inputs = p.segment.inputs;
+    agents::UpdateInputs inputs = p.segment.inputs;
     inputs.agents = p.agents;
     inputs.advantages = p.segment.task_advantages;
     inputs.minibatches = p.minibatches;
-    const UpdateOutputs want = RunUpdate(p.shape, p.config.update, inputs).value();
-    const auto got = RunUpdateByKernels(p.shape, p.config.update, inputs, nullptr);
+    const agents::UpdateOutputs want = agents::RunUpdate(p.shape, p.config.update, inputs).value();
+    const auto got = agents::RunUpdateByKernels(p.shape, p.config.update, inputs, nullptr);
     REQUIRE(got.ok());
     CHECK(torch::allclose(got->agents.theta, want.agents.theta, 0, 1e-10));
     CHECK(torch::allclose(got->trace.loss, want.trace.loss, 1e-10, 1e-12));
@@ -309,7 +311,7 @@ TEST_CASE("lirpg kernels: steps of the agents alone", "[unit]") {
     CHECK_FALSE(torch::allclose(got->agents.theta, p.agents.theta, 0, 1e-3));
     inputs.advantages = inputs.advantages.clone();
     inputs.advantages[2].fill_(std::nan(""));
-    const auto broken = RunUpdateByKernels(p.shape, p.config.update, inputs, nullptr);
+    const auto broken = agents::RunUpdateByKernels(p.shape, p.config.update, inputs, nullptr);
     REQUIRE(broken.ok());
     CHECK(torch::equal(broken->agents.theta[2], p.agents.theta[2]));
     CHECK(torch::equal(broken->agents.adam_steps[2], p.agents.adam_steps[2]));
@@ -318,4 +320,4 @@ TEST_CASE("lirpg kernels: steps of the agents alone", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::Settings;
@@ -47,12 +47,12 @@ v1::Shard MakeShard(const Settings& settings, int agents = 1) {
 }
 
 // The same whatever the policies are. Observations are far from 0, so that normalising matters.
-Segment Collected(const v1::Shard& shard, uint32_t number) {
+agents::Segment Collected(const v1::Shard& shard, uint32_t number) {
   const int64_t agents = shard.lifetimes_size();
   const auto normals = [&](torch::IntArrayRef shape, uint32_t step) {
     return testing::Normals({.seed = 31}, 10 * number + step, shape);
   };
-  Segment segment;
+  agents::Segment segment;
   segment.observations = 5 + 3 * normals({agents, kSteps, kObservation}, 0);
   segment.actions = normals({agents, kSteps, kAction}, 1);
   segment.log_probs =
@@ -78,7 +78,7 @@ std::unique_ptr<InnerLoop> Make(const v1::Shard& shard) {
   Violations violations;
   Tensor weights;
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
-    weights = MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations)
+    weights = signals::MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), &violations)
                   ->InitialWeights(5);
   }
   auto loop = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
@@ -213,7 +213,7 @@ TEST_CASE("lirpg loop: an agent whose numbers are not finite has no part", "[uni
   REQUIRE(loop->Iterate(
                   0,
                   [&](std::vector<v1::PolicyWeights>) {
-                    Segment segment = Collected(shard, 0);
+                    agents::Segment segment = Collected(shard, 0);
                     segment.shaped_rewards[1].fill_(std::nan(""));
                     return segment;
                   },
@@ -253,4 +253,4 @@ TEST_CASE("lirpg loop: settings that do not fit are refused by name", "[unit]") 
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

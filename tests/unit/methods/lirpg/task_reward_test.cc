@@ -8,7 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -84,4 +84,4 @@ TEST_CASE("earned reward: goes on from segment to segment", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

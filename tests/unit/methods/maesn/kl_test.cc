@@ -5,7 +5,7 @@
 #include "methods/maesn/objective.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using testing::Near;
@@ -19,19 +19,19 @@ Tensor Numbers(std::vector<double> numbers) {
 
 TEST_CASE("maesn: the latent's divergence is from the latent to the prior", "[unit]") {
   // mu 0.5, sigma 2: 0.5 (0.25 + 4 - 1) - ln 2. From the prior to the latent it were 0.3494.
-  CHECK(Near(learner::LatentKl({Numbers({0.5}), Numbers({kLn2})}).item<double>(), 1.625 - kLn2,
+  CHECK(Near(LatentKl({Numbers({0.5}), Numbers({kLn2})}).item<double>(), 1.625 - kLn2,
              {.rel = 1e-12}));
   // sigma 1/2: 0.5 (0.25 - 1) + ln 2, and the other way 0.8069. Numbers add up.
-  CHECK(Near(learner::LatentKl({Numbers({0, 0}), Numbers({-kLn2, -kLn2})}).item<double>(),
+  CHECK(Near(LatentKl({Numbers({0, 0}), Numbers({-kLn2, -kLn2})}).item<double>(),
              2 * (kLn2 - 0.375), {.rel = 1e-12}));
-  CHECK(learner::LatentKl({Numbers({0}), Numbers({0})}).item<double>() == 0);
+  CHECK(LatentKl({Numbers({0}), Numbers({0})}).item<double>() == 0);
 }
 
 TEST_CASE("maesn: the policy's divergence is from the new policy to the one that acted", "[unit]") {
-  const learner::LatentConfig config{
+  const LatentConfig config{
       .policy = {.observation_size = 2, .action_size = 1, .hidden_units = 3, .critic = false},
       .latent = 1};
-  const learner::ParamLayout layout = LatentLayout(config, /*num_tasks=*/1);
+  const agents::ParamLayout layout = LatentLayout(config, /*num_tasks=*/1);
   // Weights of 0: means of 0, a deviation of 1.
   const Tensor born = torch::zeros({layout.size()}, torch::kFloat64);
   const auto numbers = [](at::IntArrayRef shape) { return torch::ones(shape, torch::kFloat64); };
@@ -61,4 +61,4 @@ TEST_CASE("maesn: the policy's divergence is from the new policy to the one that
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -14,10 +14,10 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
-using learner::Segment;
+using agents::Segment;
 using mentor::testing::Contains;
 using torch::Tensor;
 
@@ -91,15 +91,15 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
 
 // An environment whose reward is the first number of the action (or its first choice) for even
 // agents, the opposite for odd ones.
-learner::Collect Environment(const Settings& settings, uint32_t iteration) {
+Collect Environment(const Settings& settings, uint32_t iteration) {
   return [=](const std::vector<v1::PolicyWeights>& policies) -> absl::StatusOr<Segment> {
     REQUIRE(policies.size() == kAgents * kEpisodes);
-    const learner::AgentShape shape{.observation_size = 3,
-                                    .action_size = 2,
-                                    .hidden_units = kHidden,
-                                    .critic = false,
-                                    .discrete = settings.discrete};
-    const learner::ParamLayout layout = AgentLayout(shape);
+    const agents::AgentShape shape{.observation_size = 3,
+                                   .action_size = 2,
+                                   .hidden_units = kHidden,
+                                   .critic = false,
+                                   .discrete = settings.discrete};
+    const agents::ParamLayout layout = AgentLayout(shape);
     const Tensor observations = Normals(10 * iteration, {kAgents * kEpisodes, kEpisode, 3}),
                  noise = Normals(10 * iteration + 1, {kAgents * kEpisodes, kEpisode, 2});
     std::vector<Tensor> rows;
@@ -111,7 +111,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
                                       torch::kFloat32)
                          .clone());
     }
-    const learner::AgentNetworks networks = SplitAgents(layout, torch::stack(rows));
+    const agents::AgentNetworks networks = SplitAgents(layout, torch::stack(rows));
     const Tensor output = Forward(networks.policy, observations);
     const Tensor actions = settings.discrete
                                ? torch::one_hot((output + noise).argmax(2), 2).to(torch::kFloat32)
@@ -120,7 +120,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
     Segment segment;
     segment.observations = lives(observations);
     segment.actions = lives(actions);
-    segment.log_probs = lives(learner::LogProb(output, networks.log_std, actions));
+    segment.log_probs = lives(agents::LogProb(output, networks.log_std, actions));
     segment.success_signals = segment.actions.select(2, 0).clone();
     segment.success_signals[1].neg_();
     segment.successes = segment.success_signals.gt(0).to(torch::kFloat32);
@@ -132,9 +132,9 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
   };
 }
 
-std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
+std::unique_ptr<InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
   Violations violations;
-  auto loop = learner::MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
+  auto loop = MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -147,7 +147,7 @@ LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t ste
   const auto loop = MakeLoop(shard, rule.meta_parameters());
   loop->Begin();
   std::vector<Segment> segments;
-  learner::LoopReport report;
+  LoopReport report;
   for (uint32_t i = 0; i < rule.needs().training_iterations; ++i) {
     const auto segment = loop->Iterate(i, Environment(settings, i), &report);
     REQUIRE(segment.ok());
@@ -159,11 +159,11 @@ LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t ste
   batch.task_indices = torch::empty({kAgents}, torch::kInt64);
   for (int64_t i = 0; i < kAgents; ++i) batch.task_indices[i] = int64_t{tasks[i]};
   batch.steps_per_iteration = kSteps;
-  batch.steps = learner::Join(segments);
+  batch.steps = agents::Join(segments);
   return batch;
 }
 
-const learner::LatentConfig kConfig{
+const LatentConfig kConfig{
     .policy = {.observation_size = 3, .action_size = 2, .hidden_units = kHidden, .critic = false},
     .latent = kLatent};
 
@@ -228,7 +228,7 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
 }
 
 TEST_CASE("maesn: the policy's deviation keeps its floor and the learning rate falls", "[unit]") {
-  const learner::ParamLayout layout = LatentLayout(kConfig, kTasks);
+  const agents::ParamLayout layout = LatentLayout(kConfig, kTasks);
   const Settings floor{.options = {{"initial_std", "0.3"}, {"min_std", "0.29999"}}};
   const auto rule = MakeRule(floor);
   REQUIRE(rule->Update(Live(floor, *rule), 0).ok());
@@ -257,7 +257,7 @@ TEST_CASE("maesn: evaluations take more steps and unseen tasks begin with the pr
   loop->Begin();
   CHECK(loop->Save().at("agents.mu").eq(0).all().item<bool>());
   CHECK(loop->Save().at("agents.log_sigma").eq(0).all().item<bool>());
-  learner::LoopReport report;
+  LoopReport report;
   std::vector<Tensor> mu;
   for (uint32_t i = 0; i < 3; ++i) {
     REQUIRE(loop->Iterate(i, Environment(settings, i), &report).ok());
@@ -284,7 +284,7 @@ TEST_CASE("maesn: a step that is not finite is skipped and counted", "[unit]") {
   const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
   const Tensor before = loop->Save().at("agents.log_sigma").clone();
-  learner::LoopReport report;
+  LoopReport report;
   REQUIRE(loop->Iterate(0, Environment(settings, 0), &report).ok());
   const Tensor after = loop->Save().at("agents.log_sigma");
   CHECK(after.isfinite().all().item<bool>());
@@ -333,12 +333,11 @@ TEST_CASE("maesn: what cannot be is refused", "[unit]") {
 
   Violations violations;
   v1::Shard shard = Shard(settings);
-  CHECK(learner::MakeInnerLoop(shard, rule->meta_parameters().narrow(0, 0, 10).clone(), nullptr, {},
-                               &violations) == nullptr);
+  CHECK(MakeInnerLoop(shard, rule->meta_parameters().narrow(0, 0, 10).clone(), nullptr, {},
+                      &violations) == nullptr);
   for (v1::Lifetime& lifetime : *shard.mutable_lifetimes()) lifetime.set_task_index(kTasks);
-  CHECK(learner::MakeInnerLoop(shard, rule->meta_parameters(), nullptr, {}, &violations) ==
-        nullptr);
+  CHECK(MakeInnerLoop(shard, rule->meta_parameters(), nullptr, {}, &violations) == nullptr);
   CHECK(violations.list().size() == 2);  // One for each call, not for each lifetime.
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -11,10 +11,10 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
-using learner::Segment;
+using agents::Segment;
 using mentor::testing::Contains;
 using torch::Tensor;
 
@@ -70,12 +70,12 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
 
 // An environment whose reward is the first number of the action (or its first choice) for even
 // agents, the opposite for odd ones.
-learner::Collect Environment(const Settings& settings, uint32_t iteration) {
+Collect Environment(const Settings& settings, uint32_t iteration) {
   return [=](const std::vector<v1::PolicyWeights>& policies) -> absl::StatusOr<Segment> {
-    const learner::StateStdPolicy policy({.observation_size = 3,
-                                          .action_size = 2,
-                                          .hidden_units = kHidden,
-                                          .discrete = settings.discrete});
+    const StateStdPolicy policy({.observation_size = 3,
+                                 .action_size = 2,
+                                 .hidden_units = kHidden,
+                                 .discrete = settings.discrete});
     std::vector<Tensor> actions, log_probs, rewards;
     const Tensor observations = Normals(10 * iteration, {kAgents, kSteps, 3}),
                  noise = Normals(10 * iteration + 1, {kAgents, kSteps, 2});
@@ -84,7 +84,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
       const Tensor weights = torch::from_blob(const_cast<char*>(bytes.data()),
                                               {policy.layout().size()}, torch::kFloat32)
                                  .clone();
-      const learner::ActionDistribution d = policy.Forward(weights, observations[s]);
+      const ActionDistribution d = policy.Forward(weights, observations[s]);
       actions.push_back(settings.discrete
                             ? torch::one_hot((d.output + noise[s]).argmax(1), 2).to(torch::kFloat32)
                             : d.output + d.log_std.exp() * noise[s]);
@@ -107,9 +107,9 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
   };
 }
 
-std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
+std::unique_ptr<InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
   Violations violations;
-  auto loop = learner::MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
+  auto loop = MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -121,7 +121,7 @@ LifetimeBatch Live(const Settings& settings, const Tensor& parameters) {
   const auto loop = MakeLoop(shard, parameters);
   loop->Begin();
   std::vector<Segment> segments;
-  learner::LoopReport report;
+  LoopReport report;
   for (uint32_t i = 0; i < settings.iterations; ++i) {
     const auto segment = loop->Iterate(i, Environment(settings, i), &report);
     REQUIRE(segment.ok());
@@ -131,30 +131,29 @@ LifetimeBatch Live(const Settings& settings, const Tensor& parameters) {
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
   batch.steps_per_iteration = kSteps;
-  batch.steps = learner::Join(segments);
+  batch.steps = agents::Join(segments);
   return batch;
 }
 
 }  // namespace
 
 TEST_CASE("maml: Monte Carlo returns and baseline restart at the ends of episodes", "[unit]") {
-  const auto estimate = learner::MonteCarloAdvantages(
-      torch::tensor({1.0, 2.0, 4.0, 8.0}, torch::kFloat64),
-      torch::tensor({1.0, 0.0, 1.0, 0.0}, torch::kFloat64), /*gamma=*/0.5, /*mean_reward=*/1);
+  const auto estimate = MonteCarloAdvantages(torch::tensor({1.0, 2.0, 4.0, 8.0}, torch::kFloat64),
+                                             torch::tensor({1.0, 0.0, 1.0, 0.0}, torch::kFloat64),
+                                             /*gamma=*/0.5, /*mean_reward=*/1);
   // The first prev_done does not end an episode.
   CHECK(torch::equal(estimate.returns, torch::tensor({2.0, 2.0, 8.0, 8.0}, torch::kFloat64)));
   CHECK(torch::equal(estimate.baseline, torch::tensor({1.5, 1.0, 1.5, 1.0}, torch::kFloat64)));
   CHECK(std::abs(estimate.advantages.mean().item<double>()) < 1e-12);
   CHECK(std::abs(estimate.advantages.std().item<double>() - 1) < 1e-6);
   // Rewards that say nothing move nothing.
-  const auto silent = learner::MonteCarloAdvantages(torch::zeros({5}), torch::zeros({5}), 0.9, 0);
+  const auto silent = MonteCarloAdvantages(torch::zeros({5}), torch::zeros({5}), 0.9, 0);
   CHECK(silent.advantages.eq(0).all().item<bool>());
 }
 
 TEST_CASE("maml: a policy's std is one number for each observation; KL is that of its densities",
           "[unit]") {
-  const learner::StateStdPolicy policy(
-      {.observation_size = 3, .action_size = 2, .hidden_units = kHidden});
+  const StateStdPolicy policy({.observation_size = 3, .action_size = 2, .hidden_units = kHidden});
   CHECK(policy.layout().size() == (3 * 6 + 6) + (36 + 6) + (12 + 2) + (3 * 6 + 6) + (6 + 1));
   const Tensor born = policy.InitialWeights({.seed = 1, .purpose = Purpose::kAgentWeights});
   const auto at_birth = policy.Forward(born, Normals(1, {5, 3}));
@@ -176,7 +175,7 @@ TEST_CASE("maml: a policy's std is one number for each observation; KL is that o
   CHECK(std::abs(MeanKl(p, q).item<double>() - kl / 2) < 1e-6);
   CHECK(std::abs(MeanKl(p, p).item<double>()) < 1e-14);
 
-  const learner::StateStdPolicy choice(
+  const StateStdPolicy choice(
       {.observation_size = 3, .action_size = 4, .hidden_units = kHidden, .discrete = true});
   const auto logits = choice.Forward(Normals(4, {choice.layout().size()}), Normals(5, {6, 3}));
   CHECK_FALSE(logits.log_std.defined());
@@ -187,7 +186,6 @@ TEST_CASE("maml: a policy's std is one number for each observation; KL is that o
 }
 
 TEST_CASE("maml: KL of two discrete policies is that of their probabilities", "[unit]") {
-  using learner::ActionDistribution;
   // Logits may be off by a constant.
   const auto policy = [](std::vector<std::vector<double>> rows, double offset) {
     std::vector<Tensor> logits;
@@ -290,7 +288,7 @@ TEST_CASE("maml: the baseline of success is the mean success, whatever agents ad
     const Settings settings{
         .options = {{"objective", "success"}, {"adaptation_reward", adaptation}}};
     const auto rule = MakeRule(settings);
-    learner::TensorMap state = rule->Save();
+    TensorMap state = rule->Save();
     state["recent_rewards"] = torch::full({1}, mean_reward, torch::kFloat64);
     CHECK(state.contains("recent_successes") == (adaptation == "shaped"));
     if (adaptation == "shaped")
@@ -317,7 +315,7 @@ TEST_CASE("maml: a snapshot between two iterations goes on as the agents would",
   const v1::Shard shard = Shard(settings);
   const Tensor parameters = MakeRule(settings)->meta_parameters();
   const auto whole = MakeLoop(shard, parameters), resumed = MakeLoop(shard, parameters);
-  learner::LoopReport report;
+  LoopReport report;
   whole->Begin();
   REQUIRE(whole->Iterate(0, Environment(settings, 0), &report).ok());
   REQUIRE(resumed->Load(whole->Save()).ok());
@@ -372,8 +370,7 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   CHECK(torch::equal(rule->meta_parameters(), before));
 
   v1::Shard shard = Shard(settings);
-  CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) ==
-        nullptr);
+  CHECK(MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) == nullptr);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

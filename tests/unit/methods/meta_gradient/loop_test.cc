@@ -10,7 +10,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::Settings;
@@ -51,8 +51,8 @@ Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
 
 // The same whatever the policies are; the behaviour is uniform.
 // Episodes end at a limit.
-Segment Collected(uint32_t number, bool bootstraps = false) {
-  Segment segment;
+agents::Segment Collected(uint32_t number, bool bootstraps = false) {
+  agents::Segment segment;
   const uint32_t first = 10 * number;
   segment.observations = Normals({kAgents, kSteps, kObservation}, first);
   segment.actions =
@@ -79,15 +79,15 @@ Segment Collected(uint32_t number, bool bootstraps = false) {
 
 constexpr uint64_t kNetworkSeed = 5;
 
-std::unique_ptr<SignalNetwork> MakeNetwork(const v1::Shard& shard) {
+std::unique_ptr<signals::SignalNetwork> MakeNetwork(const v1::Shard& shard) {
   Violations violations;
-  auto network = MakeSignalNetwork(shard.spec().signal(),
-                                   {.observation_size = kObservation,
-                                    .action_size = kAction,
-                                    .role = shard.spec().signal().role(),
-                                    .input = shard.spec().signal().input(),
-                                    .episode_steps = kEpisode},
-                                   &violations);
+  auto network = signals::MakeSignalNetwork(shard.spec().signal(),
+                                            {.observation_size = kObservation,
+                                             .action_size = kAction,
+                                             .role = shard.spec().signal().role(),
+                                             .input = shard.spec().signal().input(),
+                                             .episode_steps = kEpisode},
+                                            &violations);
   REQUIRE(network != nullptr);
   return network;
 }
@@ -149,7 +149,7 @@ TEST_CASE("meta-gradient loop: the gradient is the sum of the agents' own", "[un
     REQUIRE(loop->Iterate(
                     0,
                     [&](std::vector<v1::PolicyWeights>) {
-                      Segment segment = Collected(0);
+                      agents::Segment segment = Collected(0);
                       for (Tensor* x :
                            {&segment.observations, &segment.actions, &segment.log_probs,
                             &segment.shaped_rewards, &segment.successes, &segment.success_signals,
@@ -222,7 +222,7 @@ TEST_CASE("meta-gradient loop: an agent whose numbers are not finite has no part
   REQUIRE(loop->Iterate(
                   0,
                   [&](std::vector<v1::PolicyWeights>) {
-                    Segment segment = Collected(0);
+                    agents::Segment segment = Collected(0);
                     segment.shaped_rewards[3].fill_(std::nan(""));
                     return segment;
                   },
@@ -373,4 +373,4 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -11,7 +11,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::FakeFleet;
@@ -52,7 +52,7 @@ TEST_CASE("population: without copies, without exploration or with factors the q
 
 TEST_CASE("population: hyperparameters stay in their ranges, on either scale") {
   for (const bool log_scale : {false, true}) {
-    const learner::Hyperparameter x{.name = "x", .log_scale = log_scale, .low = 0.01, .high = 1};
+    const Hyperparameter x{.name = "x", .log_scale = log_scale, .low = 0.01, .high = 1};
     CHECK(x.At(0) == Approx(0.01));
     CHECK(x.At(1) == Approx(1));
     CHECK(x.At(0.5) == Approx(log_scale ? 0.1 : 0.505));
@@ -264,4 +264,4 @@ TEST_CASE("population: settings that cannot be are refused by field, all at once
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -11,7 +11,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -29,8 +29,8 @@ Tensor Scores(const Poet::Round& round, uint64_t seed) {
     Tensor agent = round.agents[round.trials[i].agent];
     if (round.perturbed) {
       const uint32_t number = round.first_number + static_cast<uint32_t>(i);
-      agent = agent + round.sigma * learner::SignOf(number) *
-                          learner::PairPerturbation(seed, learner::PairOf(number), agent.numel());
+      agent = agent +
+              round.sigma * SignOf(number) * PairPerturbation(seed, PairOf(number), agent.numel());
     }
     scores[static_cast<int64_t>(i)] = Score(agent, round.trials[i].environment);
   }
@@ -378,4 +378,4 @@ TEST_CASE("poet: settings that cannot be are refused by field, all at once") {
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -14,7 +14,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -80,19 +80,19 @@ Sines Draw(const RandomStream& random, int64_t count) {
 }
 
 // Means over the points of x [S, B, 1]: [S].
-Tensor Losses(const learner::ParamLayout& layout, const Tensor& theta, const Tensor& x,
+Tensor Losses(const agents::ParamLayout& layout, const Tensor& theta, const Tensor& x,
               const Tensor& y) {
   return (Forward(SplitAgents(layout, theta).policy, x) - y).square().mean({1, 2});
 }
 
-learner::AgentBatch Step(const learner::ParamLayout& layout, const learner::AgentBatch& agents,
-                         const Tensor& x, const Tensor& y, const learner::PpoConfig& config) {
+agents::AgentBatch Step(const agents::ParamLayout& layout, const agents::AgentBatch& agents,
+                        const Tensor& x, const Tensor& y, const agents::PpoConfig& config) {
   const Tensor theta = agents.theta.detach().requires_grad_();
   const Tensor gradient =
       torch::autograd::grad({Losses(layout, theta, x, y).sum()}, {theta}, {}, {}, false,
                             /*allow_unused=*/true)[0];
   const c10::AutoGradMode gradients_off(false);
-  learner::AgentBatch before = agents;
+  agents::AgentBatch before = agents;
   before.theta = theta.detach();
   return OptimizerStep(before, gradient, config);
 }
@@ -105,13 +105,13 @@ constexpr double kSineError = 0.16;
 // Mean squared error on 10 points of 200 fresh sines each, before and after 8 steps on them. With
 // ten sines the mean depends on the one or two hardest, and another processor gives another
 // verdict.
-std::pair<double, double> TestErrors(const learner::ParamLayout& layout, const Tensor& weights,
-                                     const learner::PpoConfig& config) {
+std::pair<double, double> TestErrors(const agents::ParamLayout& layout, const Tensor& weights,
+                                     const agents::PpoConfig& config) {
   constexpr int64_t kTasks = 200;
   const RandomStream random{.seed = 5, .phase = Phase::kTestEvaluation};
   const Sines sines = Draw(random, kTasks);
   const Tensor x = Uniform(random, 2, {kTasks, 10, 1}, -5, 5), y = sines(x);
-  learner::AgentBatch agents = learner::NewAgents(weights.unsqueeze(0).repeat({kTasks, 1}));
+  agents::AgentBatch agents = agents::NewAgents(weights.unsqueeze(0).repeat({kTasks, 1}));
   const double before = Losses(layout, agents.theta, x, y).mean().item<double>();
   for (int i = 0; i < 8; ++i) agents = Step(layout, agents, x, y, config);
   return {before, Losses(layout, agents.theta, x, y).mean().item<double>()};
@@ -122,9 +122,9 @@ std::pair<double, double> LearnSines(const Settings& settings, double sign) {
   constexpr int64_t kSteps = 32, kPoints = 10;
   const auto rule = Make(settings);
   const RuleContext context = Context(settings);
-  const learner::ParamLayout layout =
-      AgentLayout(learner::ShapeOfAgents(context.spec.agent(), context.shape));
-  learner::PpoConfig config;
+  const agents::ParamLayout layout =
+      AgentLayout(ShapeOfAgents(context.spec.agent(), context.shape));
+  agents::PpoConfig config;
   config.max_grad_norm = std::nullopt;
   config.learning_rate = 0.01;
   config.adam_beta1 = 0;
@@ -134,7 +134,7 @@ std::pair<double, double> LearnSines(const Settings& settings, double sign) {
     const Sines sines = Draw(random, tasks);
     const Tensor x = Uniform(random, 2, {tasks, kSteps * kPoints, 1}, -5, 5), y = sines(x);
     const Tensor first = rule->meta_parameters();
-    learner::AgentBatch agents = learner::NewAgents(first.unsqueeze(0).repeat({tasks, 1}));
+    agents::AgentBatch agents = agents::NewAgents(first.unsqueeze(0).repeat({tasks, 1}));
     for (int64_t k = 0; k < kSteps; ++k) {
       agents = Step(layout, agents, x.narrow(1, kPoints * k, kPoints),
                     y.narrow(1, kPoints * k, kPoints), config);
@@ -190,4 +190,4 @@ TEST_CASE("reptile: the sine regression of its paper", "[unit]") {
   CHECK(LearnSines({.outer_updates = 30, .lifetimes = 5}, -1).second > 2);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

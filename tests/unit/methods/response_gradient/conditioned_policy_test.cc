@@ -6,13 +6,13 @@
 #include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::RandomNormals;
 using torch::Tensor;
 
-AgentShape Shape(bool discrete = false) {
+agents::AgentShape Shape(bool discrete = false) {
   return {.observation_size = 3,
           .action_size = 2,
           .hidden_units = 5,
@@ -22,7 +22,7 @@ AgentShape Shape(bool discrete = false) {
 
 TEST_CASE("conditioned policy: new parameters", "[unit]") {
   constexpr int64_t kEta = 11;
-  const ParamLayout layout = ConditionedLayout(Shape(), kEta);
+  const agents::ParamLayout layout = ConditionedLayout(Shape(), kEta);
   const RandomStream stream{.seed = 4, .purpose = Purpose::kAgentWeights};
   const Tensor theta = InitialParameters(layout, Shape(), 0.6, 0.3, stream, 0).unsqueeze(0);
   const ConditionedPolicy policy = SplitConditioned(layout, theta);
@@ -42,8 +42,8 @@ TEST_CASE("conditioned policy: new parameters", "[unit]") {
 TEST_CASE("conditioned policy: weights for actors are the parameters, gain and offset", "[unit]") {
   constexpr int64_t kEta = 4;
   for (const bool discrete : {false, true}) {
-    const AgentShape shape = Shape(discrete);
-    const ParamLayout layout = ConditionedLayout(shape, kEta);
+    const agents::AgentShape shape = Shape(discrete);
+    const agents::ParamLayout layout = ConditionedLayout(shape, kEta);
     const Tensor theta = RandomNormals({2, layout.size()}, 1);
     const ConditionedPolicy policy = SplitConditioned(layout, theta);
     const Modulation modulation = Fold(policy, RandomNormals({2, 3, kEta}, 2));
@@ -68,11 +68,11 @@ TEST_CASE("conditioned policy: weights for actors are the parameters, gain and o
 
 TEST_CASE("conditioned policy: FiLM and maps with hidden layers", "[unit]") {
   constexpr int64_t kEta = 4;
-  const AgentShape shape = Shape();
+  const agents::AgentShape shape = Shape();
   for (const Conditioning& conditioning :
        {Conditioning{.layers = 2, .units = 6}, Conditioning{.film = true},
         Conditioning{.layers = 1, .units = 3, .film = true}}) {
-    const ParamLayout layout = ConditionedLayout(shape, kEta, conditioning);
+    const agents::ParamLayout layout = ConditionedLayout(shape, kEta, conditioning);
     const Tensor theta = RandomNormals({2, layout.size()}, 1, torch::kFloat64);
     const ConditionedPolicy policy = SplitConditioned(layout, theta);
     CHECK(policy.film == conditioning.film);
@@ -103,30 +103,30 @@ TEST_CASE("conditioned policy: FiLM and maps with hidden layers", "[unit]") {
 }
 
 TEST_CASE("conditioned policy: actors of FiLM get a plain network that acts alike", "[unit]") {
-  const AgentShape shape = Shape();
-  const ParamLayout layout = ConditionedLayout(shape, 4, {.film = true});
+  const agents::AgentShape shape = Shape();
+  const agents::ParamLayout layout = ConditionedLayout(shape, 4, {.film = true});
   const ConditionedPolicy policy = SplitConditioned(layout, RandomNormals({2, layout.size()}, 1));
   const Modulation modulation = Fold(policy, RandomNormals({2, 3, 4}, 2));
   const auto policies = ToPolicyWeights(shape, policy, modulation);
   REQUIRE(policies.size() == 6);
   const v1::PolicyWeights& fourth = policies[1 * 3 + 1];  // Agent 1, part 1.
   CHECK(fourth.network() == v1::POLICY_NETWORK_MLP);
-  AgentShape plain = shape;
+  agents::AgentShape plain = shape;
   plain.critic = false;
-  const ParamLayout plain_layout = AgentLayout(plain);
+  const agents::ParamLayout plain_layout = agents::AgentLayout(plain);
   Tensor weights = torch::empty({1, plain_layout.size()});
   REQUIRE(fourth.weights().size() == weights.nbytes());
   std::memcpy(weights.mutable_data_ptr(), fourth.weights().data(), weights.nbytes());
   const Tensor observations = RandomNormals({2, 7, 3}, 3);
   const Tensor acted =
-      Forward(SplitAgents(plain_layout, weights).policy, observations.narrow(0, 1, 1));
+      Forward(agents::SplitAgents(plain_layout, weights).policy, observations.narrow(0, 1, 1));
   const Tensor learned = Forward(
       policy, {modulation.gain.narrow(1, 1, 1), modulation.offset.narrow(1, 1, 1)}, observations);
   CHECK(torch::allclose(acted[0], learned[1], 1e-5, 1e-5));
 }
 
 TEST_CASE("conditioned policy: rows have their own gain and offset, or all the same", "[unit]") {
-  const ParamLayout layout = ConditionedLayout(Shape(), 4);
+  const agents::ParamLayout layout = ConditionedLayout(Shape(), 4);
   const ConditionedPolicy policy =
       SplitConditioned(layout, RandomNormals({2, layout.size()}, 1, torch::kFloat64));
   const Tensor observations = RandomNormals({2, 6, 3}, 2, torch::kFloat64);
@@ -153,15 +153,15 @@ TEST_CASE("bottleneck: the last weights are what policies see", "[unit]") {
   spec.set_name("bottleneck");
   Violations violations;
   const auto network =
-      MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
+      signals::MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
   REQUIRE(network != nullptr);
   CHECK(network->gradient()->conditioning_size() == 64 * 4 + 2 * 4 + 1);
   CHECK(network->layout().size() == 64 * 5 + 64 + 64 * 64 + 64 + 265);
   CHECK(network->gradient() != nullptr);
   CHECK(network->density() == nullptr);
   Tensor weights = network->InitialWeights(1);
-  Segment segment = mentor::testing::RandomSegment(2, 10, 5);
-  SignalState state = network->signals()->InitialState(2, torch::kFloat32);
+  agents::Segment segment = mentor::testing::RandomSegment(2, 10, 5);
+  signals::SignalState state = network->signals()->InitialState(2, torch::kFloat32);
   const Tensor signals = network->signals()->Run(weights, segment, {}, &state).signals;
   CHECK(signals.abs().max().item<double>() < 1);
   CHECK(signals.std().item<double>() > 0.05);
@@ -171,4 +171,4 @@ TEST_CASE("bottleneck: the last weights are what policies see", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

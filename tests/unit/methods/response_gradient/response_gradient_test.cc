@@ -18,12 +18,10 @@
 #include "tests/policy_step.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
-using learner::InnerLoop;
-using learner::LoopReport;
-using learner::Segment;
+using agents::Segment;
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
 using mentor::testing::RandomNormals;
@@ -77,7 +75,7 @@ struct Life {
   }
 
   std::unique_ptr<OuterRule> MakeRule(Violations* violations) const {
-    std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
+    std::shared_ptr<const signals::SignalNetwork> network = signals::MakeSignalNetwork(
         spec.signal(), {.observation_size = kObservationSize, .action_size = kActionSize},
         violations);
     REQUIRE(network != nullptr);
@@ -86,7 +84,7 @@ struct Life {
 
   std::unique_ptr<InnerLoop> Loop() const {
     Violations violations;
-    auto made = learner::MakeInnerLoop(shard, phi, nullptr, {}, &violations);
+    auto made = MakeInnerLoop(shard, phi, nullptr, {}, &violations);
     INFO(std::string(violations.ToStatus().message()));
     REQUIRE(made != nullptr);
     return made;
@@ -143,7 +141,7 @@ TEST_CASE("response gradient: both rounds end where their owner interrupts them"
   for (const int last : {1, 2}) {
     Life life(Settings{});
     std::atomic<bool> interrupt = false;
-    const learner::CallerScope caller(&interrupt);
+    const agents::CallerScope caller(&interrupt);
     int collections = 0;
     LoopReport report;
     const auto segment = life.loop->Iterate(
@@ -255,7 +253,7 @@ TEST_CASE("response gradient: a snapshot goes on with the same bits", "[unit]") 
     Life whole(options);
     LoopReport first, second, resumed;
     whole.Iterate(whole.loop.get(), 0, &first);
-    const learner::TensorMap state = whole.loop->Save();
+    const TensorMap state = whole.loop->Save();
     // The meta-learner's word: what the first displacement made of phi.
     whole.phi = (whole.phi.to(torch::kFloat64) + first.outer_gradient).to(torch::kFloat32);
     const Segment a = whole.Iterate(whole.loop.get(), 1, &second);
@@ -296,10 +294,10 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
 class OuterObjective {
  public:
   // Before the loop's first iteration, and with the policy after it.
-  OuterObjective(const Life& life, const learner::TensorMap& before, const Tensor& theta)
+  OuterObjective(const Life& life, const TensorMap& before, const Tensor& theta)
       : spec_(life.spec),
-        layout_(learner::ConditionedLayout(learner::ShapeOfAgents(life.shard), life.eta_size())),
-        value_layout_(learner::ValueLayout(learner::ShapeOfAgents(life.shard))),
+        layout_(ConditionedLayout(ShapeOfAgents(life.shard), life.eta_size())),
+        value_layout_(ValueLayout(ShapeOfAgents(life.shard))),
         before_(before),
         theta_(theta.to(torch::kFloat64)),
         theta_k_(before.at("policy.theta").to(torch::kFloat64)),
@@ -307,21 +305,21 @@ class OuterObjective {
         first_(Life::Collected(1010)),
         second_(Life::Collected(1020)) {
     Violations violations;
-    network_ = learner::MakeSignalNetwork(
+    network_ = signals::MakeSignalNetwork(
         spec_.signal(), {.observation_size = kObservationSize, .action_size = kActionSize},
         &violations);
     REQUIRE(network_ != nullptr);
     const Tensor phi = life.phi.to(torch::kFloat64);
     denominator_ = Density(second_)(theta_k_, EtaOf(phi));
     advantages_ = AdvantagesOf(second_, second_.shaped_rewards, "task_value.theta");
-    if (spec_.agent().normalize_advantage()) advantages_ = learner::Standardised(advantages_);
+    if (spec_.agent().normalize_advantage()) advantages_ = agents::Standardised(advantages_);
     moved_ = Moved(EtaOf(phi), phi);
   }
 
   double At(const Tensor& direct, const Tensor& condition, const Tensor& reward) const {
     const Tensor theta = theta_ + Moved(EtaOf(condition), reward) - moved_;
-    return learner::ClippedSurrogate(Density(second_)(theta, EtaOf(direct)), denominator_,
-                                     advantages_, {.range = spec_.agent().clip()})
+    return ClippedSurrogate(Density(second_)(theta, EtaOf(direct)), denominator_, advantages_,
+                            {.range = spec_.agent().clip()})
         .objective.sum()
         .item<double>();
   }
@@ -330,30 +328,29 @@ class OuterObjective {
   Tensor EtaOf(const Tensor& phi) const {
     return phi.narrow(0, phi.numel() - eta_size_, eta_size_);
   }
-  learner::LogProbs Density(const Segment& segment) const {
+  LogProbs Density(const Segment& segment) const {
     return [this, segment](const Tensor& theta, const Tensor& eta) {
-      const auto policy = learner::SplitConditioned(layout_, theta);
-      const auto modulation = learner::Fold(policy, eta.expand({2, 1, eta_size_}));
-      return learner::LogProb(
-          learner::Forward(policy, modulation, segment.observations.to(torch::kFloat64)),
-          policy.log_std, segment.actions.to(torch::kFloat64));
+      const auto policy = SplitConditioned(layout_, theta);
+      const auto modulation = Fold(policy, eta.expand({2, 1, eta_size_}));
+      return agents::LogProb(Forward(policy, modulation, segment.observations.to(torch::kFloat64)),
+                             policy.log_std, segment.actions.to(torch::kFloat64));
     };
   }
   Tensor AdvantagesOf(const Segment& segment, const Tensor& rewards, const char* critic) const {
-    const auto value = learner::SplitValue(value_layout_, before_.at(critic).to(torch::kFloat64));
+    const auto value = SplitValue(value_layout_, before_.at(critic).to(torch::kFloat64));
     const auto values = [&](const Tensor& observations) {
-      return learner::Forward(value, observations.to(torch::kFloat64)).squeeze(-1);
+      return agents::Forward(value, observations.to(torch::kFloat64)).squeeze(-1);
     };
-    return learner::Gae(rewards, values(segment.observations), segment.prev_done, segment.last_done,
-                        values(segment.next_observations.unsqueeze(1)).squeeze(1),
-                        spec_.agent().gamma(), spec_.agent().gae_lambda())
+    return agents::Gae(rewards, values(segment.observations), segment.prev_done, segment.last_done,
+                       values(segment.next_observations.unsqueeze(1)).squeeze(1),
+                       spec_.agent().gamma(), spec_.agent().gae_lambda())
         .advantages;
   }
   Tensor Moved(const Tensor& eta, const Tensor& phi) const {
-    learner::SignalState state = network_->signals()->InitialState(2, torch::kFloat64);
+    signals::SignalState state = network_->signals()->InitialState(2, torch::kFloat64);
     const Tensor signals = network_->gradient()->Signals(phi, first_, &state);
     const Tensor rewards = 0.25 * first_.shaped_rewards + 0.5 * signals;
-    return learner::AfterPolicyStep(
+    return agents::AfterPolicyStep(
         Density(first_), theta_k_, eta,
         {.log_probs = first_.log_probs.to(torch::kFloat64),
          .advantages = AdvantagesOf(first_, rewards, "inner_value.theta"),
@@ -363,12 +360,12 @@ class OuterObjective {
   }
 
   const v1::ExperimentSpec spec_;
-  const learner::ParamLayout layout_, value_layout_;
-  const learner::TensorMap before_;
+  const agents::ParamLayout layout_, value_layout_;
+  const TensorMap before_;
   const Tensor theta_, theta_k_;
   const int64_t eta_size_;
   const Segment first_, second_;
-  std::unique_ptr<learner::SignalNetwork> network_;
+  std::unique_ptr<signals::SignalNetwork> network_;
   Tensor denominator_, advantages_, moved_;
 };
 
@@ -390,7 +387,7 @@ TEST_CASE("response gradient: each term of the loop is a slope of its objective"
                 agent->set_max_grad_norm(1e9);
               });
     REQUIRE(life.spec.agent().gae_lambda() < 1);
-    const learner::TensorMap before = life.loop->Save();
+    const TensorMap before = life.loop->Save();
     LoopReport report;
     life.Iterate(life.loop.get(), 0, &report);
     const OuterObjective objective(life, before, life.loop->Save().at("policy.theta"));
@@ -447,7 +444,7 @@ std::string Refusal(const Settings& options, const std::function<void(v1::Experi
   edit(&spec);
   v1::Shard shard = ShardOf(spec);
   Violations violations;
-  learner::MakeInnerLoop(shard, {}, nullptr, {}, &violations);
+  MakeInnerLoop(shard, {}, nullptr, {}, &violations);
   return std::string(violations.ToStatus().message());
 }
 
@@ -481,4 +478,4 @@ TEST_CASE("response gradient: settings that make no sense are refused by name", 
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -11,14 +11,14 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using Catch::Contains;
 using torch::Tensor;
 
 // LibTorch multiplies matrices here.
-const absl::Status fixed = learner::FixNumerics();
+const absl::Status fixed = agents::FixNumerics();
 
 constexpr int64_t kLifetimes = 7, kSteps = 30;
 
@@ -40,9 +40,9 @@ v1::EnvironmentShape Shape(bool discrete) {
   return testing::Shape({.discrete_actions = discrete});
 }
 
-constexpr learner::EpisodicMemory kMemory{.radius = 0.3, .capacity = 3, .context_size = 2};
+constexpr EpisodicMemory kMemory{.radius = 0.3, .capacity = 3, .context_size = 2};
 
-learner::RecurrentPolicy Policy(bool discrete, std::optional<learner::EpisodicMemory> memory = {}) {
+RecurrentPolicy Policy(bool discrete, std::optional<EpisodicMemory> memory = {}) {
   return {.observation_size = 3,
           .action_size = 2,
           .discrete = discrete,
@@ -82,11 +82,11 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape, uint32_t round) {
 
 // Lifetimes with any actions, and the densities and values that these weights give them.
 LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0,
-                      std::optional<learner::EpisodicMemory> memory = {}) {
+                      std::optional<EpisodicMemory> memory = {}) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "door");
   batch.steps_per_iteration = kSteps;
-  learner::Segment& steps = batch.steps;
+  agents::Segment& steps = batch.steps;
   steps.observations = Normals(0, {kLifetimes, kSteps, 3}, round);
   steps.actions = Normals(1, {kLifetimes, kSteps, 2}, round);
   if (discrete) steps.actions = torch::one_hot(steps.actions.argmax(-1), 2).to(torch::kFloat32);
@@ -105,12 +105,12 @@ LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0,
       }
     }
   }
-  const learner::RecurrentPolicy policy = Policy(discrete, memory);
+  const RecurrentPolicy policy = Policy(discrete, memory);
   const torch::NoGradGuard no_grad;
-  const auto lives = learner::LiveAgain(policy, weights, steps, nullptr);
+  const auto lives = LiveAgain(policy, weights, steps, nullptr);
   const auto outputs =
       policy.Forward(weights, lives->features, policy.InitialState(kLifetimes, torch::kFloat32));
-  steps.log_probs = learner::RecurrentLogProb(outputs, steps.actions);
+  steps.log_probs = RecurrentLogProb(outputs, steps.actions);
   steps.signal_values = outputs.values.contiguous();
   return batch;
 }
@@ -152,16 +152,16 @@ TEST_CASE("rl2: an update makes what paid likelier, the same bits with any numbe
 // there to be read.
 TEST_CASE("rl2: a life lived again reads what it read, whoever lives beside it", "[unit]") {
   for (const bool reset : {true, false}) {
-    learner::EpisodicMemory memory = kMemory;
+    EpisodicMemory memory = kMemory;
     memory.reset_at_episode = reset;
-    const learner::RecurrentPolicy policy = Policy(true, memory);
+    const RecurrentPolicy policy = Policy(true, memory);
     const Tensor weights = Normals(9, {policy.Layout().size()}, 0) * 0.4;
-    const learner::Segment steps = Collect(weights, true, 0, memory).steps;
-    learner::WorkerPool pool(3);
-    const auto lives = learner::LiveAgain(policy, weights, steps, &pool);
+    const agents::Segment steps = Collect(weights, true, 0, memory).steps;
+    agents::WorkerPool pool(3);
+    const auto lives = LiveAgain(policy, weights, steps, &pool);
     REQUIRE(lives.ok());
     const torch::NoGradGuard no_grad;
-    const Tensor inputs = learner::RecurrentFeatures(steps);
+    const Tensor inputs = RecurrentFeatures(steps);
     double hits = 0, gates = 0;
     for (int64_t l = 0; l < kLifetimes; ++l) {
       struct Row {
@@ -205,12 +205,12 @@ TEST_CASE("rl2: a life lived again reads what it read, whoever lives beside it",
     CHECK(lives->memory_hits == Approx(hits));
     CHECK(lives->reinstate_gate == Approx(gates));
     // One lifetime alone.
-    learner::Segment first;
-    for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
-                        &learner::Segment::success_signals, &learner::Segment::prev_done}) {
+    agents::Segment first;
+    for (auto member : {&agents::Segment::observations, &agents::Segment::actions,
+                        &agents::Segment::success_signals, &agents::Segment::prev_done}) {
       first.*member = (steps.*member).narrow(0, 0, 1);
     }
-    const auto alone = learner::LiveAgain(policy, weights, first, nullptr);
+    const auto alone = LiveAgain(policy, weights, first, nullptr);
     REQUIRE(alone.ok());
     testing::CheckNear("m", alone->features, lives->features.narrow(0, 0, 1),
                        {.rel = 1e-4, .abs = 1e-5});
@@ -234,7 +234,7 @@ TEST_CASE("rl2: a memory without a use is refused with its remedy", "[unit]") {
 TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]") {
   const auto open = MakeRule(Spec({{"memory", "episodic"}, {"reinstate_bias", "-2"}}));
   const auto none = MakeRule(Spec());
-  const learner::RecurrentPolicy policy = Policy(false, kMemory);
+  const RecurrentPolicy policy = Policy(false, kMemory);
   REQUIRE(open->meta_parameters().numel() == policy.Layout().size());
   CHECK(none->meta_parameters().numel() == Policy(false).Layout().size());
   const Tensor bias = policy.Layout().Part("lstm.b_ih", open->meta_parameters());
@@ -248,11 +248,11 @@ TEST_CASE("rl2: regression brings the mean near the labels and leaves the values
   const auto rule = MakeRule(Spec(squared)), other = MakeRule(Spec(squared), false, 1);
   LifetimeBatch batch = Collect(rule->meta_parameters(), false);
   batch.steps.labels = 0.5 * batch.steps.observations.narrow(2, 0, 2) + 1;
-  const learner::RecurrentPolicy policy = Policy(false);
+  const RecurrentPolicy policy = Policy(false);
   const auto mean_at = [&](const Tensor& weights) {
     const torch::NoGradGuard no_grad;
     return policy
-        .Forward(weights, learner::RecurrentFeatures(batch.steps),
+        .Forward(weights, RecurrentFeatures(batch.steps),
                  policy.InitialState(kLifetimes, torch::kFloat32))
         .mean;
   };
@@ -269,7 +269,7 @@ TEST_CASE("rl2: regression brings the mean near the labels and leaves the values
   const double error = error_at(rule->meta_parameters());
   CHECK(error < 0.5 * error_at(before));
   CHECK(report->at("loss") == Approx(error).epsilon(0.3));  // While it still fell.
-  const learner::ParamLayout layout = policy.Layout();
+  const agents::ParamLayout layout = policy.Layout();
   for (const char* untouched : {"critic.W1", "critic.b2", "logstd.W1", "logstd.b2"}) {
     INFO(untouched);
     CHECK(layout.Part(untouched, rule->meta_parameters()).equal(layout.Part(untouched, before)));
@@ -291,7 +291,7 @@ TEST_CASE("rl2: regression brings the mean near the labels and leaves the values
 
 // The gradient of the mean squared error by differences, through EvaluatePiece.
 TEST_CASE("rl2: regression descends the squared error", "[unit]") {
-  const learner::RecurrentPolicy policy = Policy(false);
+  const RecurrentPolicy policy = Policy(false);
   const Tensor weights = (Normals(5, {policy.Layout().size()}, 0) * 0.4).to(torch::kFloat64);
   const Tensor features = Normals(6, {3, 8, policy.features()}, 0).to(torch::kFloat64);
   const Tensor labels = Normals(7, {3, 8, 2}, 0).to(torch::kFloat64);
@@ -373,7 +373,7 @@ TEST_CASE("rl2: combinations without sense are refused with their remedy", "[uni
 
 TEST_CASE("rl2: a new policy has the asked std, and small actions", "[unit]") {
   const auto rule = MakeRule(Spec());
-  const learner::RecurrentPolicy policy = Policy(false);
+  const RecurrentPolicy policy = Policy(false);
   const torch::NoGradGuard no_grad;
   const auto outputs =
       policy.Forward(rule->meta_parameters(), Normals(0, {2, 5, policy.features()}, 0),
@@ -383,4 +383,4 @@ TEST_CASE("rl2: a new policy has the asked std, and small actions", "[unit]") {
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -5,12 +5,12 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
+using agents::Segment;
 using Catch::Contains;
-using learner::Segment;
-using learner::SignalNetwork;
+using signals::SignalNetwork;
 using testing::kActionSize;
 using testing::kObservationSize;
 using testing::RandomNormals;
@@ -28,7 +28,7 @@ std::shared_ptr<const SignalNetwork> Network(bool independent = true, bool past_
                       testing::Settings{{"density", "true"}, {"width", "8"}, {"blocks", "2"}});
   if (past_only) testing::SetOption(&spec, "past_only", "true");
   Violations violations;
-  auto network = learner::MakeSignalNetwork(spec,
+  auto network = signals::MakeSignalNetwork(spec,
                                             {.observation_size = kObservationSize,
                                              .action_size = kActionSize,
                                              .input = v1::SUCCESS_AND_SHAPED,
@@ -50,10 +50,10 @@ Tensor Weights(const SignalNetwork& network) {
 // Lifetimes whose signals the network gave one iteration at a time, as learners do.
 Segment Lived(const SignalNetwork& network, const Tensor& weights, int64_t steps) {
   Segment lived = testing::RandomSegment(kLifetimes, steps, 70);
-  learner::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
+  signals::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
   std::vector<Tensor> signals, log_probs, values;
   for (int64_t first = 0; first < steps; first += kSteps) {
-    const learner::SignalOutputs outputs = network.signals()->Run(
+    const signals::SignalOutputs outputs = network.signals()->Run(
         weights, testing::Piece(lived, first, kSteps),
         RandomNormals({kLifetimes, kSteps}, 80 + static_cast<uint64_t>(first)), &state);
     signals.push_back(outputs.signals);
@@ -102,7 +102,7 @@ TEST_CASE("attention with a density: evaluating gives the densities and values o
     const auto network = Network(independent);
     const Tensor weights = Weights(*network);
     const Segment lived = Lived(*network, weights, kTrained);
-    const learner::SignalEvaluation evaluation = network->density()->Evaluate(
+    const signals::SignalEvaluation evaluation = network->density()->Evaluate(
         weights, network->density()->Features(lived, testing::Previous(lived.signals)),
         lived.signals, {});
     CHECK(Gap(evaluation.log_probs, lived.signal_log_probs) < 1e-5);
@@ -130,15 +130,15 @@ TEST_CASE("attention with a density: pieces cut anywhere are another network's")
 
 // How far the signals move when one step of a segment has other numbers.
 Tensor ChangeByStep(const SignalNetwork& network, int64_t step,
-                    const std::vector<learner::SegmentMember>& numbers) {
+                    const std::vector<agents::SegmentMember>& numbers) {
   const Tensor weights = Weights(network);
   const Segment segment = testing::RandomSegment(kLifetimes, kSteps, 71);
   const auto means = [&](const Segment& seen) {
-    learner::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
+    signals::SignalState state = network.signals()->InitialState(kLifetimes, torch::kFloat32);
     return network.signals()->Run(weights, seen, {}, &state).signals;
   };
   Segment other = segment;
-  for (const learner::SegmentMember member : numbers) {
+  for (const agents::SegmentMember member : numbers) {
     other.*member = (segment.*member).clone();
     (other.*member).select(1, step).add_(1);
   }
@@ -167,13 +167,13 @@ TEST_CASE("attention with a density: without it, weights and signals are as ever
   v1::SignalSpec dense = plain;
   testing::SetOption(&dense, "density", "true");
   testing::SetOption(&dense, "initial_std", "0.25");
-  const learner::SignalContext context{.observation_size = kObservationSize,
+  const signals::SignalContext context{.observation_size = kObservationSize,
                                        .action_size = kActionSize,
                                        .episode_steps = kEpisode,
                                        .steps_per_iteration = kSteps};
   Violations none;
-  const auto a = learner::MakeSignalNetwork(plain, context, &none),
-             b = learner::MakeSignalNetwork(dense, context, &none);
+  const auto a = signals::MakeSignalNetwork(plain, context, &none),
+             b = signals::MakeSignalNetwork(dense, context, &none);
   REQUIRE(a != nullptr);
   REQUIRE(b != nullptr);
   CHECK(a->density() == nullptr);
@@ -182,10 +182,10 @@ TEST_CASE("attention with a density: without it, weights and signals are as ever
   // Two rows more of the last layer and their biases.
   CHECK(b->layout().size() == a->layout().size() + 2 * 32 + 2);
   // At birth log-std and value are nearly constants.
-  learner::SignalState state = b->signals()->InitialState(kLifetimes, torch::kFloat32);
+  signals::SignalState state = b->signals()->InitialState(kLifetimes, torch::kFloat32);
   const Segment segment = testing::RandomSegment(kLifetimes, kSteps, 72);
   const Tensor weights = b->InitialWeights(4);
-  const learner::SignalEvaluation born = b->density()->Evaluate(
+  const signals::SignalEvaluation born = b->density()->Evaluate(
       weights, b->density()->Features(segment, {}), torch::zeros({kLifetimes, kSteps}), {});
   CHECK(Gap(born.log_stds, torch::full({kLifetimes, kSteps}, std::log(0.25))) < 0.1);
   CHECK(born.values.abs().max().item<double>() < 0.1);
@@ -225,4 +225,4 @@ TEST_CASE("black_box: what is no multiple of the network's unit is refused, all 
   CHECK_THAT(said, Contains("rule.option.epochs") && Contains("k / 10 = 2"));
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

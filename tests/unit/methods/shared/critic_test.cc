@@ -9,7 +9,7 @@
 #include "common/rng.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -27,13 +27,13 @@ Tensor Normals(const std::vector<int64_t>& sizes, uint32_t step) {
 // Greatest of the mean squared errors under the discounts, after learning all in turn. sees: what
 // gamma and lambda are multiplied by on the way to the critic.
 double WorstError(double sees) {
-  const AgentShape shape{.observation_size = 1, .action_size = 1, .hidden_units = 16};
+  const agents::AgentShape shape{.observation_size = 1, .action_size = 1, .hidden_units = 16};
   const int64_t size = CriticSize(shape, kEmbedding);
   Tensor theta = Normals({1, size}, 0) / 4;
-  const ParamLayout layout = CriticLayout(shape, kEmbedding);
+  const agents::ParamLayout layout = CriticLayout(shape, kEmbedding);
   layout.Part("embed.W", theta[0]).copy_(Normals({2 * kEmbedding}, 1) / std::sqrt(2.0));
-  AgentBatch critic = NewAgents(theta);
-  PpoConfig config;
+  agents::AgentBatch critic = agents::NewAgents(theta);
+  agents::PpoConfig config;
   config.learning_rate = 1e-2;
   config.max_grad_norm = std::nullopt;
   // The returns of an episode of reward 1, as the critic sees its steps.
@@ -46,7 +46,8 @@ double WorstError(double sees) {
     return of;
   };
   const auto input = [&](double gamma) {
-    return DiscountInput{.embedding = kEmbedding, .gamma = sees * gamma, .lambda = sees * 0.95};
+    return signals::DiscountInput{
+        .embedding = kEmbedding, .gamma = sees * gamma, .lambda = sees * 0.95};
   };
   const std::vector<Tensor> all = {torch::arange(kSteps).unsqueeze(0)};
   for (int step = 0; step < 1500; ++step) {
@@ -71,17 +72,17 @@ TEST_CASE("critic: one that sees gamma fits the returns of several, one that doe
 }
 
 TEST_CASE("critic: a fit ends where its owner interrupts it") {
-  const AgentShape shape{.observation_size = 3, .action_size = 1, .hidden_units = 4};
+  const agents::AgentShape shape{.observation_size = 3, .action_size = 1, .hidden_units = 4};
   const std::atomic<bool> interrupt = true;
-  const CallerScope caller(&interrupt);
+  const agents::CallerScope caller(&interrupt);
   const auto fit =
-      FitCritic(shape, PpoConfig(), NewAgents(Normals({1, CriticSize(shape)}, 0)),
+      FitCritic(shape, agents::PpoConfig(), agents::NewAgents(Normals({1, CriticSize(shape)}, 0)),
                 Normals({1, 5, 3}, 1), Normals({1, 5}, 2), {torch::arange(5).unsqueeze(0)});
   CHECK(fit.status().code() == absl::StatusCode::kCancelled);
 }
 
 TEST_CASE("critic: without an embedding nothing is there to see") {
-  const AgentShape shape{.observation_size = 3, .action_size = 1, .hidden_units = 4};
+  const agents::AgentShape shape{.observation_size = 3, .action_size = 1, .hidden_units = 4};
   CHECK(CriticSize(shape) == 3 * 4 + 4 + 16 + 4 + 4 + 1);
   CHECK(CriticSize(shape, 5) == CriticSize(shape) + 5 * 2 + 5 * 4);
   const Tensor theta = Normals({2, CriticSize(shape)}, 2), o = Normals({2, 7, 3}, 3);
@@ -90,4 +91,4 @@ TEST_CASE("critic: without an embedding nothing is there to see") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -34,14 +34,13 @@ TEST_CASE("evolution: the gradient is the sum over pairs with the perturbations 
   const Tensor got = EvolutionGradient(Doubles({.5, -.5, .25, .25}), /*sigma=*/0.1, seed,
                                        /*first_lifetime=*/8, size);
   // Pair 4 counts with .5 + .5, pair 5 not at all; F sigma = 0.4.
-  const Tensor want = learner::PairPerturbation(seed, 4, size).to(torch::kFloat64) / 0.4;
+  const Tensor want = PairPerturbation(seed, 4, size).to(torch::kFloat64) / 0.4;
   CHECK((got - want).abs().max().item<double>() < 1e-12);
   CHECK(want.abs().min().item<double>() > 1e-3);
-  CHECK_FALSE(torch::equal(learner::PairPerturbation(seed, 4, size),
-                           learner::PairPerturbation(seed, 5, size)));
-  CHECK(learner::PairOf(9) == 4);
-  CHECK(learner::SignOf(8) == 1);
-  CHECK(learner::SignOf(9) == -1);
+  CHECK_FALSE(torch::equal(PairPerturbation(seed, 4, size), PairPerturbation(seed, 5, size)));
+  CHECK(PairOf(9) == 4);
+  CHECK(SignOf(8) == 1);
+  CHECK(SignOf(9) == -1);
 }
 
 // Around 1, for around 0 weight decay alone would find it.
@@ -55,15 +54,15 @@ double AfterGenerations(double direction) {
   const uint64_t seed = 11;
   const int64_t size = 50, population = 50;
   const EvolutionConfig config;
-  Tensor x = learner::PairPerturbation(seed + 1, 0, size);
+  Tensor x = PairPerturbation(seed + 1, 0, size);
   AdamState adam{torch::zeros_like(x), torch::zeros_like(x), 0};
   const std::vector<std::string> groups(population, "sphere");
   for (uint32_t generation = 0; generation < 600; ++generation) {
     const uint32_t first = generation * population;
     std::vector<double> fitness;
     for (uint32_t i = first; i < first + population; ++i) {
-      fitness.push_back(-Sphere(x + config.sigma * learner::SignOf(i) *
-                                        learner::PairPerturbation(seed, learner::PairOf(i), size)));
+      fitness.push_back(
+          -Sphere(x + config.sigma * SignOf(i) * PairPerturbation(seed, PairOf(i), size)));
     }
     const Tensor gradient =
         EvolutionGradient(CentredRanks(Doubles(fitness), groups), config.sigma, seed, first, size);
@@ -99,10 +98,10 @@ v1::ExperimentSpec Spec() {
 
 std::string Refusal(const v1::ExperimentSpec& spec) {
   Violations violations;
-  const learner::SignalContext context{
+  const signals::SignalContext context{
       .observation_size = 3, .action_size = 2, .role = spec.signal().role()};
-  const std::shared_ptr<const learner::SignalNetwork> network =
-      learner::MakeSignalNetwork(spec.signal(), context, &violations);
+  const std::shared_ptr<const signals::SignalNetwork> network =
+      signals::MakeSignalNetwork(spec.signal(), context, &violations);
   REQUIRE(network != nullptr);
   const auto rule = MakeOuterRule({.spec = spec, .network = network}, &violations);
   CHECK((rule == nullptr) == !violations.empty());
@@ -137,7 +136,7 @@ std::unique_ptr<OuterRule> NewRule(const std::string& name,
   spec.mutable_rule()->set_shard_lifetimes(4);
   spec.mutable_signal()->set_name("mlp");
   Violations violations;
-  const std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
+  const std::shared_ptr<const signals::SignalNetwork> network = signals::MakeSignalNetwork(
       spec.signal(), {.observation_size = 3, .action_size = 2}, &violations);
   auto rule = MakeOuterRule({.spec = spec, .network = network}, &violations);
   INFO(std::string(violations.ToStatus().message()));
@@ -233,7 +232,7 @@ TEST_CASE("evolution: the gradient of an update is that of its lifetimes' number
       mentor::testing::Settings{{"weight_decay", "0"}, {"adam_beta1", "0"}, {"sigma", "0.5"}});
   spec.mutable_signal()->set_name("mlp");
   Violations violations;
-  const std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
+  const std::shared_ptr<const signals::SignalNetwork> network = signals::MakeSignalNetwork(
       spec.signal(), {.observation_size = 3, .action_size = 2}, &violations);
   const auto rule = MakeOuterRule({.spec = spec, .network = network}, &violations);
   REQUIRE(rule != nullptr);
@@ -257,4 +256,4 @@ TEST_CASE("evolution: the gradient of an update is that of its lifetimes' number
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/normals.h"
 #include "tests/specs.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::Normals;
@@ -13,30 +13,36 @@ using torch::Tensor;
 
 TEST_CASE("folded input: policy and value are the same functions of the observation", "[unit]") {
   for (const bool critic : {true, false}) {
-    const AgentShape seen{
+    const agents::AgentShape seen{
         .observation_size = 3, .action_size = 2, .hidden_units = 5, .critic = critic};
-    const AgentShape whole = WithInput(seen, 4);
+    const agents::AgentShape whole = WithInput(seen, 4);
     CHECK(whole.observation_size == 7);
-    const Tensor theta = Normals({.seed = 1}, 0, {6, AgentLayout(whole).size()}, torch::kFloat64),
+    const Tensor theta = Normals({.seed = 1}, 0, {6, agents::AgentLayout(whole).size()},
+                                 torch::kFloat64),
                  constant = Normals({.seed = 1}, 1, {6, 4}, torch::kFloat64),
                  observations = Normals({.seed = 1}, 2, {6, 9, 3}, torch::kFloat64);
     const Tensor folded = FoldInput(seen, theta, constant);
-    REQUIRE(folded.sizes() == at::IntArrayRef({6, AgentLayout(seen).size()}));
-    const AgentNetworks a = SplitAgents(AgentLayout(whole), theta),
-                        b = SplitAgents(AgentLayout(seen), folded);
+    REQUIRE(folded.sizes() == at::IntArrayRef({6, agents::AgentLayout(seen).size()}));
+    const agents::AgentNetworks a = agents::SplitAgents(agents::AgentLayout(whole), theta),
+                                b = agents::SplitAgents(agents::AgentLayout(seen), folded);
     const Tensor both = torch::cat({observations, constant.unsqueeze(1).expand({6, 9, 4})}, 2);
-    CHECK((Forward(a.policy, both) - Forward(b.policy, observations)).abs().max().item<double>() <
-          1e-12);
+    CHECK((agents::Forward(a.policy, both) - agents::Forward(b.policy, observations))
+              .abs()
+              .max()
+              .item<double>() < 1e-12);
     CHECK(torch::equal(a.log_std, b.log_std));
     if (!critic) continue;
-    CHECK((Forward(a.value, both) - Forward(b.value, observations)).abs().max().item<double>() <
-          1e-12);
+    CHECK((agents::Forward(a.value, both) - agents::Forward(b.value, observations))
+              .abs()
+              .max()
+              .item<double>() < 1e-12);
   }
 }
 
 TEST_CASE("folded input: a row's bits do not depend on the other rows", "[unit]") {
-  const AgentShape seen{.observation_size = 3, .action_size = 2, .hidden_units = 16};
-  const Tensor theta = Normals({.seed = 2}, 0, {40, AgentLayout(WithInput(seen, 5)).size()}),
+  const agents::AgentShape seen{.observation_size = 3, .action_size = 2, .hidden_units = 16};
+  const Tensor theta =
+                   Normals({.seed = 2}, 0, {40, agents::AgentLayout(WithInput(seen, 5)).size()}),
                constant = Normals({.seed = 2}, 1, {40, 5});
   const Tensor all = FoldInput(seen, theta, constant);
   CHECK(all.dtype() == torch::kFloat32);
@@ -65,4 +71,4 @@ TEST_CASE("folded input: an iteration must hold whole episodes of one length", "
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -5,7 +5,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using torch::Tensor;
@@ -72,10 +72,10 @@ TEST_CASE("lineage: the oldest rows leave where there may be no more", "[unit]")
 }
 
 TEST_CASE("lineage: a state is read, its newest rows where there are too many", "[unit]") {
-  const learner::TensorMap state = {{"rows", Rows(0, 100)},
-                                    {"narrow", Rows(0, 100).narrow(1, 0, 1)},
-                                    {"floats", Rows(0, 100).to(torch::kFloat32)},
-                                    {"infinite", Rows(0, 100) / 0}};
+  const TensorMap state = {{"rows", Rows(0, 100)},
+                           {"narrow", Rows(0, 100).narrow(1, 0, 1)},
+                           {"floats", Rows(0, 100).to(torch::kFloat32)},
+                           {"infinite", Rows(0, 100) / 0}};
   auto read = Lineage::Read(state, "rows", 2);
   REQUIRE(read.ok());
   CHECK(torch::equal(read->rows(), Rows(0, 100)));
@@ -95,4 +95,4 @@ TEST_CASE("lineage: a state is read, its newest rows where there are too many", 
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -4,7 +4,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using testing::NetworkSizes;
@@ -18,8 +18,8 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape) {
 }
 
 // Lifetimes whose signals the network has made with these weights.
-learner::Segment Collect(const learner::SignalNetwork& network, const Tensor& weights) {
-  learner::Segment steps;
+agents::Segment Collect(const signals::SignalNetwork& network, const Tensor& weights) {
+  agents::Segment steps;
   steps.observations = Normals(0, {kLifetimes, kSteps, kSizes.observation_size});
   steps.actions = Normals(1, {kLifetimes, kSteps, kSizes.action_size});
   steps.log_probs = Normals(2, {kLifetimes, kSteps}) - 2;
@@ -34,9 +34,9 @@ learner::Segment Collect(const learner::SignalNetwork& network, const Tensor& we
   return steps;
 }
 
-std::unique_ptr<learner::SignalNetwork> Emulated(const NetworkSizes& sizes = kSizes) {
+std::unique_ptr<signals::SignalNetwork> Emulated(const NetworkSizes& sizes = kSizes) {
   return testing::MakeLstm(sizes, v1::SUCCESS,
-                           {.kind = learner::DeviceKind::kEmulated, .name = "emulated"});
+                           {.kind = kernels::DeviceKind::kEmulated, .name = "emulated"});
 }
 
 struct Trained {
@@ -52,7 +52,7 @@ TEST_CASE("lstm on a device: acting has the bits of the CPU, and goes on from it
   if (GENERATE(false, true)) sizes.heads = 300;  // More than a block has threads.
   const auto network = testing::MakeLstm(sizes), emulated = Emulated(sizes);
   const Tensor weights = network->InitialWeights(/*seed=*/4);
-  learner::Segment steps = Collect(*network, weights);
+  agents::Segment steps = Collect(*network, weights);
   const bool noisy = GENERATE(true, false);
   const Tensor noise = noisy ? Normals(5, {kLifetimes, kSteps}) : Tensor();
   auto here = network->signals()->InitialState(kLifetimes, torch::kFloat32), there = here;
@@ -90,7 +90,7 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
                         Normals(7, {kLifetimes, kSteps}), zero_prev_at_cut);
   const std::vector<int64_t> displacements = {7, 20};
 
-  const auto train = [&](const learner::SignalNetwork& one) {
+  const auto train = [&](const signals::SignalNetwork& one) {
     Trained trained{weights.clone(), {torch::zeros_like(weights), torch::zeros_like(weights), 0}};
     auto result =
         RunOuterPpo(one, config, batch, displacements, trained.weights, &trained.adam, nullptr);
@@ -123,4 +123,4 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
   }
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

@@ -8,20 +8,21 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 constexpr int64_t kAgents = 2, kRows = 64;
 
 struct Problem {
-  AgentShape shape{.observation_size = 3, .action_size = 2, .hidden_units = 8, .critic = false};
+  agents::AgentShape shape{
+      .observation_size = 3, .action_size = 2, .hidden_units = 8, .critic = false};
   torch::Tensor theta;
   OuterRows rows;
 
   // Advantages with a standard deviation of about `size`.
   explicit Problem(double size) {
     const std::vector<uint32_t> lifetimes = {0, 1};
-    theta = InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes);
+    theta = agents::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes);
     uint32_t number = 0;
     const auto normals = [&](torch::IntArrayRef axes) {
       return testing::Normals({.seed = 5, .purpose = Purpose::kTest}, number++, axes);
@@ -34,7 +35,8 @@ struct Problem {
 
   double GradientNorm(const OuterConfig& config, OuterStatistics* statistics = nullptr) const {
     const torch::Tensor leaf = theta.clone().requires_grad_(true);
-    const torch::Tensor loss = OuterLoss(AgentLayout(shape), leaf, rows, config, statistics);
+    const torch::Tensor loss =
+        OuterLoss(agents::AgentLayout(shape), leaf, rows, config, statistics);
     return torch::autograd::grad({loss.sum()}, {leaf})[0].norm().item<double>();
   }
 };
@@ -63,20 +65,20 @@ TEST_CASE("outer objective: a segment in which nothing happened moves little, wi
 
 TEST_CASE("row statistics: equal numbers standardise to zeros, with derivatives", "[unit]") {
   const torch::Tensor x = torch::full({kAgents, kRows}, 3.0, torch::kFloat64).requires_grad_(true);
-  const torch::Tensor y = Standardised(x);
+  const torch::Tensor y = agents::Standardised(x);
   CHECK(y.eq(0).all().item<bool>());
   CHECK(torch::autograd::grad({y.square().sum() + y.sum()}, {x})[0].isfinite().all().item<bool>());
 }
 
 TEST_CASE("row statistics: standardised numbers have mean 0 and deviation 1", "[unit]") {
   const torch::Tensor x = torch::tensor({{1.0, 2.0, 6.0}, {-1.0, 0.0, 1.0}}, torch::kFloat64);
-  CHECK(Mean(x).equal(torch::tensor({3.0, 0.0}, torch::kFloat64)));
+  CHECK(agents::Mean(x).equal(torch::tensor({3.0, 0.0}, torch::kFloat64)));
   // (4 + 1 + 9) / 2 = 7 and (1 + 0 + 1) / 2 = 1.
-  CHECK(StandardDeviation(x).equal(torch::tensor({7.0, 1.0}, torch::kFloat64).sqrt()));
-  const torch::Tensor floored = Standardised(x, {.epsilon = 0, .std_floor = 2});
+  CHECK(agents::StandardDeviation(x).equal(torch::tensor({7.0, 1.0}, torch::kFloat64).sqrt()));
+  const torch::Tensor floored = agents::Standardised(x, {.epsilon = 0, .std_floor = 2});
   CHECK(floored[0][2].item<double>() == Approx(3 / std::sqrt(7.0)));
   CHECK(floored[1][2].item<double>() == 0.5);
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using testing::Near;
@@ -236,7 +236,7 @@ TEST_CASE("reward normaliser: squares are part of the state where there are any"
   Update(&normaliser, "clear", {1, 2});
   Update(&normaliser, "falls", {1, 2});
   Update(&normaliser, "falls", {-3, -3});
-  learner::TensorMap state;
+  TensorMap state;
   normaliser.Save(&state);
   const auto numbers = [](std::vector<double> x) { return torch::tensor(x, torch::kFloat64); };
   REQUIRE(state.size() == 2);
@@ -337,4 +337,4 @@ TEST_CASE("advantages: standardised over the whole batch, unbiased") {
   CHECK((StandardiseAdvantages(x, 1e3) - centred / 1e3).abs().max().item<double>() < 1e-12);
 }
 
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

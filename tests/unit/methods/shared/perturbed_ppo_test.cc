@@ -5,7 +5,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::learner {
+namespace mentor::methods {
 namespace {
 
 using mentor::testing::kActionSize;
@@ -48,8 +48,9 @@ std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, const Tensor& weights) {
 std::vector<Tensor> Live(InnerLoop* loop, int64_t first, int64_t count) {
   std::vector<Tensor> signals;
   for (uint32_t iteration = 0; iteration < 2; ++iteration) {
-    const Collect collect = [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<Segment> {
-      return SomeLifetimes(RandomSegment(4, kSteps, 70 + iteration), first, count);
+    const Collect collect =
+        [&](const std::vector<v1::PolicyWeights>&) -> absl::StatusOr<agents::Segment> {
+      return agents::SomeLifetimes(RandomSegment(4, kSteps, 70 + iteration), first, count);
     };
     LoopReport report;
     const auto segment = loop->Iterate(iteration, collect, &report);
@@ -60,9 +61,9 @@ std::vector<Tensor> Live(InnerLoop* loop, int64_t first, int64_t count) {
   return signals;
 }
 
-std::unique_ptr<SignalNetwork> NetworkOf(const v1::Shard& shard) {
+std::unique_ptr<signals::SignalNetwork> NetworkOf(const v1::Shard& shard) {
   Violations violations;
-  return MakeSignalNetwork(
+  return signals::MakeSignalNetwork(
       shard.spec().signal(),
       {.observation_size = kObservationSize, .action_size = kActionSize, .episode_steps = 10},
       &violations);
@@ -83,9 +84,9 @@ TEST_CASE("perturbed ppo: lifetimes 2 i and 2 i + 1 have opposite perturbations,
     const Tensor own =
         weights + (s % 2 == 0 ? 1 : -1) * sigma *
                       PairPerturbation(3, static_cast<uint32_t>(3 + s / 2), weights.numel());
-    SignalState state = network->signals()->InitialState(1, torch::kFloat32);
+    signals::SignalState state = network->signals()->InitialState(1, torch::kFloat32);
     for (int i = 0; i < 2; ++i) {
-      const Segment segment = SomeLifetimes(RandomSegment(4, kSteps, 70 + i), s, 1);
+      const agents::Segment segment = agents::SomeLifetimes(RandomSegment(4, kSteps, 70 + i), s, 1);
       CHECK(torch::equal(network->signals()->Run(own, segment, {}, &state).signals,
                          all[i].narrow(0, s, 1)));
     }
@@ -122,4 +123,4 @@ TEST_CASE("perturbed ppo: frozen meta-parameters are used as they are") {
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::methods

@@ -7,7 +7,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
+namespace mentor::methods {
 namespace {
 
 using testing::Near;
@@ -139,4 +139,4 @@ TEST_CASE("trpo: without a gradient nothing moves, and wrong curvature is an err
 }
 
 }  // namespace
-}  // namespace mentor::meta_learner
+}  // namespace mentor::methods

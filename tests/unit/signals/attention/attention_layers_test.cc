@@ -3,7 +3,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using testing::RandomNormals;
@@ -19,7 +19,7 @@ TEST_CASE("attention to the past: a step's signal is that of an episode which en
                              .bounded = false};
   AttentionSizes past = whole;
   past.past_only = true;
-  const ParamLayout layout = whole.Layout();
+  const agents::ParamLayout layout = whole.Layout();
   const Tensor weights = RandomNormals({layout.size()}, 1, torch::kFloat64).requires_grad_(true);
   constexpr int64_t kLifetimes = 2, kSteps = 9;
   const Tensor x = RandomNormals({kLifetimes, kSteps, whole.inputs}, 2, torch::kFloat64),
@@ -46,4 +46,4 @@ TEST_CASE("attention to the past: a step's signal is that of an episode which en
 }
 
 }  // namespace
-}  // namespace mentor::learner
+}  // namespace mentor::signals

@@ -12,7 +12,7 @@
 #include "tests/lstm_problem.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
+namespace mentor::signals {
 namespace {
 
 using mentor::testing::DefaultLstm;
@@ -34,7 +34,7 @@ struct TestLauncher {
   absl::Status Launch(const Kernel& kernel, int64_t clusters) const {
     constexpr RandomStream kStream{.seed = 7};
     uint32_t phase = 0;
-    Emulate(kernel, clusters, [&](std::vector<int>* threads) {
+    kernels::Emulate(kernel, clusters, [&](std::vector<int>* threads) {
       ++phase;
       if (order == ThreadOrder::kDescending && threads->front() < threads->back())
         std::reverse(threads->begin(), threads->end());
@@ -71,11 +71,11 @@ TEST_CASE("lstm engine: a dot product has the bits of the CPU's, sums of -0 too"
     const std::vector<float> tiny(size, 1e-30f), negative(size, -1e-30f);
     const auto check = [size](const std::vector<float>& x, const std::vector<float>& y,
                               float bias) {
-      float lanes[kDotLanes<float>], want;
-      for (int lane = 0; lane < kDotLanes<float>; ++lane)
-        lanes[lane] = DotLane(x.data(), y.data(), size, lane);
-      Dot(x.data(), size, 1, y.data(), size, bias, &want, 1);
-      CHECK(mentor::testing::SameBits<float>({SumOfLanes(bias, lanes)}, {want}));
+      float lanes[kernels::kDotLanes<float>], want;
+      for (int lane = 0; lane < kernels::kDotLanes<float>; ++lane)
+        lanes[lane] = kernels::DotLane(x.data(), y.data(), size, lane);
+      kernels::Dot(x.data(), size, 1, y.data(), size, bias, &want, 1);
+      CHECK(mentor::testing::SameBits<float>({kernels::SumOfLanes(bias, lanes)}, {want}));
     };
     check(a, w, 0.5f);
     check(tiny, negative, -0.0f);
@@ -99,7 +99,7 @@ TEST_CASE("lstm engine: acting has the bits of the CPU's kernels") {
 }
 
 TEST_CASE("lstm engine: acting on zeros, denormal numbers and NaN") {
-  for (const LstmSizes& sizes : {DefaultLstm(), OddLstm()}) {
+  for (const kernels::LstmSizes& sizes : {DefaultLstm(), OddLstm()}) {
     LstmActing<float> small{sizes, 3, 5};
     MakeSmall(&small.weights);
     MakeSmall(&small.features);
@@ -149,4 +149,4 @@ TEST_CASE("lstm engine: training on zeros, denormal numbers and NaN") {
   }
 }
 
-}  // namespace mentor::learner
+}  // namespace mentor::signals
