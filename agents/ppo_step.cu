@@ -5,13 +5,21 @@
 
 namespace mentor {
 
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 2>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 1>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 2>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 1>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::AnyPpoSizes, 1>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::CommonPpoSizes>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::SharedPpoSizes>>();
-template kernels::DeviceKernel kernels::DeviceKernelOf<agents::PpoValues<float, agents::AnyPpoSizes>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 2>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::CommonPpoSizes, 1>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 2>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::SharedPpoSizes, 1>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoEpoch<float, agents::AnyPpoSizes, 1>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoValues<float, agents::CommonPpoSizes>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoValues<float, agents::SharedPpoSizes>>();
+template kernels::DeviceKernel
+kernels::DeviceKernelOf<agents::PpoValues<float, agents::AnyPpoSizes>>();
 
 }  // namespace mentor

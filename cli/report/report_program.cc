@@ -65,8 +65,8 @@ absl::StatusOr<Said> DrawReport(const std::filesystem::path& run) {
   const std::filesystem::path log = run / kRecordsFolder / "report.log";
   const OpenedFile output = OpenFile(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (output.get() < 0) return FileError("writing", log, errno);
-  MENTOR_ASSIGN_OR_RETURN(
-      const int code, RunPython(kStart, {run.string()}, kPackage, output.get(), output.get()));
+  MENTOR_ASSIGN_OR_RETURN(const int code,
+                          RunPython(kStart, {run.string()}, kPackage, output.get(), output.get()));
   if (code == 0) return ReadSaid(run / "report" / "outcome.json");
   const auto said = ReadFile(log, kOutcomeBytesMax);
   std::string words = said.ok() ? *said : std::string(said.status().message());
