@@ -120,7 +120,7 @@ TEST_CASE("wire: every method says which role it takes, and looking takes no mor
     REQUIRE(role);
     const bool looks = name.starts_with("Get") || name.starts_with("List") ||
                        name.starts_with("Watch") || name.starts_with("Query") ||
-                       name.starts_with("Download");
+                       name.starts_with("Download") || name.starts_with("Parse");
     CHECK(*role == (looks ? v1::ROLE_VIEWER : v1::ROLE_OPERATOR));
   }
   CHECK(rpc::RequiredRole("/mentor.v1.RolloutService/Work") == v1::ROLE_ACTOR);
