@@ -33,7 +33,7 @@ bool SameEmulated(const Sizes& sizes, bool critic, int steps) {
       {sizes.inputs, sizes.hidden, sizes.actions, critic, steps, sizes.rows});
   for (int epoch = 0; epoch < 2; ++epoch) {
     problem.Epoch<Sizes, blocks, 256>(
-        sizes, [](const auto& kernel, int64_t clusters) { Emulate(kernel, clusters); });
+        sizes, [](const auto& kernel, int64_t clusters) { kernels::Emulate(kernel, clusters); });
     if (problem.Difference().empty()) continue;
     std::printf("%d-%d-%d: %s\n", sizes.inputs, sizes.hidden, sizes.actions,
                 problem.Difference().c_str());
