@@ -96,7 +96,7 @@ const RegisterSignal kRegister({
     .summary = "Weighted sum of observation, action and outcome; no memory.",
     .options = kOptions.table(),
     .make = MadeBy<LinearNetwork>(kOptions),
-    // What exports say of its input; leave it out where there is nothing to say.
+    // What exports say of its input.
     .columns =
         [](const SignalContext& context, const OptionValues&) {
           std::vector<SignalColumn> columns = StepColumns(context);
