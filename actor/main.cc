@@ -102,5 +102,5 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   mentor::ExplainLimits();
   mentor::BlockStopSignals();
-  return mentor::Main(argc, argv);
+  mentor::EndMain(mentor::Main(argc, argv));
 }

@@ -100,7 +100,10 @@ void EndMain(int status) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   std::exit(status);  // Sanitizers report at the end.
 #else
-  std::fflush(nullptr);
+  if ((std::fflush(nullptr) != 0 || std::ferror(stdout) != 0) && status == 0) {
+    std::fputs("error: not all of the output could be written\n", stderr);
+    status = 1;
+  }
   _exit(status);
 #endif
 }

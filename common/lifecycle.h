@@ -33,8 +33,8 @@ void ExitOnStopSignal();
 void RequestStop(const char* why);
 // Returns the `why` of the first RequestStop; null if there was none.
 const char* StopReason();
-// Ends main with this status. It flushes what was printed and leaves out the destructors of
-// statics: those of LibTorch take a third of the CPU time of a short command.
+// Ends main with this status, or with 1 if what was printed cannot be written. It leaves out the
+// destructors of statics: those of LibTorch take a third of the CPU time of a short command.
 [[noreturn]] void EndMain(int status);
 
 }  // namespace mentor

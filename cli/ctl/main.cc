@@ -5,5 +5,5 @@
 
 int main(int argc, char** argv) {
   mentor::ExplainLimits();
-  return mentor::ctl::Main(argc, argv);
+  mentor::EndMain(mentor::ctl::Main(argc, argv));
 }

@@ -5,6 +5,7 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
+#include "common/printable.h"
 #include "common/spec/spec.h"
 #include "common/spec/yaml.h"
 
@@ -57,6 +58,9 @@ bool ReadExperiment(const std::filesystem::path& file, std::string_view text,
   const bool is_spec = !LooksLikeExperiment(file, text);
   const bool whole = is_spec ? spec::ParseFile(file, text, experiment->mutable_spec(), violations)
                              : spec::ParseFile(file, text, experiment, violations, "experiment");
+  for (const auto& [key, value] : experiment->labels()) {
+    if (!IsUtf8(key) || !IsUtf8(value)) violations->Add("labels", "is not UTF-8; write it as text");
+  }
   RefuseOutputOnly(*experiment, violations);
   return whole && CompleteSpec(overrides, experiment->mutable_spec(), violations, file, read);
 }

@@ -7,10 +7,13 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import datetime
+import itertools
 import os
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Union
+import re
+import time
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
-from google.protobuf import text_format
+from google.protobuf import text_encoding, text_format
 
 from .connection import Connection
 from .errors import usage
@@ -24,6 +27,7 @@ SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
 Overrides = Union[Iterable[str], Mapping[str, Any]]
 _CHARACTERS_MAX = 1 << 20
 _ENDING = ".txtpb"
+_WORD = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[:{},]|[^\s:{},"'#]+""")
 _FILES_MAX = 20  # A spec has at most four bases, each in one of two places.
 
 
@@ -44,12 +48,14 @@ def parse(
     if is_message and not overrides:
         return made
     known = [_first_file(made.spec if is_message else spec, files)]
+    end = None if timeout is None else time.monotonic() + timeout
     for _ in range(_FILES_MAX):
         try:
             request = ParseSpecRequest(files=known, overrides=overrides)
         except ValueError as error:
             raise usage("overrides", f"has no text: {error}") from None
-        answer = connection.call("ParseSpec", request, timeout)
+        left = None if end is None else max(end - time.monotonic(), 0.001)
+        answer = connection.call("ParseSpec", request, left)
         path = answer.wanted_file
         if not path:
             break
@@ -85,14 +91,34 @@ def _first_file(spec: SpecLike, files: bool) -> SpecFile:
         raise usage("spec", f"is not text: {error}") from None
 
 
+def _bases(text: str) -> Iterator[str]:
+    """What a text in protobuf's text format, JSON or YAML may name as a base."""
+    words = [word for word in _WORD.finditer(text) if not word.group().startswith("#")]
+    for at, word in enumerate(words[:-2]):
+        if word.group().strip("\"'") != "base" or words[at + 1].group() != ":":
+            continue
+        quoted = list(itertools.takewhile(_is_quoted, (one.group() for one in words[at + 2 :])))
+        if quoted:
+            with contextlib.suppress(ValueError):
+                yield b"".join(text_encoding.CUnescape(one[1:-1]) for one in quoted).decode()
+            yield "'".join(one[1:-1] for one in quoted)  # As YAML quotes.
+        else:
+            line = text[words[at + 2].start() :].split("\n")[0]
+            yield from (re.split(end, line)[0].strip() for end in (r"\s#", r"[,}]"))
+
+
+def _is_quoted(word: str) -> bool:
+    return word[0] in "\"'"
+
+
 def wanted_file(path: str, known: Sequence[SpecFile]) -> SpecFile:
     """Returns a file that the service wants. It gets no file that no spec names as its base."""
     for file in known:
-        folder = os.path.join(os.path.dirname(file.path), "")
-        name = path[len(folder) :] if path.startswith(folder) else path
-        stem = name[: -len(_ENDING)] if name.endswith(_ENDING) else name
-        if stem in file.text and os.path.join(folder, name) == path:
-            return _read(path)
+        folder = os.path.dirname(file.path)
+        for base in filter(None, _bases(file.text)):
+            beside = os.path.join(folder, base)
+            if path in (beside, beside + _ENDING) and all(path != one.path for one in known):
+                return _read(path)
     raise usage("base", f"is {path!r} to the service, but no spec here names it; nothing was sent")
 
 

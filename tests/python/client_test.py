@@ -455,6 +455,7 @@ class ClientTest(ClusterTest):
             ("base: 'smoke' clear: 'agent.clip'", "the base does not set it"),
             (f"base: '{'n' * 2000}'", "cannot be read"),
             ("base: 'circle'", "which leads back to circle.txtpb"),
+            ('labels { key: "a" value: "\\377" } spec { seed: 1 }', "labels: is not UTF-8"),
             ("base: 'broken'", "broken.txtpb, line 1, column 1: ExperimentSpec has no field"),
         ):
             last.write_text(text)
@@ -480,6 +481,27 @@ class ClientTest(ClusterTest):
             for path in ("/etc/passwd", f"{folder}../../own", f"{own}x", f"{folder}else"):
                 with self.assertRaisesRegex(MentorError, "no spec here names it"):
                     wanted_file(path, known)
+        for text, base in (
+            ("base: 'it\\'s'", "it's"),
+            ('base: "o" "wn"', "own"),
+            ("base: two words  # So it is.\nseed: 1", "two words"),
+            ("{base: own, seed: 1}", "own"),
+            ('{"base": "own"}', "own"),
+            ("base: 'it''s'", "it's"),
+        ):
+            with self.subTest(text):
+                (self.folder / base).write_text("seed: 2")
+                known = [SpecFile(path=f"{self.folder}/spec", text=text)]
+                self.assertEqual(wanted_file(str(self.folder / base), known).text, "seed: 2")
+        for text in (
+            f"# base: '{own}'\nseed: 1",
+            f"rule {{ option {{ name: 'k' value: '{own}' }} }}",
+            f"database: '{own}'",
+            "base: ''",
+        ):
+            for path in (str(own), ".txtpb", f"{self.folder}/.txtpb"):
+                with self.subTest(text), self.assertRaisesRegex(MentorError, "no spec here names"):
+                    wanted_file(path, [SpecFile(path=f"{self.folder}/spec", text=text)])
         # Texts of others get none at all.
         client = self.client(self.start_meta_learner(self.state)[1])
         text = f"base: '{own}'"

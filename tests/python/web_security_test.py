@@ -344,7 +344,7 @@ class WebSecurityTest(browser.BrowserTest):
             page.goto(f"{address}/new?like=one")
             page.expect(page.locator(".cm-content")).to_contain_text("window.pwned=1")
             page.locator(".cm-content").fill("a {" * 3000)
-            page.expect(page.get_by_text("no field named").first).to_be_visible()
+            page.expect(page.get_by_text("has no field").first).to_be_visible()
             name = urllib.parse.quote(SCRIPT.partition("<script>")[0], safe="")
             page.goto(f"{address}/experiments/{name}")
             page.expect(page.get_by_role("alert")).to_contain_text("pwned")

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,6 +79,18 @@ TEST_CASE("lifecycle: the end of main flushes what was printed and leaves static
   });
   child.Ready();
   CHECK(child.Exit() == 7);
+}
+
+TEST_CASE("lifecycle: output that cannot be written is a failure", "[unit]") {
+  Child child([](int pipe) {
+    (void)!write(pipe, "x", 1);
+    dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO);
+    std::printf("x");
+    EndMain(0);
+    return 0;
+  });
+  child.Ready();
+  CHECK(child.Exit() == 1);
 }
 
 TEST_CASE("lifecycle: a second signal exits at once with 128 + n", "[unit]") {
