@@ -701,7 +701,11 @@ void RolloutServer::Dispatch() {
       out.emplace_back(session->second->stream, std::move(assignment));
     }
     SetGauges();
-    if (!out.empty() && std::exchange(watch_is_idle_, false)) lag_changed_.NotifyAll();
+    // A quarantine may end before anything that WatchLag knows of.
+    if ((!out.empty() && watch_is_idle_) || dispatcher_.HasStruck()) {
+      watch_is_idle_ = false;
+      lag_changed_.NotifyAll();
+    }
   }
   TellOfChecks();
   for (const auto& [stream, assignment] : out) {

@@ -166,6 +166,8 @@ class UnitDispatcher {
   // be tried again where it failed, or a quarantine ends. Nothing when there is none. Units that
   // already lag wait for the next Offer.
   std::optional<std::chrono::nanoseconds> NextChange() const;
+  // True while some actor has delivered nothing since a quarantine.
+  bool HasStruck() const { return !struck_.empty(); }
 
   // The unit as given to this actor; null when the actor does not hold it. For checks before
   // Accept.

@@ -680,6 +680,41 @@ TEST_CASE("rollout: who says goodbye and then breaks off gives its units back on
   CHECK(learner.Value("mentor_rollout_quarantines_total") == 0);
 }
 
+TEST_CASE("rollout: an actor that comes back amid its quarantine works when it ends",
+          "[loopback]") {
+  learner::RolloutServer::Options options{.catalogue_hash = "c", .numeric_fingerprint = "n"};
+  options.dispatcher.standing.quarantine_min = std::chrono::seconds(1);
+  options.dispatcher.lag_min = options.dispatcher.newcomer_lag_min = std::chrono::milliseconds(5);
+  LearnerSide learner(std::move(options));
+  auto units = SomeUnits(1, 1, 0, 7);
+  units[0].set_return_state(false);
+  std::atomic<bool> cancel{false};
+  Run cancelled(learner, units, cancel);
+  for (int lost = 1; lost <= 3; ++lost) {
+    FakeActor breaks_off(learner);
+    breaks_off.Join();
+    REQUIRE(breaks_off.Read()->has_unit());
+    breaks_off.context.TryCancel();
+    CHECK_FALSE(breaks_off.Finish().ok());
+    Signal().WaitUntil([&] { return learner.rollout.actors() == 0; });
+  }
+  CHECK(learner.Value("mentor_rollout_quarantines_total") == 1);
+  cancel = true;
+  learner.rollout.Cancel(1);
+  CHECK(cancelled.Get().status().code() == absl::StatusCode::kCancelled);
+  // No unit is out, so time alone changes nothing until the actor comes back.
+  FakeActor back(learner);
+  back.Join();
+  for (v1::Unit& unit : units) unit.mutable_id()->set_shard(2);
+  Run run(learner, units);
+  const auto unit = back.Read();
+  REQUIRE((unit && unit->has_unit()));
+  v1::WorkRequest good;
+  *good.mutable_result() = actor::UnitRunner().Run(units[0]);
+  back.stream->Write(good);
+  CheckEqual(run.Get(), Direct(units));
+}
+
 // --- A learner that breaks a rule.
 
 class GreedyLearner : public v1::RolloutService::CallbackService {
