@@ -7,7 +7,6 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import datetime
-import itertools
 import os
 import re
 import time
@@ -94,21 +93,21 @@ def _first_file(spec: SpecLike, files: bool) -> SpecFile:
 def _bases(text: str) -> Iterator[str]:
     """What a text in protobuf's text format, JSON or YAML may name as a base."""
     words = [word for word in _WORD.finditer(text) if not word.group().startswith("#")]
-    for at, word in enumerate(words[:-2]):
-        if word.group().strip("\"'") != "base" or words[at + 1].group() != ":":
+    for at, word in enumerate(words[:-2], 2):
+        if word.group().strip("\"'") != "base" or words[at - 1].group() != ":":
             continue
-        quoted = list(itertools.takewhile(_is_quoted, (one.group() for one in words[at + 2 :])))
+        end = at
+        while end < len(words) and words[end].group()[0] in "\"'":
+            end += 1
+        quoted = [one.group()[1:-1] for one in words[at:end]]
         if quoted:
             with contextlib.suppress(ValueError):
-                yield b"".join(text_encoding.CUnescape(one[1:-1]) for one in quoted).decode()
-            yield "'".join(one[1:-1] for one in quoted)  # As YAML quotes.
+                yield b"".join(map(text_encoding.CUnescape, quoted)).decode()
+            yield "'".join(quoted)  # As YAML quotes.
         else:
-            line = text[words[at + 2].start() :].split("\n")[0]
-            yield from (re.split(end, line)[0].strip() for end in (r"\s#", r"[,}]"))
-
-
-def _is_quoted(word: str) -> bool:
-    return word[0] in "\"'"
+            begin, stop = words[at].start(), text.find("\n", words[at].start())
+            line = text[begin : stop if stop >= 0 else None]
+            yield from (re.split(mark, line)[0].strip() for mark in (r"\s#", r"[,}]"))
 
 
 def wanted_file(path: str, known: Sequence[SpecFile]) -> SpecFile:
