@@ -16,6 +16,18 @@
 namespace mentor {
 namespace {
 
+std::vector<std::filesystem::path> ReadyFiles() {
+  const std::filesystem::path folder = InstalledFolder("MENTOR_EXPERIMENTS", "experiments");
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() == kSpecEnding) files.push_back(entry->path());
+  }
+  std::ranges::sort(files, {}, &std::filesystem::path::stem);
+  return files;
+}
+
 std::string TitleOf(const std::filesystem::path& path) {
   const auto text = ReadFile(path, kSpecBytesMax);
   if (!text.ok()) return "";
@@ -28,17 +40,9 @@ std::string TitleOf(const std::filesystem::path& path) {
 }  // namespace
 
 std::vector<ReadySpec> ReadySpecs() {
-  const std::filesystem::path folder = InstalledFolder("MENTOR_EXPERIMENTS", "experiments");
   std::vector<ReadySpec> specs;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::filesystem::path& path = entry->path();
-    if (path.extension() == kSpecEnding)
-      specs.push_back({.name = path.stem(), .path = path, .title = TitleOf(path)});
-  }
-  std::sort(specs.begin(), specs.end(),
-            [](const ReadySpec& a, const ReadySpec& b) { return a.name < b.name; });
+  for (const std::filesystem::path& path : ReadyFiles())
+    specs.push_back({.name = path.stem(), .path = path, .title = TitleOf(path)});
   return specs;
 }
 
@@ -47,9 +51,9 @@ absl::StatusOr<std::filesystem::path> FindReadySpec(const std::string& name) {
   const bool is_path = asked.has_parent_path();
   const std::string stem = asked.extension() == kSpecEnding ? asked.stem().string() : name;
   std::vector<std::string> names;
-  for (const ReadySpec& ready : ReadySpecs()) {
-    if (!is_path && ready.name == stem) return ready.path;
-    names.push_back(ready.name);
+  for (const std::filesystem::path& path : ReadyFiles()) {
+    if (!is_path && path.stem() == stem) return path;
+    names.push_back(path.stem());
   }
   const std::string missing = absl::StrCat("there is no spec ", spec::Quote(name), "; ");
   if (names.empty()) return absl::NotFoundError(missing + "give a file");

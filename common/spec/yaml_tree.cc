@@ -13,6 +13,12 @@
 namespace mentor::spec {
 namespace {
 
+// A list of the shortest numbers that fills a spec has fewer.
+constexpr size_t kNodesMax = 200'000;
+
+// Ends the parser.
+struct TooManyNodes {};
+
 std::string LineText(const YAML::Mark& mark) {
   return absl::StrCat("line ", mark.line + 1);
 }
@@ -57,6 +63,11 @@ class TreeBuilder : public YAML::EventHandler {
 
   YamlNode* Add(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 YamlNode::Kind kind) {
+    if (tree_.nodes.size() == kNodesMax) {
+      violations_.Add(LineText(mark), absl::StrCat("the document has more than ", kNodesMax,
+                                                   " values; make it smaller"));
+      throw TooManyNodes();
+    }
     tree_.nodes.push_back(std::make_unique<YamlNode>());
     YamlNode* node = tree_.nodes.back().get();
     node->kind = kind;
@@ -110,6 +121,8 @@ YamlTree ReadYaml(std::string_view yaml, std::string_view what, Violations* viol
                                  yaml.starts_with('\t') || yaml.find("\n\t") != yaml.npos
                                      ? "; indent with spaces: YAML takes no tabs there"
                                      : ""));
+    return tree;
+  } catch (const TooManyNodes&) {
     return tree;
   }
   if (tree.root != nullptr && tree.root->kind == YamlNode::Kind::kNull) tree.root = nullptr;

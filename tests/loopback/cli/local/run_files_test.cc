@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/store.h"
 #include "tests/loopback/cli/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -52,6 +53,26 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
   std::ofstream(run / "metrics.csv", std::ios::app) << "4,12";
   REQUIRE(testing::RunQuietly(Spec(), run) == 0);
   CHECK(ReadFile(run / "metrics.csv", kBytesMax).value() == table);
+}
+
+TEST_CASE("run files: the report of a run whose rule is not in this program says so",
+          "[loopback]") {
+  const testing::TempFolder folder;
+  std::filesystem::path experiment;
+  {
+    const auto store = meta_learner::OpenStore(folder.path());
+    REQUIRE(store.ok());
+    v1::Experiment of_another_version;
+    *of_another_version.mutable_spec() = Spec();
+    of_another_version.mutable_spec()->mutable_rule()->set_name("blackbox");
+    const auto row = (*store)->records.Create({.experiment = of_another_version, .id = "run"});
+    REQUIRE(row.ok());
+    experiment = (*store)->files.ExperimentFolder(row->uid());
+    std::filesystem::create_directories(experiment / "checkpoints");
+  }
+  const std::string why(ReportOf(experiment).status().message());
+  CHECK(testing::Contains(why, "unknown outer rule 'blackbox'; did you mean 'black_box'?"));
+  CHECK(testing::Contains(why, "use the version of Mentor that ran it"));
 }
 
 TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[loopback]") {

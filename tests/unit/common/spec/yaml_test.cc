@@ -132,6 +132,9 @@ TEST_CASE("yaml: aliases are written out, and their cost is bounded") {
   CHECK(Contains(Refusals(laughs), "written out, with its aliases, the document has more than"));
   const std::string deep(100'000, '[');
   CHECK(Contains(Refusals(deep), "is not YAML"));
+  std::string many = "agent: [";
+  for (int i = 0; i < 200'000; ++i) many += "1,";
+  CHECK(Contains(Refusals(many + "1]\n"), "line 1: the document has more than 200000 values"));
 }
 
 TEST_CASE("yaml: a base may be YAML, and have a spec in text format as its own base") {
