@@ -163,6 +163,9 @@ TEST_CASE("bundle: manifests from elsewhere are checked before anything is writt
   bad.files[1].bytes = ~uint64_t{0};
   CHECK_THAT(complaints(bad), Catch::Contains("at most 256000000"));
   bad = *good;
+  bad.files[0].path = "";
+  CHECK_THAT(complaints(bad), Catch::StartsWith("files[0].path: is empty; give it a name"));
+  bad = *good;
   std::swap(bad.files[0], bad.files[1]);
   CHECK_THAT(complaints(bad), Catch::StartsWith("files[1].path: 'empty.txt' stands after"));
   bad = *good;

@@ -563,6 +563,18 @@ TEST_CASE("mjcf: a mocap body moves within its box, gains and shared numbers set
   CHECK(Near(d->mocap_pos[1], 0.35, {.abs = 1e-12}));
   CHECK(d->mocap_pos[2] == 0.5);
   CHECK(d->ctrl[0] == -4.5);  // MuJoCo clamps it.
+  for (int t = 0; t < 5; ++t) Act(*environment, {0.0f, -1.0f, -1.0f, 0.0f, 0.0f}, &seen);
+  CHECK(d->mocap_pos[1] == 0);
+  CHECK(d->mocap_pos[2] == 0);
+}
+
+TEST_CASE("mjcf: an observation that is too long is told once", "[unit]") {
+  std::string many = kCartTask;
+  for (int i = 0; i < 4000; ++i) many += "observation { site: \"goal\" }\n";
+  const std::string refusal = RefusalOf(many);
+  const size_t first = refusal.find("observation: has more than 10000 numbers; give less");
+  REQUIRE(first != refusal.npos);
+  CHECK(refusal.find("has more than 10000", first + 40) == refusal.npos);
 }
 
 }  // namespace

@@ -88,6 +88,9 @@ TEST_CASE("wrappers: unknown names and options are refused with their field", "[
         std::string::npos);
   CHECK(Complaint(Task("maze", {{"reward_delay", {{"steps", "0"}}}}))
             .find("[0].option.steps: is '0'; give an integer from 1") != std::string::npos);
+  CHECK(Complaint(Task("maze", {{"domain_randomization", {{"latency_min", "-1"}}}}))
+            .find("[0].option.latency_min: is '-1'; give an integer from 0 to 100") !=
+        std::string::npos);
 }
 
 TEST_CASE("reward_delay: sums are paid every n steps and at the end, success at once", "[unit]") {

@@ -13,6 +13,12 @@ namespace {
 
 using namespace testing::units;  // NOLINT
 
+TEST_CASE("dispatcher: the name of a unit says all of its key", "[unit]") {
+  const UnitKey key{.shard = 7, .iteration = 5, .agent = 3, .part = 2};
+  CHECK(ToKey(ToProto(key)) == key);
+  CHECK(ToString(key) == "unit 7/5/3/2");
+}
+
 TEST_CASE("dispatcher: units go out in order within the credit, results come back in order",
           "[unit]") {
   Fixture f;

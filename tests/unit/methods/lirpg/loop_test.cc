@@ -246,7 +246,7 @@ TEST_CASE("lirpg loop: settings that do not fit are refused by name", "[unit]") 
   refused(shard, "agent.minibatches");
   shard = MakeShard({});
   shard.mutable_spec()->mutable_rule()->set_lifetimes_per_update(2);
-  refused(shard, "rule.shard_lifetimes");
+  refused(shard, "rule.shard_lifetimes: is 1 for 2 lifetimes");
   shard = MakeShard({});
   testing::SetOption(shard.mutable_spec()->mutable_signal(), "normalize_observations", "true");
   refused(shard, "signal.option.normalize_observations");

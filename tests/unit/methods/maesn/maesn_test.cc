@@ -308,6 +308,7 @@ TEST_CASE("maesn: what cannot be is refused", "[unit]") {
   refused({.steps = kEpisode}, "lifetime.steps_per_iteration");
   refused({.iterations = 2, .options = {{"adaptation_steps", "2"}}}, "lifetime.iterations");
   refused({.options = {{"latent", "65"}}}, "rule.option.latent");
+  CHECK(MakeRule({.steps = 2 * kEpisode}) != nullptr);
 
   // Agents that acted with other latents than those that the adaptation gives.
   const Settings settings;

@@ -233,6 +233,16 @@ TEST_CASE("maml: the rule adapts as the agents did, and its step lowers the surr
   }
 }
 
+TEST_CASE("maml: where no tried step keeps the bound, the weights stay", "[unit]") {
+  const Settings settings{.options = {{"line_search_start", "1000"}, {"line_search_tries", "1"}}};
+  const auto rule = MakeRule(settings);
+  const Tensor before = rule->meta_parameters().clone();
+  const auto report = rule->Update(Live(settings, before), 0);
+  REQUIRE(report.ok());
+  CHECK(report->at("alpha") == 0);
+  CHECK(torch::equal(before, rule->meta_parameters()));
+}
+
 TEST_CASE("maml: every lifetime is judged by its own rewards", "[unit]") {
   const Settings settings{.options = {{"objective", "shaped"}, {"adaptation_reward", "success"}}};
   const auto rule = MakeRule(settings);

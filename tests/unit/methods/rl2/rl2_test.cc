@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "agents/numerics.h"
+#include "methods/base/inner_loop.h"
 #include "methods/base/outer_rule.h"
 #include "methods/rl2/recurrent_policy.h"
 #include "methods/rl2/rule.h"
@@ -229,6 +230,21 @@ TEST_CASE("rl2: a memory without a use is refused with its remedy", "[unit]") {
   spec.mutable_lifetime()->set_steps_per_iteration(1'000'000);
   CHECK_THAT(Refusal(spec), Contains("rule.option.capacity: is 1000000") && Contains("lower it"));
   CHECK_THAT(Refusal(Spec({{"memory", "both"}})), Contains("rule.option.memory: is 'both'"));
+}
+
+TEST_CASE("rl2: the bound of a lifetime's memory counts what is remembered", "[unit]") {
+  const auto per_thread = [](std::map<std::string, std::string> options) {
+    v1::Shard shard;
+    *shard.mutable_spec() = Spec(options);
+    *shard.mutable_shape() = Shape(false);
+    *shard.mutable_inner_loop() = InnerLoopOf(shard.spec().rule());
+    shard.add_lifetimes();
+    const auto sizes = SizesOfLoop(shard, 1);
+    REQUIRE(sizes.has_value());
+    return sizes->per_thread;
+  };
+  // Three rows of a context, a cell and their links, and the contexts of all steps.
+  CHECK(per_thread(kEpisodic) - per_thread({}) >= 3 * (2 + 9) + 2 * kSteps);
 }
 
 TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]") {
