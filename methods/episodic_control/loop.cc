@@ -712,8 +712,8 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t /*num_meta_parameters*/
   const EpisodicConfig config = ReadEpisodicControl(context.options, *context.shard);
   const Bounds bounds = BoundsOf(config, *context.shard);
   const int64_t neighbours = std::min<int64_t>(config.sizes.neighbours(), bounds.rows);
-  const int64_t graph = config.network.observation + 4 * config.network.hidden +
-                        neighbours * 3 * config.network.key;
+  const int64_t graph =
+      config.network.observation + 4 * config.network.hidden + neighbours * 3 * config.network.key;
   return {// Vectors grow to twice what they hold; a row's hash.
           .state = 2 * bounds.saved + 2 * bounds.rows,
           .saved = bounds.saved,
