@@ -32,6 +32,7 @@
 #include "meta_learner/experiment/task_sampler.h"
 #include "methods/base/inner_loop.h"
 #include "methods/diayn/discriminator.h"
+#include "methods/lpo/drift.h"
 #include "shards/segment_proto.h"
 
 namespace mentor {
@@ -151,6 +152,8 @@ class Recorder {
       RecordLoss(*network_.loss());
     } else if (const auto discriminator = methods::AsDiscriminator(run_.parts.network)) {
       RecordSkills(*discriminator);
+    } else if (const auto drift = methods::AsDrift(run_.parts.network)) {
+      RecordDrift(*drift);
     } else {
       MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
     }
@@ -213,6 +216,16 @@ class Recorder {
         0, {steps_, methods::SignalContextOf(FirstLifetime(run_).shard).observation_size});
     Add("observations", observations);
     Add("log_skills", discriminator.LogSkills(weights_, observations));
+  }
+
+  void RecordDrift(const methods::DriftNetwork& drift) {
+    kind_ = "drift";
+    steps_ = 64;
+    const Tensor log_ratio = DrawNumbers(0, {1, steps_}), advantages = DrawNumbers(1, {1, steps_});
+    Add("log_ratio", log_ratio);
+    Add("advantages", advantages);
+    Add("drift",
+        drift.Drift(weights_.unsqueeze(0), log_ratio, advantages, run_.spec.agent().clip()));
   }
 
   void RecordLoss(const signals::LearnedLoss& loss) {
