@@ -1,5 +1,7 @@
 #include "methods/lpo/drift.h"
 
+#include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "signals/plain_layers.h"
@@ -21,8 +23,16 @@ DriftNetwork::DriftNetwork(const DriftConfig& config)
     : config_(config),
       layout_({{"drift.W1", {config.hidden, kNumInputs}}, {"drift.W2", {1, config.hidden}}}) {}
 
-Tensor DriftNetwork::InitialWeights(uint64_t /*seed*/) const {
-  return torch::zeros({layout_.size()});
+Tensor DriftNetwork::InitialWeights(uint64_t seed) const {
+  const agents::ParamSlice& hidden = layout_.slices()[0];
+  Tensor normals = torch::empty({hidden.size}, torch::kFloat64);
+  const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
+  stream.Normals(/*step=*/0,
+                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  Tensor weights = torch::zeros({layout_.size()});
+  weights.narrow(0, hidden.offset, hidden.size)
+      .copy_(normals / std::sqrt(static_cast<double>(kNumInputs)));
+  return weights;
 }
 
 int64_t DriftNetwork::NumbersPerStep(bool graph) const {

@@ -23,7 +23,7 @@ class DriftNetwork : public signals::SignalNetwork {
   explicit DriftNetwork(const DriftConfig& config);
 
   const agents::ParamLayout& layout() const override { return layout_; }
-  // Zeros.
+  // The output layer is 0, so the network has no effect yet.
   torch::Tensor InitialWeights(uint64_t seed) const override;
   int64_t NumbersPerStep(bool graph) const override;
 

@@ -48,6 +48,21 @@ TEST_CASE("drift: never negative, and flat at 0 where the policy has not moved",
   }
 }
 
+TEST_CASE("drift: new weights have no effect, and no saddle either", "[unit]") {
+  const DriftNetwork network({.hidden = 16, .from_ppo = false});
+  const Tensor born = network.InitialWeights(kSeed), log_ratio = RandomNormals({1, 50}, 3);
+  CHECK(torch::equal(born, network.InitialWeights(kSeed)));
+  CHECK_FALSE(torch::equal(born, network.InitialWeights(kSeed + 1)));
+  const auto drift = [&](const Tensor& weights) {
+    return network.Drift(weights.unsqueeze(0), log_ratio, RandomNormals({1, 50}, 2), /*clip=*/0.2);
+  };
+  CHECK(drift(born).abs().max().item<double>() == 0);
+  // The two of a pair differ; around zeros they would not.
+  const Tensor noise = 0.1 * RandomNormals({born.numel()}, 5);
+  CHECK_FALSE(torch::equal(drift(born + noise), drift(born - noise)));
+  CHECK(torch::equal(drift(noise), drift(-noise)));
+}
+
 v1::Shard ShardOf(const std::vector<uint32_t>& lifetimes, const std::string& loop,
                   const Settings& options = {}) {
   v1::Shard shard;
