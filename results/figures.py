@@ -308,5 +308,8 @@ def draw(recorded, names, out):
         raise Mistake(f"no figure {', '.join(sorted(unknown))}; there are {', '.join(MADE)}")
     out.mkdir(parents=True, exist_ok=True)
     for name in names or MADE:
-        svg = drawing.picture(chart_of(MADE[name](recorded)))
+        panels = MADE[name](recorded)
+        if not panels:
+            continue  # Nothing of it has ended.
+        svg = drawing.picture(chart_of(panels))
         (out / f"{name}.svg").write_text(theme.light(svg), encoding="utf-8")
