@@ -32,7 +32,7 @@ struct TrainerSetup {
   const MinibatchOrder& order;
   WorkerPool* pool;
   kernels::DeviceWork* work;      // Trainers take and return tensors of the host.
-  const PolicyLoss& policy_loss;  // Null: PPO's. Only NewAutogradTrainer takes another.
+  const PolicyLoss& policy_loss;  // PPO's if null. Only NewAutogradTrainer takes another.
 };
 
 // The data of all minibatches; contiguous, dtype of theta.

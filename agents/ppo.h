@@ -37,7 +37,7 @@ struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
   kernels::Device device = {};  // For kDefault; in float.
   WorkerPool* pool = nullptr;   // Null: everything on the calling thread.
-  // Null: PPO's. Another one is for kDefault and kAutograd, which then takes all agents.
+  // PPO's if null. Another one is for kDefault and kAutograd, which then takes all agents.
   PolicyLoss policy_loss = nullptr;
 };
 

@@ -50,7 +50,7 @@ struct EvolutionSettings {
   double anneal = 0;             // See Annealed.
   bool success = false;          // Fitness: the sum of success signals, not of shaped rewards.
   bool standard_scores = false;  // StandardScores weigh the perturbations, not ranks.
-  Decay sigma = {}, rate = {};   // Of config.sigma and of Adam's learning rate.
+  Decay sigma = {}, rate = {};   // How config.sigma and Adam's learning rate fall.
   bool paired = true;  // The two lifetimes of a perturbation share their task and random numbers.
 };
 
