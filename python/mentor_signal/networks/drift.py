@@ -41,8 +41,8 @@ class Drift(Network):
         drift = (hidden @ self.weights["drift.W2"].T)[..., 0] - self.dtype.type(self._xi)
         if self.context.options["from_ppo"]:
             drift += np.maximum((ratio - np.clip(ratio, 1 - clip, 1 + clip)) * advantages, 0)
-        drift = np.maximum(drift, 0)
-        return drift
+        drifts: Array = np.maximum(drift, 0)
+        return drifts
 
     @property
     def _xi(self) -> float:
