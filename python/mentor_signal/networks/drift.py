@@ -15,6 +15,7 @@ INPUTS = 8
 @register("drift")
 class Drift(Network):
     gives_signals = False
+    used_by = "drift"
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
