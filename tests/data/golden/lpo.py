@@ -106,7 +106,7 @@ def case_of(name, agents, rows, hidden, from_ppo, xi, clip, seed):
     both = [checked(case, w1[s], w2[s], log_ratio[s, b], advantages[s, b]) for s, b in steps]
     shape = (agents, rows)
     values, slopes = (np.array(x).reshape(shape) for x in zip(*both))
-    assert (values[:, :2] == 0).all() and (slopes[:, :2] == 0).all() and (values > 0).any()
+    assert (values[:, :2] == 0).all() and (slopes[:, :2] == 0).all() and (values > 0).mean() > 0.3
     wrong = {}
     for slip in SLIPS:
         if slip == "no_ppo" and not from_ppo:
@@ -114,7 +114,9 @@ def case_of(name, agents, rows, hidden, from_ppo, xi, clip, seed):
         of = [
             drift(case, w1[s], w2[s], log_ratio[s, b], advantages[s, b], slip)[0] for s, b in steps
         ]
-        wrong[slip] = pack(np.array(of).reshape(shape))
+        of = np.array(of).reshape(shape)
+        assert np.abs(of - values).max() > 0.5 * xi, slip
+        wrong[slip] = pack(of)
     case.update(W1=pack(w1), W2=pack(w2), log_ratio=pack(log_ratio), advantages=pack(advantages))
     case["expected"] = {"drift": pack(values), "slope": pack(slopes), "wrong": wrong}
     return case
@@ -151,8 +153,8 @@ def main():
         DOC,
         {"abs": 1e-13, "rel": 1e-11},
         [
-            case_of("from_ppo", 2, 12, 5, True, 1e-4, 0.2, 1),
-            case_of("alone", 2, 12, 5, False, 1e-4, 0.2, 2),
+            case_of("from_ppo", 2, 12, 5, True, 1e-4, 0.2, 5),
+            case_of("alone", 2, 12, 5, False, 1e-4, 0.2, 6),
             case_of("as_published", 1, 8, 128, True, 1e-4, 0.2, 3),
             case_of("narrow_clip", 2, 12, 3, True, 1e-2, 0.05, 4),
         ],
