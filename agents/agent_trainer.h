@@ -16,6 +16,7 @@
 #include "agents/gae.h"
 #include "agents/minibatch_order.h"
 #include "agents/ppo_config.h"
+#include "agents/ppo_loss.h"
 #include "agents/segment.h"
 #include "agents/worker_pool.h"
 #include "common/check.h"
@@ -30,7 +31,8 @@ struct TrainerSetup {
   const PpoConfig& config;
   const MinibatchOrder& order;
   WorkerPool* pool;
-  kernels::DeviceWork* work;  // Trainers take and return tensors of the host.
+  kernels::DeviceWork* work;      // Trainers take and return tensors of the host.
+  const PolicyLoss& policy_loss;  // PPO's if null. Only NewAutogradTrainer takes another.
 };
 
 // The data of all minibatches; contiguous, dtype of theta.

@@ -18,6 +18,7 @@ class StackedAgents {
   StackedAgents(const TrainerSetup& setup, const TrainingData& data, AgentBatch agents)
       : layout_(AgentLayout(setup.shape)),
         config_(setup.config),
+        policy_loss_(setup.policy_loss),
         minibatch_order_(setup.order),
         data_(data),
         num_agents_(data.advantages.size(0)),
@@ -55,7 +56,7 @@ class StackedAgents {
     {
       const c10::AutoGradMode gradients_on(true);
       const torch::Tensor theta = agents_.theta.detach().requires_grad_(true);
-      terms = PpoLoss(layout_, theta, batch, config_);
+      terms = PpoLoss(layout_, theta, batch, config_, policy_loss_);
       // The sum keeps agents independent.
       grad = torch::autograd::grad({terms.loss.sum()}, {theta})[0];
     }
@@ -91,6 +92,7 @@ class StackedAgents {
  private:
   const ParamLayout layout_;
   const PpoConfig& config_;
+  const PolicyLoss& policy_loss_;
   const MinibatchOrder& minibatch_order_;
   const TrainingData& data_;
   const int64_t num_agents_, steps_;

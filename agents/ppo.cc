@@ -36,15 +36,18 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
 kernels::Device DeviceOf(const AgentShape& shape, const PpoConfig& config, int64_t num_agents,
                          int64_t steps, const PpoOptions& options) {
   if (options.engine == PpoEngine::kEmulated) return {.kind = kernels::DeviceKind::kEmulated};
-  const bool can = options.engine == PpoEngine::kDefault && HavePpoKernels(shape, config) &&
+  const bool can = options.engine == PpoEngine::kDefault && !options.policy_loss &&
+                   HavePpoKernels(shape, config) &&
                    PpoDeviceBytes(shape, config, num_agents, steps).has_value();
   return can ? options.device : kernels::Device{};
 }
 
 std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype dtype,
                                          PpoEngine engine) {
-  if (engine == PpoEngine::kAutograd || !HavePpoKernels(setup.shape, setup.config))
+  if (engine == PpoEngine::kAutograd || setup.policy_loss ||
+      !HavePpoKernels(setup.shape, setup.config)) {
     return NewAutogradTrainer(setup);
+  }
   switch (setup.work->device().kind) {
     case kernels::DeviceKind::kCpu:
       return NewKernelTrainer(setup, dtype);
@@ -57,7 +60,8 @@ std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype
 }
 
 absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
-                        const torch::Tensor& signal, const PpoConfig& config, PpoEngine engine) {
+                        const torch::Tensor& signal, const PpoConfig& config,
+                        const PpoOptions& options) {
   const int64_t p = AgentLayout(shape).size();
   if (!signal.defined() || signal.dim() != 2 || signal.numel() == 0) {
     return absl::InvalidArgumentError("signal: expected shape [agents, steps], none of them zero");
@@ -90,11 +94,12 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
   if (dtype != torch::kFloat32 && dtype != torch::kFloat64) {
     return absl::InvalidArgumentError("theta: dtype must be float32 or float64");
   }
-  if (engine != PpoEngine::kDefault && engine != PpoEngine::kAutograd) {
-    if (!HavePpoKernels(shape, config)) {
-      return absl::InvalidArgumentError(
-          "this engine is for continuous actions and Adam; use PpoEngine::kAutograd");
-    }
+  const bool kernels =
+      options.engine != PpoEngine::kDefault && options.engine != PpoEngine::kAutograd;
+  if (kernels && (options.policy_loss || !HavePpoKernels(shape, config))) {
+    return absl::InvalidArgumentError(
+        "this engine is for continuous actions, Adam and the policy's loss of PPO; use "
+        "PpoEngine::kAutograd");
   }
   return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
 }
@@ -131,8 +136,8 @@ absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
                            const PpoOptions& options, kernels::DeviceWork* work,
                            UpdateResult* done) {
   const torch::Dtype dtype = agents.theta.scalar_type();
-  const std::unique_ptr<AgentTrainer> trainer =
-      NewTrainer({shape, config, order, options.pool, work}, dtype, options.engine);
+  const std::unique_ptr<AgentTrainer> trainer = NewTrainer(
+      {shape, config, order, options.pool, work, options.policy_loss}, dtype, options.engine);
   const auto convert = [&](const torch::Tensor& x) {
     return x.defined() ? x.detach().to(dtype).contiguous() : x;
   };
@@ -195,7 +200,7 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
                                        const PpoConfig& config, const MinibatchOrder& order,
                                        const PpoOptions& options) {
   const c10::AutoGradMode gradients_off(false);
-  MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.engine));
+  MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options));
   const int64_t num_agents = signal.size(0), steps = signal.size(1);
   const kernels::Device device = DeviceOf(shape, config, num_agents, steps, options);
   kernels::DeviceLease lease;

@@ -13,6 +13,7 @@
 #include "agents/agent_shape.h"
 #include "agents/minibatch_order.h"
 #include "agents/ppo_config.h"
+#include "agents/ppo_loss.h"
 #include "agents/segment.h"
 #include "agents/trace_column.h"
 #include "agents/worker_pool.h"
@@ -36,6 +37,8 @@ struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
   kernels::Device device = {};  // For kDefault; in float.
   WorkerPool* pool = nullptr;   // Null: everything on the calling thread.
+  // PPO's if null. Another one is for kDefault and kAutograd, which then takes all agents.
+  PolicyLoss policy_loss = nullptr;
 };
 
 // Means over the optimizer steps of one update. value_loss is 0 without a critic.

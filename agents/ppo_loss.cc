@@ -21,7 +21,7 @@ torch::Tensor KlOf(const torch::Tensor& mean, const torch::Tensor& log_std,
 }  // namespace
 
 LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const Minibatch& batch,
-                  const PpoConfig& config) {
+                  const PpoConfig& config, const PolicyLoss& policy_loss) {
   const AgentNetworks networks = SplitAgents(layout, theta);
   LossTerms terms;
   terms.mean = Forward(networks.policy, batch.observations);
@@ -32,8 +32,10 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
                          ? Standardised(batch.advantages, {.epsilon = config.advantage_epsilon})
                          : batch.advantages;
   terms.policy_loss =
-      Mean(torch::maximum(-terms.advantages * terms.ratio,
-                          -terms.advantages * terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
+      Mean(policy_loss ? policy_loss(log_ratio, terms.advantages)
+                       : torch::maximum(-terms.advantages * terms.ratio,
+                                        -terms.advantages *
+                                            terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
   terms.entropy = Entropy(terms.mean, networks.log_std);
   terms.approx_kl = KlOf(terms.mean, networks.log_std, batch);
   terms.clip_fraction = Mean(((terms.ratio - 1).abs() > config.clip).to(theta.scalar_type()));

@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <functional>
+
 #include "agents/param_layout.h"
 #include "agents/ppo_config.h"
 
@@ -34,7 +36,14 @@ struct LossTerms {
   torch::Tensor loss;           // [S]
 };
 
+// A policy's loss of each step, [S, B], in place of that of the clipped ratio. log_ratio is the
+// logarithm of the ratio, advantages are as used; both [S, B]. Must be differentiable in log_ratio,
+// and keep agents apart.
+using PolicyLoss =
+    std::function<torch::Tensor(const torch::Tensor& log_ratio, const torch::Tensor& advantages)>;
+
+// policy_loss: null for PPO's.
 LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const Minibatch& batch,
-                  const PpoConfig& config);
+                  const PpoConfig& config, const PolicyLoss& policy_loss = nullptr);
 
 }  // namespace mentor::agents

@@ -5,6 +5,7 @@ They are drawn as reports are (mentor.report), panel beside panel.
 
 import statistics
 
+import teachers as table
 from arms import FIGURES as CURVES
 from data_files import Mistake
 from places import interval
@@ -225,6 +226,25 @@ def settings(recorded):
     return {"": charts.parts(series, "success after two updates", None)}
 
 
+def teachers(recorded):
+    """What has ended of the table of teachers, a panel for each task."""
+    found = {}
+    for name, task in table.TASKS.items():
+        series = []
+        for teacher, title in table.TITLES.items():
+            cells = []
+            for updates in table.LIVES:
+                claim = table.claim_of(name, updates, teacher)
+                if not table.why_not(name, teacher) and recorded.runs(claim)[1]:
+                    values = values_of(recorded, claim, table.number_of(updates, teacher))
+                    cells.append((f"{updates} updates", mean_of(values)))
+            if cells:
+                series.append((title, table.COLOURS[teacher], cells))
+        if series:
+            found[task.title] = charts.parts(series, "success at the end of a life", (0, 1))
+    return found
+
+
 MADE = {
     **{name: curves_of(name) for name in CURVES},
     "rewards": rewards,
@@ -233,6 +253,7 @@ MADE = {
     "ml10_classes": ml10_classes,
     "later_steps": later_steps,
     "settings": settings,
+    "teachers": teachers,
 }
 
 
@@ -287,5 +308,8 @@ def draw(recorded, names, out):
         raise Mistake(f"no figure {', '.join(sorted(unknown))}; there are {', '.join(MADE)}")
     out.mkdir(parents=True, exist_ok=True)
     for name in names or MADE:
-        svg = drawing.picture(chart_of(MADE[name](recorded)))
+        panels = MADE[name](recorded)
+        if not panels:
+            continue  # Nothing of it has ended.
+        svg = drawing.picture(chart_of(panels))
         (out / f"{name}.svg").write_text(theme.light(svg), encoding="utf-8")

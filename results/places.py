@@ -36,6 +36,8 @@ excludes 0.
 A place {campaign ROW...} is a line of a table for each claim of these rows of
 results/experiments.md: claim, runs, CPU hours, hashes, command.
 
+A place {teachers TASK} is the lines of a task's table of teachers (teachers.py).
+
 A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
 mean over the episodes that can be read, such as 5-8 or deterministic. With ", band" behind it half
 of the figure's band follows. {paper ... less METHOD, EPISODES} is a difference of two; more words
@@ -59,6 +61,7 @@ import re
 import statistics
 
 import published
+import teachers
 from claims import OF_COLUMNS, result_of, runs_of, with_run
 from data_files import RESULTS, ROOT, Mistake
 
@@ -308,6 +311,13 @@ def value_of(place, claims):
     return text(KINDS[kind](values))
 
 
+def teachers_of(task, claims):
+    def ended(claim):
+        return any(result_of(row) for row in runs_of(claim, claims)) if claim in claims else False
+
+    return "\n".join(teachers.lines(task, ended, lambda place: value_of(place, claims)))
+
+
 PLACES = {"holm": holm_of, "passes": passes, "welch": welch_of}
 
 
@@ -325,6 +335,8 @@ def text_of(place, claims, verdict=None):
         if not lines:
             raise Mistake(f"{{{place}}}: no claim has such a row of results/experiments.md")
         return lines
+    if kind == "teachers":
+        return teachers_of(words[0], claims)
     return difference_of(place, claims) if "less" in words else value_of(place, claims)
 
 

@@ -91,6 +91,8 @@ std::string RoleOf(const CardJson& facts) {
   const CardJson& network = facts.at("network");
   if (TextAt(network, "name") == "discriminator")
     return "how well each skill of an agent explains an observation, of which a reward is made";
+  if (TextAt(network, "name") == "drift")
+    return "the drift that bounds how far an agent's policy moves in an update";
   if (role == "ADVANTAGE") return "the agent's advantage";
   const CardJson& reward = facts.at("reward");
   if (const double task = reward.at("task"); task != 0) {

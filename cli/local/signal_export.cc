@@ -13,6 +13,7 @@
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/local/network_example.h"
 #include "cli/local/relive.h"
 #include "cli/local/run_report.h"
 #include "common/check.h"
@@ -22,7 +23,6 @@
 #include "common/hosts.h"
 #include "common/protocol.h"
 #include "common/registry.h"
-#include "common/rng.h"
 #include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "envs/host/host_facts.h"
@@ -132,27 +132,21 @@ OneLifetime FirstLifetime(const TrainedRun& run) {
   return one;
 }
 
-// Draws numbers for data that no lifetime has: a critic's values, a loss's inputs.
-Tensor DrawNumbers(uint32_t number, const std::vector<int64_t>& shape) {
-  Tensor normals = torch::empty(shape, torch::kFloat64);
-  const RandomStream stream{.seed = 1, .purpose = Purpose::kTest};
-  stream.Normals(number,
-                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
-  return normals.to(torch::kFloat32);
-}
-
 class Recorder {
  public:
   Recorder(const TrainedRun& run, Tensor weights, double scale)
       : run_(run), network_(*run.parts.network), weights_(std::move(weights)), scale_(scale) {}
 
   absl::StatusOr<SafeTensors> Record() {
-    if (network_.loss() != nullptr) {
-      RecordLoss(*network_.loss());
-    } else if (const auto discriminator = methods::AsDiscriminator(run_.parts.network)) {
-      RecordSkills(*discriminator);
-    } else {
+    const NetworkExample example =
+        ExampleOf(run_.parts.network, weights_, methods::SignalContextOf(FirstLifetime(run_).shard),
+                  run_.spec.agent());
+    if (example.kind.empty()) {
       MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
+    } else {
+      kind_ = example.kind;
+      steps_ = example.steps;
+      for (const auto& [name, tensor] : example.tensors) Add(name, tensor);
     }
     file_.metadata = {{"kind", kind_}, {"segments", absl::StrCat(segments_)}};
     return std::move(file_);
@@ -204,46 +198,6 @@ class Recorder {
     segment->truncated = torch::cat(
         {segment->prev_done.narrow(1, 1, steps - 1), segment->last_done.unsqueeze(1)}, 1);
     segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
-  }
-
-  void RecordSkills(const methods::Discriminator& discriminator) {
-    kind_ = "skills";
-    steps_ = 64;
-    const Tensor observations = DrawNumbers(
-        0, {steps_, methods::SignalContextOf(FirstLifetime(run_).shard).observation_size});
-    Add("observations", observations);
-    Add("log_skills", discriminator.LogSkills(weights_, observations));
-  }
-
-  void RecordLoss(const signals::LearnedLoss& loss) {
-    kind_ = "loss";
-    const signals::SignalContext context = methods::SignalContextOf(FirstLifetime(run_).shard);
-    const signals::LossSizes sizes = loss.sizes();
-    const int64_t agents = 2, n = sizes.steps, a = context.action_size, rows = 8;
-    steps_ = n;
-    const Tensor numbers = DrawNumbers(4, {agents, n, (context.discrete_actions ? 1 : 2) * a});
-    Tensor actions = DrawNumbers(1, {agents, n, a});
-    if (context.discrete_actions)
-      actions = torch::one_hot(actions.argmax(2), a).to(torch::kFloat32);
-    const signals::LossInputs in = {
-        .observations = DrawNumbers(0, {agents, n, context.observation_size}),
-        .actions = actions,
-        .rewards = DrawNumbers(2, {agents, n}),
-        .dones = DrawNumbers(3, {agents, n}).gt(1).to(torch::kFloat32),
-        .policy = context.discrete_actions ? numbers.softmax(2) : numbers,
-        .context = DrawNumbers(5, {agents, sizes.context}),
-        .rows = DrawNumbers(6, {agents, n})
-                    .argsort(int64_t{1})
-                    .narrow(1, 0, std::min(rows, n))
-                    .contiguous()};
-    Add("observations", in.observations);
-    Add("actions", in.actions);
-    Add("rewards", in.rewards);
-    Add("dones", in.dones);
-    Add("policy", in.policy);
-    Add("context", in.context);
-    Add("rows", in.rows);
-    Add("loss", loss.Loss(weights_.unsqueeze(0).repeat({agents, 1}), in));
   }
 
   const TrainedRun& run_;

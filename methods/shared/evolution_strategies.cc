@@ -6,13 +6,13 @@
 #include "methods/shared/evolution_strategies.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "methods/shared/perturbation.h"
 
 namespace mentor::methods {
 
@@ -38,6 +38,34 @@ Tensor CentredRanks(const Tensor& fitness, const std::vector<std::string>& group
     }
   }
   return ranks;
+}
+
+Tensor StandardScores(const Tensor& fitness, const std::vector<std::string>& groups) {
+  constexpr double kFloor = 1e-10;
+  const Tensor values = fitness.to(torch::kFloat64).contiguous();
+  const double* value = values.const_data_ptr<double>();
+  MENTOR_CHECK(values.numel() == static_cast<int64_t>(groups.size()));
+  struct Group {
+    double size = 0, sum = 0, squares = 0;
+  };
+  std::map<std::string, Group> of;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    Group& group = of[groups[i]];
+    group.size += 1;
+    group.sum += value[i];
+  }
+  const auto less_mean = [&](size_t i) {
+    const Group& group = of.at(groups[i]);
+    return value[i] - group.sum / group.size;
+  };
+  for (size_t i = 0; i < groups.size(); ++i) of[groups[i]].squares += less_mean(i) * less_mean(i);
+  Tensor scores = torch::zeros_like(values);
+  double* score = scores.mutable_data_ptr<double>();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const Group& group = of.at(groups[i]);
+    score[i] = less_mean(i) / (std::sqrt(group.squares / group.size) + kFloor);
+  }
+  return scores;
 }
 
 Tensor EvolutionGradient(const Tensor& ranks, double sigma, uint64_t seed, uint32_t first_lifetime,
@@ -105,7 +133,9 @@ class EvolutionRule : public TrainedRule {
  private:
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     MENTOR_ASSIGN_OR_RETURN(const Tensor fitness, FitnessOf(batch));
-    const Tensor ranks = CentredRanks(fitness, batch.environments);
+    const Tensor ranks = settings_.standard_scores ? StandardScores(fitness, batch.environments)
+                                                   : CentredRanks(fitness, batch.environments);
+    const EvolutionConfig config = ConfigOf(outer_step);
     // At most eight parts of whole pairs of opposite perturbations.
     const int64_t size = 2 * ((lifetimes_ / 2 + 7) / 8);
     std::vector<ShardGradient> parts;
@@ -113,9 +143,9 @@ class EvolutionRule : public TrainedRule {
       const int64_t count = std::min(size, lifetimes_ - begin);
       const auto first = static_cast<uint32_t>(outer_step * lifetimes_ + begin);
       parts.push_back(
-          {count, static_cast<double>(count) *
-                      EvolutionGradient(ranks.narrow(0, begin, count), settings_.config.sigma,
-                                        context_.spec.seed(), first, weights_.numel())});
+          {count, static_cast<double>(count) * EvolutionGradient(ranks.narrow(0, begin, count),
+                                                                 config.sigma, context_.spec.seed(),
+                                                                 first, weights_.numel())});
     }
     RuleReport report = {{"fitness_mean", fitness.mean().item<double>()},
                          {"fitness_std", fitness.std().item<double>()}};
@@ -124,7 +154,7 @@ class EvolutionRule : public TrainedRule {
     const Tensor gradient = ReportGradient(parts, &report);
     Tensor weights = weights_.clone();
     AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
-    EvolutionStep(ConfigOf(outer_step), gradient, weights, &adam);
+    EvolutionStep(config, gradient, weights, &adam);
     if (!weights.isfinite().all().item<bool>())
       return absl::InternalError("the weights after the outer update are not finite");
     report["step_norm"] = (weights - weights_).norm().item<double>();
@@ -137,6 +167,8 @@ class EvolutionRule : public TrainedRule {
   EvolutionConfig ConfigOf(uint32_t outer_step) const {
     EvolutionConfig config = settings_.config;
     config.adam = Annealed(config.adam, settings_.anneal, outer_step, context_.outer_updates());
+    config.adam.learning_rate = Decayed(config.adam.learning_rate, settings_.rate, outer_step);
+    config.sigma = Decayed(config.sigma, settings_.sigma, outer_step);
     return config;
   }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "methods/base/outer_rule.h"
+#include "methods/shared/perturbation.h"
 #include "methods/shared/trained_weights.h"
 
 namespace mentor::methods {
@@ -25,6 +26,10 @@ struct EvolutionConfig {
 // [F] float64 in [-0.5, 0.5]: the rank of each fitness [F] within its group. Equal ones get equal
 // ranks; the only member of a group gets 0.
 torch::Tensor CentredRanks(const torch::Tensor& fitness, const std::vector<std::string>& groups);
+
+// [F] float64: each fitness less the mean of its group, over the group's deviation (of all its
+// members, plus 1e-10).
+torch::Tensor StandardScores(const torch::Tensor& fitness, const std::vector<std::string>& groups);
 
 // g = 1/(F sigma) sum_i rank_i sign_i eps_i: [size] float64. Lifetime i of F has the number
 // first_lifetime + i (methods/shared/perturbation.h); F and first_lifetime are even.
@@ -41,9 +46,11 @@ void EvolutionStep(const EvolutionConfig& config, const torch::Tensor& gradient,
                    torch::Tensor weights, AdamState* adam);
 
 struct EvolutionSettings {
-  EvolutionConfig config = {};  // sigma is an option of the inner loop.
-  double anneal = 0;            // See Annealed.
-  bool success = false;         // Fitness: the sum of success signals, not of shaped rewards.
+  EvolutionConfig config = {};   // sigma is an option of the inner loop.
+  double anneal = 0;             // See Annealed.
+  bool success = false;          // Fitness: the sum of success signals, not of shaped rewards.
+  bool standard_scores = false;  // StandardScores weigh the perturbations, not ranks.
+  Decay sigma = {}, rate = {};   // How config.sigma and Adam's learning rate fall.
   bool paired = true;  // The two lifetimes of a perturbation share their task and random numbers.
 };
 

@@ -100,7 +100,7 @@ def check_stepwise(signal: Signal) -> None:
         raise SignalError(
             "signal.network",
             f"'{signal.network.name}' gives no reward by itself; use "
-            + ("Signal.loss" if signal.role == "LOSS" else "Signal.skill_reward"),
+            f"Signal.{signal.network.used_by}",
         )
     if signal.role != "REWARD":
         raise SignalError(

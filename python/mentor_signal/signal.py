@@ -17,6 +17,7 @@ from .lifetimes import Array, Segment, State, as_array
 from .names import Path, folder_of
 from .networks.base import AttentionMap, Context, Network, Sizes, network_named
 from .networks.discriminator import Discriminator
+from .networks.drift import Drift
 from .networks.loss_conv import LossConv, LossInputs
 from .normaliser import ObservationNormaliser
 
@@ -131,8 +132,7 @@ class Signal:
         if not self.network.gives_signals:
             raise SignalError(
                 "network",
-                f"'{self.network.name}' gives no signals by itself; use "
-                + ("loss(inputs)" if self.role == "LOSS" else "log_skills or skill_reward"),
+                f"'{self.network.name}' gives no signals by itself; use {self.network.used_by}(...)",
             )
         seen, lived = self._seen(segment, state, shown)
         with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
@@ -172,6 +172,16 @@ class Signal:
     def skill_reward(self, reached: Any, skill: int) -> Array:
         """Returns a discriminator's reward [...] of the steps that led to these observations."""
         return self._discriminator().reward(reached, skill)
+
+    def drift(self, log_ratio: Any, advantages: Any, clip: Optional[float] = None) -> Array:
+        """Returns the drift of steps from the logarithms of their ratios and their advantages. The
+        policy's loss is the mean of drift - exp(log_ratio) * advantages. `clip` is that of the
+        agents that it taught."""
+        if not isinstance(self.network, Drift):
+            raise SignalError("network", f"'{self.network.name}' is no drift; use run(...)")
+        if clip is None:
+            clip = self.facts["agent"]["clip"]
+        return self.network.drift(log_ratio, advantages, clip)
 
     def student(self) -> Dict[str, Any]:
         """Keyword arguments of stable_baselines3.PPO for agents like those that the signal taught.
@@ -391,6 +401,9 @@ def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
         return _difference(signal.network.value(inputs), arrays["loss"])
     if isinstance(signal.network, Discriminator):
         return _difference(signal.log_skills(arrays["observations"]), arrays["log_skills"])
+    if isinstance(signal.network, Drift):
+        mine = signal.drift(arrays["log_ratio"], arrays["advantages"])
+        return _difference(mine, arrays["drift"])
     worst, state = 0.0, None
     for segment, wanted in _segments(arrays):
         if state is None:

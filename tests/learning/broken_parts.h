@@ -9,6 +9,7 @@
 //   rule black_box_flipped     the outer update goes the other way
 //   rule black_box_own_scale   advantages are standardised for each lifetime alone
 //   rule epg_shuffled          each lifetime has the fitness of another one
+//   rule lpo_shuffled          the same of LPO
 //   rule epg_one_sign          both perturbations of a pair are counted with the sign +
 #pragma once
 

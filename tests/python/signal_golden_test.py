@@ -249,6 +249,19 @@ class GoldenTest(unittest.TestCase):
             rewards = [network.skill_reward(one, int(skill)) for one, skill in zip(reached, skills)]
             self.near(np.stack(rewards), tensor(expected["reward"]), tolerance)
 
+    def test_drift(self):
+        tests, tolerance = cases("lpo_drift")
+        for test in tests:
+            with self.subTest(test["name"]):
+                options = {name: test[name] for name in ("hidden", "xi", "from_ppo")}
+                drifts = []
+                for agent in range(test["log_ratio"]["shape"][0]):
+                    weights = {f"drift.{name}": tensor(test[name])[agent] for name in ("W1", "W2")}
+                    network = signal("drift", weights, 3, 2, **options)
+                    numbers = (tensor(test[name])[agent] for name in ("log_ratio", "advantages"))
+                    drifts.append(network.drift(*numbers, test["clip"]))
+                self.near(np.stack(drifts), tensor(test["expected"]["drift"]), tolerance)
+
     def test_success_signal(self):
         tests, tolerance = cases("success_signal")
         self.assertTrue(tests)

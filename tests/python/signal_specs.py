@@ -89,5 +89,7 @@ SPECS = {
     "loss_conv": spec(
         "loss_conv", "epg", "role: LOSS input: SHAPED " + options(buffer=40, context=4)
     ),
+    "drift": spec("drift", "lpo", options(hidden=8)),
+    "drift_alone": spec("drift", "lpo", options(hidden=8, from_ppo="false")),
     "discriminator": spec("discriminator", "diayn", options(skills=2), lifetimes=1, shard=1),
 }

@@ -92,6 +92,8 @@ class Network:
     name: ClassVar[str]
     causal: ClassVar[bool] = True
     gives_signals: ClassVar[bool] = True
+    # The method of Signal that serves a network without signals.
+    used_by: ClassVar[str] = "run"
 
     def __init__(self, context: Context, weights: Weights):
         self.context = context

@@ -14,6 +14,7 @@ from .base import Context, Network, Shapes, layer_shapes, register
 @register("discriminator")
 class Discriminator(Network):
     gives_signals = False
+    used_by = "skill_reward"
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:

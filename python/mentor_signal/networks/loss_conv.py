@@ -56,6 +56,7 @@ def pytorch() -> Any:
 @register("loss_conv")
 class LossConv(Network):
     gives_signals = False
+    used_by = "loss"
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:

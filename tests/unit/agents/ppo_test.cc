@@ -217,6 +217,28 @@ TEST_CASE("ppo: the emulated kernels of a device have the bits of the CPU's", "[
   }
 }
 
+TEST_CASE("ppo: a loss of the policy takes the place of the clip's, by LibTorch alone", "[unit]") {
+  Case plain({4, 9});
+  plain.config.learning_rate = 3e-2;  // Ratios are clipped.
+  plain.options.engine = PpoEngine::kAutograd;
+  const double clip = plain.config.clip;
+  Case other = plain;
+  other.options.engine = PpoEngine::kDefault;
+  other.options.policy_loss = [&](const torch::Tensor& log_ratio, const torch::Tensor& advantages) {
+    const torch::Tensor ratio = log_ratio.exp();
+    return torch::maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip));
+  };
+  CHECK(torch::equal(other.Update().agents.theta, plain.Update().agents.theta));
+  other.options.policy_loss = [](const torch::Tensor& log_ratio, const torch::Tensor& advantages) {
+    return -advantages * log_ratio.exp();
+  };
+  CHECK_FALSE(torch::equal(other.Update().agents.theta, plain.Update().agents.theta));
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kEmulated}) {
+    other.options.engine = engine;
+    CHECK(other.Run().status().code() == absl::StatusCode::kInvalidArgument);
+  }
+}
+
 TEST_CASE("ppo: a second update carries Adam's state on", "[unit]") {
   Case c({0, 1});
   const UpdateResult first = c.Update();

@@ -343,6 +343,7 @@ void RegisterBrokenParts() {
          }});
     RegisterOtherOutcomes("epg", "epg_shuffled", OfAnotherLifetime);
     RegisterOtherOutcomes("epg", "epg_one_sign", OfOneSign);
+    RegisterOtherOutcomes("lpo", "lpo_shuffled", OfAnotherLifetime);
     RegisterLateRule("black_box_late_action", kAction);
     RegisterLateRule("black_box_late_inputs", kInputs);
     const auto* rule = Registry<methods::RuleEntry>::Instance().Find("black_box");

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""The table of teachers: which claims its cells are (teachers.md, row 50 of experiments.md).
+
+Usage: results/teachers.py >> results/claims.csv
+  Prints the rows of the table's claims that claims.csv lacks, without results.
+
+A cell is a teacher, a task and the updates of a student's life. It is a claim
+teachers-TASK-UPDATES-TEACHER of five meta-seeds, or says why it is none. What is not meta-trained
+is tested in one claim, teachers-TASK-UPDATES-untrained. A place {teachers TASK} of tables.txt is
+the lines of a task's table (places.py); figures.py draws what has ended.
+"""
+
+import dataclasses
+import sys
+
+ROW = "50"
+LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
+SEEDS = (1, 2, 3, 4, 5)
+# Teachers without meta-training, by their baseline.
+UNTRAINED = {"none": "ppo_sparse", "shaped": "ppo_shaped", "potential": "ppo_potential"}
+TITLES = {
+    "none": "none: success alone",
+    "shaped": "the shaped reward",
+    "potential": "success and a potential",
+    "rnd": "success and RND's bonus",
+    "reward": "learned reward (black box)",
+    "advantage": "learned advantage (black box)",
+    "es": "learned by evolution strategies",
+    "epg": "EPG: a learned loss",
+    "lpo": "LPO: a learned drift",
+    "lpg": "LPG: learned targets",
+    "bmg": "BMG: a bootstrapped meta-gradient",
+    "disco_103": "disco_103, as published",
+}
+COLOURS = {
+    "none": "grey",
+    "shaped": "fair",
+    "potential": "brown",
+    "rnd": "olive",
+    "reward": "blue",
+    "advantage": "green",
+    "es": "sky",
+    "epg": "orange",
+    "lpo": "vermillion",
+    "lpg": "purple",
+    "bmg": "good",
+    "disco_103": "ink",
+}
+# What a teacher still lacks here.
+WAITS = {
+    "rnd": "waits for the baseline PPO_RND",
+    "lpg": "waits for rule `lpg`",
+    "bmg": "waits for the bootstrapped target of `meta_gradient`",
+    "disco_103": "waits for the published rule",
+}
+DISCRETE = ("disco_103",)  # Teachers of agents with discrete actions alone.
+EPG = "rule.name=epg signal.name=loss_conv signal.role=LOSS signal.input=SHAPED signal.buffer="
+LPO = "rule.name=lpo signal.name=drift signal.input=SHAPED"
+SMALL = "signal.enc1=28 signal.enc2=28 signal.lstm=32 signal.heads=32 signal.critic=32"
+MAZE_BLACK_BOX = f"rule.name=black_box signal.name=lstm {SMALL} rule.k=100 rule.learning_rate=3e-3"
+
+
+@dataclasses.dataclass
+class Taught:
+    """A teacher that is meta-trained."""
+
+    spec: str
+    settings: str
+    seconds: float  # CPU seconds of an outer update with lives of two updates, about.
+
+
+@dataclasses.dataclass
+class Task:
+    title: str
+    budget_s: int  # CPU seconds of meta-training, for each teacher and meta-seed.
+    untrained: str  # The spec of what is not meta-trained.
+    taught: dict
+    tested_s: float = 5  # CPU seconds of testing lives of two updates, about.
+    discrete: bool = False
+    more: str = ""  # Settings of all commands.
+    goal_seeds: bool = False  # A meta-seed has goals of its own.
+
+
+TASKS = {
+    "point-reach": Task(
+        "point_reach",
+        60,
+        "point_reach",
+        {
+            "reward": Taught("point_reach_reward", "", 0.27),
+            "advantage": Taught("point_reach", "", 0.31),
+            "es": Taught("point_reach_es", "", 0.10),
+            "epg": Taught(
+                "point_reach_lpo",
+                f"lifetime.steps_per_iteration=100 agent.minibatches=4 {EPG}200",
+                0.15,
+            ),
+            "lpo": Taught(
+                "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.3
+            ),
+        },
+    ),
+    "maze": Task(
+        "mazes of 4 x 4",
+        120,
+        "teachers_maze",
+        {
+            "reward": Taught("teachers_maze", MAZE_BLACK_BOX, 0.54),
+            "advantage": Taught("teachers_maze", f"{MAZE_BLACK_BOX} signal.role=ADVANTAGE", 0.54),
+            "es": Taught("teachers_maze", "", 0.31),
+            "epg": Taught("teachers_maze", f"{EPG}400", 0.83),
+            "lpo": Taught("teachers_maze", LPO, 0.8),
+        },
+        discrete=True,
+    ),
+    "catch": Task("Catch", 120, "", {}, discrete=True),
+    "door-close": Task(
+        "door-close",
+        2260,
+        "teachers_door_close",
+        {
+            "reward": Taught("ml1_reward", "rule.learning_rate=3e-4 rule.patience=0", 22.6),
+            "advantage": Taught("ml1_advantage", "rule.learning_rate=3e-4 rule.patience=0", 22.6),
+            "es": Taught("teachers_door_close", "", 20),
+            "epg": Taught("teachers_door_close", f"{EPG}4000", 200),
+            "lpo": Taught("teachers_door_close", LPO, 80),
+        },
+        tested_s=60,
+        more="benchmark.environment=door-close-v3 evaluation.lifetimes_per_goal=2 "
+        "evaluation.train_goals=false",
+        goal_seeds=True,
+    ),
+}
+
+
+def outer_updates(task, taught, updates):
+    """As many as the budget pays. A life of so many updates costs in proportion to its steps."""
+    return max(1, round(task.budget_s / (taught.seconds * (updates + 1) / 3)))
+
+
+def claim_of(name, updates, teacher):
+    kind = "untrained" if teacher in UNTRAINED else teacher
+    return f"teachers-{name}-{updates}-{kind}"
+
+
+def why_not(name, teacher):
+    """Why a cell is no claim; empty when it is one."""
+    if teacher in DISCRETE and not TASKS[name].discrete:
+        return "needs discrete actions"
+    if name == "catch":
+        return "waits for the environment"
+    if teacher in UNTRAINED or teacher in TASKS[name].taught:
+        return ""
+    return WAITS[teacher]
+
+
+def command_of(name, updates, teacher, seed):
+    task = TASKS[name]
+    words = [f"seed={seed}"]
+    if task.goal_seeds:
+        words.append(f"benchmark.goal_seed={2 * seed - 1}")
+    words += [*task.more.split(), f"lifetime.iterations={updates + 1}"]
+    if teacher in UNTRAINED:
+        baselines = ",".join(kind.upper() for kind in UNTRAINED.values())
+        spec, more = task.untrained, ["rule.outer_updates=0", f"evaluation.baseline={baselines}"]
+    else:
+        taught = task.taught[teacher]
+        spec, number = taught.spec, outer_updates(task, taught, updates)
+        more = [*taught.settings.split(), f"rule.outer_updates={number}", "evaluation.baseline="]
+    return " ".join([f"mentor run {spec}", *(f"--set {word}" for word in words + more)])
+
+
+def planned():
+    """(claim, run, command) of all cells that are claims; the command of "all" is empty."""
+    for name in TASKS:
+        for updates in LIVES:
+            kinds = [teacher for teacher in TITLES if not why_not(name, teacher)]
+            for teacher in kinds:
+                if teacher in list(UNTRAINED)[1:]:
+                    continue  # In the claim of the first.
+                claim = claim_of(name, updates, teacher)
+                for seed in SEEDS:
+                    yield claim, str(seed), command_of(name, updates, teacher, seed)
+                yield claim, "all", ""
+
+
+def hours_of(name, updates, teacher):
+    """About what a claim takes; its untrained one tests four kinds of agents."""
+    task = TASKS[name]
+    tested = task.tested_s * (updates + 1) / 3
+    one = 4 * tested if teacher in UNTRAINED else task.budget_s + tested
+    return len(SEEDS) * one / 3600
+
+
+def number_of(updates, teacher):
+    """Success in the last part of a life."""
+    return f"test.{UNTRAINED.get(teacher, 'learned')}.seg{updates}"
+
+
+def lines(name, ended, value):
+    """The table of a task. `ended`: whether a claim has a run that has; `value`: the text of a
+    place."""
+    for teacher, title in TITLES.items():
+        cells = []
+        for updates in LIVES:
+            claim = claim_of(name, updates, teacher)
+            if reason := why_not(name, teacher):
+                cells.append(reason if updates == LIVES[0] else "")
+            elif ended(claim):
+                cells.append(value(f"{claim} {number_of(updates, teacher)} t"))
+            else:
+                cells.append(f"not run: `{claim}`, {hours_of(name, updates, teacher):.2g} h")
+        yield f"| {title} | " + " | ".join(cells) + " |"
+
+
+def main():
+    import claims
+
+    known = {(row["claim"], row["run"]) for runs in claims.read().values() for row in runs.values()}
+    empty = dict.fromkeys(claims.COLUMNS, "")
+    rows = [
+        {**empty, "claim": claim, "run": run, "row": ROW, "command": command}
+        for claim, run, command in planned()
+        if (claim, run) not in known
+    ]
+    sys.stdout.write("".join(claims.printed(rows).splitlines(keepends=True)[1:]))
+
+
+if __name__ == "__main__":
+    main()
