@@ -607,6 +607,11 @@ void Check(const InnerLoopContext& context, Violations* violations) {
     violations->Add("agent.target_kl",
                     "an update that stops early cannot be differentiated; remove it");
   }
+  if (config.update.policy_gradient && spec.agent().surrogate() == v1::DPO) {
+    violations->Add("agent.surrogate",
+                    "is DPO; with rule.option.inner_loss a2c the agents' loss has no ratio: leave "
+                    "it out, or set inner_loss to ppo");
+  }
   const int64_t steps = context.steps();
   const auto fits = agents::CheckMinibatches(spec.agent().minibatches(),
                                              spec.agent().normalize_advantage(), steps);
@@ -681,6 +686,7 @@ const RegisterInnerLoop kMetaGradient({
     .summary = "Updates from task reward and signal, differentiated with respect to the signal",
     .options = kOptions.table(),
     .metrics = Metrics(),
+    .surrogate = true,
     .check = Check,
     .make = MadeLoop<MetaGradient>,
     .sizes = Sizes,

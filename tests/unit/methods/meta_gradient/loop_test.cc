@@ -367,6 +367,9 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
   shard = MakeShard({});
   shard.mutable_spec()->mutable_agent()->set_minibatches(32);
   refused(shard, "agent.minibatches");
+  shard = MakeShard({{"inner_loss", "a2c"}});
+  shard.mutable_spec()->mutable_agent()->set_surrogate(v1::DPO);
+  refused(shard, "agent.surrogate");
   shard = MakeShard({{"outer_data", "fresh"}});
   shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
   refused(shard, "lifetime.iterations");
