@@ -15,6 +15,11 @@ PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t n
   config.gamma = spec.gamma();
   config.gae_lambda = spec.gae_lambda();
   config.clip = spec.clip();
+  if (spec.surrogate() == v1::DPO) {
+    config.drift.emplace();
+    if (spec.has_dpo_alpha()) config.drift->alpha = spec.dpo_alpha();
+    if (spec.has_dpo_beta()) config.drift->beta = spec.dpo_beta();
+  }
   config.value_coef = spec.value_coef();
   config.entropy_coef = spec.entropy_coef();
   config.max_grad_norm = spec.max_grad_norm();

@@ -7,6 +7,7 @@
 #include <absl/status/status.h>
 
 #include "kernels/optimizer.h"
+#include "kernels/ppo_terms.h"
 
 namespace mentor::v1 {
 class AgentSpec;
@@ -20,6 +21,7 @@ struct PpoConfig {
   double gamma = 0.99;
   double gae_lambda = 0.95;
   double clip = 0.2;
+  std::optional<kernels::Drift> drift = std::nullopt;  // DPO's, in place of the clip of the ratio.
   double value_coef = 0.5;
   double entropy_coef = 0.0;
   std::optional<double> max_grad_norm = 0.5;  // Unset: no clipping.
@@ -35,6 +37,9 @@ struct PpoConfig {
   bool bootstrap_on_truncation = false;            // Needs Segment::truncated.
 
   kernels::AdamConfig Adam() const { return {learning_rate, adam_beta1, adam_beta2, adam_epsilon}; }
+  kernels::Surrogate Surrogate() const {
+    return {clip, drift.has_value(), drift.value_or(kernels::Drift())};
+  }
 };
 
 // `update` counts from 1 to num_updates = inner iterations - 1; only annealing reads it.

@@ -11,7 +11,7 @@ namespace mentor::agents {
 inline PpoConstants ConstantsOf(const PpoConfig& config) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   return {.adam = config.Adam(),
-          .clip = config.clip,
+          .surrogate = config.Surrogate(),
           .value_coef = config.value_coef,
           .entropy_coef = config.entropy_coef,
           .advantage_epsilon = config.advantage_epsilon,

@@ -136,6 +136,7 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
     dlog_std_[j] = 0;
   }
   kernels::TanhRows<T>& x = policy_->x;
+  const kernels::Surrogate surrogate = config_.Surrogate();
   for (int64_t b = 0; b < count; ++b) {
     const T* mean = &x.y[b * x.out_stride];
     const T* action = data.actions + rows[b] * a;
@@ -145,13 +146,12 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       log_prob -= 0.5 * z * z;
     }
-    const kernels::ClippedStep step = kernels::ClippedSurrogate(log_prob, data.log_probs[rows[b]],
-                                                                advantages_[b], config_.clip, n);
+    const kernels::SurrogateStep step =
+        kernels::EvaluateSurrogate(surrogate, log_prob, data.log_probs[rows[b]], advantages_[b], n);
     result->policy_loss += step.loss;
     result->approx_kl += step.kl;
     result->clip_fraction += step.clipped;
-    // The slope is linear in the advantage, where the loss follows the ratio.
-    mixed_[b] = advantages_[b] != 0 ? step.d_log_prob / advantages_[b] : -step.ratio / n;
+    mixed_[b] = step.by_advantage;
     for (int64_t j = 0; j < a; ++j) {
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       dmean[j] = static_cast<T>(step.d_log_prob * z * inverse_std_[j]);
@@ -165,8 +165,8 @@ void PpoKernels<T>::PolicyLoss(const T* theta, const AgentRows<T>& data,
 }
 
 // <direction, grad> is a sum over rows: the loss's slopes times derivatives along the direction, of
-// the log-density and of the value. The policy's slopes are linear in the standardised advantages,
-// and those of the value in the targets.
+// the log-density and of the value. The policy's slopes depend on the row's own standardised
+// advantage (mixed_), and those of the value are linear in the targets.
 template <typename T>
 void PpoKernels<T>::AdvantageGradient(const AgentRows<T>& data, std::span<const int64_t> rows,
                                       const T* direction, std::span<double> by_advantage) {

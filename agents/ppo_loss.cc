@@ -18,6 +18,22 @@ torch::Tensor KlOf(const torch::Tensor& mean, const torch::Tensor& log_std,
       .to(mean.scalar_type());
 }
 
+// [S, B]: the loss of each step by its ratio and standardised advantage.
+torch::Tensor Surrogates(const torch::Tensor& ratio, const torch::Tensor& log_ratio,
+                         const torch::Tensor& advantages, const PpoConfig& config) {
+  if (!config.drift) {
+    return torch::maximum(-advantages * ratio,
+                          -advantages * ratio.clamp(1 - config.clip, 1 + config.clip));
+  }
+  const torch::Tensor rises = advantages >= 0;
+  const torch::Tensor gain = torch::where(rises, ratio - 1, log_ratio) * advantages;
+  const torch::Tensor scale =
+      torch::full_like(ratio, config.drift->beta).masked_fill(rises, config.drift->alpha);
+  const torch::Tensor drift =
+      torch::where(gain > 0, gain - scale * (gain / scale).tanh(), torch::zeros_like(gain));
+  return drift - advantages * ratio;
+}
+
 }  // namespace
 
 LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const Minibatch& batch,
@@ -33,9 +49,7 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
                          : batch.advantages;
   terms.policy_loss =
       Mean(policy_loss ? policy_loss(log_ratio, terms.advantages)
-                       : torch::maximum(-terms.advantages * terms.ratio,
-                                        -terms.advantages *
-                                            terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
+                       : Surrogates(terms.ratio, log_ratio, terms.advantages, config));
   terms.entropy = Entropy(terms.mean, networks.log_std);
   terms.approx_kl = KlOf(terms.mean, networks.log_std, batch);
   terms.clip_fraction = Mean(((terms.ratio - 1).abs() > config.clip).to(theta.scalar_type()));

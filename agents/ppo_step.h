@@ -24,7 +24,8 @@ namespace mentor::agents {
 // Constants of an update (ppo_constants.h).
 struct PpoConstants {
   kernels::AdamConfig adam;
-  double clip, value_coef, entropy_coef, advantage_epsilon;
+  kernels::Surrogate surrogate;
+  double value_coef, entropy_coef, advantage_epsilon;
   double max_grad_norm, target_kl;  // Infinite: unset.
   bool normalize_advantage, clip_value_loss;
 };
@@ -328,8 +329,9 @@ class PpoEpoch {
     double advantage = Advantages(n)[b];
     if (data_.constants.normalize_advantage)
       advantage = (advantage - s.advantage_mean) * s.advantage_scale;
-    const kernels::ClippedStep step = kernels::ClippedSurrogate(
-        log_prob, n.Targets()[layout_.sizes.rows * a + b], advantage, data_.constants.clip, rows);
+    const kernels::SurrogateStep step =
+        kernels::EvaluateSurrogate(data_.constants.surrogate, log_prob,
+                                   n.Targets()[layout_.sizes.rows * a + b], advantage, rows);
     n.Terms(Layout::kLossChain)[b] = step.loss;
     n.Terms(Layout::kKlChain)[b] = step.kl;
     n.Terms(Layout::kClippedChain)[b] = step.clipped;
@@ -343,9 +345,10 @@ class PpoEpoch {
     const PpoConstants& c = data_.constants;
     const double value = *n.Output(b), target = n.Targets()[b];
     const kernels::ValueStep step =
-        c.clip_value_loss ? kernels::ClippedSquaredError(
-                                value, target, n.Targets()[layout_.sizes.rows + b], c.clip)
-                          : kernels::SquaredError(value, target);
+        c.clip_value_loss
+            ? kernels::ClippedSquaredError(value, target, n.Targets()[layout_.sizes.rows + b],
+                                           c.surrogate.clip)
+            : kernels::SquaredError(value, target);
     n.Terms(Layout::kLossChain)[b] = 0.5 * step.square;
     *n.Output(b) = static_cast<T>(c.value_coef / rows * step.slope);
   }

@@ -47,7 +47,7 @@ struct OuterStep {
 
 MENTOR_HD OuterStep EvaluateOuterStep(const OuterLossConfig& config, double numbers,
                                       const StepTerms& now, const RecordedStep& recorded) {
-  const ClippedStep step =
+  const SurrogateStep step =
       ClippedSurrogate(now.log_prob, recorded.log_prob, recorded.advantage, config.clip, numbers);
   const double value_error = now.value - recorded.target;
   return {.terms = {.pg = step.loss,

@@ -242,8 +242,7 @@ Json NetworkJson(const TrainedRun& run, const signals::SignalContext& context, J
 }
 
 // Returns the settings of the taught agents, so that other programs can build the same agents.
-Json AgentJson(const v1::ExperimentSpec& spec) {
-  const v1::AgentSpec& agent = spec.agent();
+Json AgentJson(const v1::AgentSpec& agent) {
   Json json = {{"hidden_units", agent.hidden_units()},
                {"epochs", agent.epochs()},
                {"minibatches", agent.minibatches()},
@@ -261,6 +260,7 @@ Json AgentJson(const v1::ExperimentSpec& spec) {
                {"normalize_observations", agent.normalize_observations()},
                {"bootstrap_on_truncation", agent.bootstrap_on_truncation()},
                {"optimizer", v1::Optimizer_Name(agent.optimizer())}};
+  if (agent.surrogate() == v1::DPO) json["surrogate"] = v1::Surrogate_Name(v1::DPO);
   return json;
 }
 
@@ -462,7 +462,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
                  {"signal", mix.signal},
                  {"task_reward", mix.task_reward},
                  {"scale", mix.scale}}},
-               {"agent", AgentJson(run.spec)},
+               {"agent", AgentJson(run.spec.agent())},
                {"weights",
                 {{"file", kWeightsFile},
                  {"parameters", weights.numel()},

@@ -31,6 +31,15 @@ using google::protobuf::Message;
 
 // ---- Rules between fields.
 
+void CheckSurrogate(const v1::AgentSpec& agent, Violations* violations) {
+  if (agent.surrogate() == v1::DPO) return;
+  const char* what =
+      "is set, but the drift that it belongs to is not; set agent.surrogate to DPO, or leave it "
+      "out";
+  if (agent.has_dpo_alpha()) violations->Add("agent.dpo_alpha", what);
+  if (agent.has_dpo_beta()) violations->Add("agent.dpo_beta", what);
+}
+
 void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   const uint32_t steps = spec.lifetime().steps_per_iteration();
   const uint32_t minibatches = spec.agent().minibatches();
@@ -51,6 +60,7 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
             "or set agent.normalize_advantage to false",
             minibatches, steps, steps / minibatches));
   }
+  CheckSurrogate(spec.agent(), violations);
   const v1::RuleSpec& rule = spec.rule();
   if (rule.shard_lifetimes() > 0 && rule.lifetimes_per_update() % rule.shard_lifetimes() != 0) {
     violations->Add(
@@ -86,6 +96,8 @@ void SettleTogether(const Violations& clashes, v1::ExperimentSpec* spec) {
   v1::RuleSpec* rule = spec->mutable_rule();
   for (const Violation& clash : clashes.list()) {
     if (clash.field == "agent.minibatches") spec->mutable_agent()->set_minibatches(1);
+    if (clash.field == "agent.dpo_alpha") spec->mutable_agent()->clear_dpo_alpha();
+    if (clash.field == "agent.dpo_beta") spec->mutable_agent()->clear_dpo_beta();
     if (clash.field == "rule.shard_lifetimes")
       rule->set_shard_lifetimes(rule->lifetimes_per_update());
     if (clash.field == "rule.outer_updates") rule->set_outer_updates(1);

@@ -76,6 +76,7 @@ const RegisterInnerLoop kRegister({
     .summary = "PPO updates after every so many inner iterations",
     .options = kOptions.table(),
     .metrics = {{.name = "signal_mean", .help = "Mean of the signals of the last iteration."}},
+    .surrogate = true,
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
           if (context.network == nullptr) {

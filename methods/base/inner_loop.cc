@@ -117,6 +117,12 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
                 "ADVANTAGE with another network, or take rule epg");
     }
   }
+  if (shard.spec().agent().surrogate() == v1::DPO && !entry->surrogate) {
+    violations->Add("agent.surrogate",
+                    absl::StrFormat("is DPO; agents of inner loop '%s' have a loss of their own, "
+                                    "without PPO's ratio: leave it out",
+                                    entry->name));
+  }
   return violations->empty() ? entry : nullptr;
 }
 

@@ -126,6 +126,9 @@ struct InnerLoopEntry {
   MetricTable metrics = {};
   // True if the agents descend a network that is a loss; other loops refuse such networks.
   bool learned_loss = false;
+  // True if the agents descend the loss of agents::PpoConfig. Other loops refuse a surrogate of
+  // agent.surrogate that is not the clip.
+  bool surrogate = false;
   // The only signal network that this loop takes, and that no other loop takes. Empty: any other.
   std::string network = {};
   // Segment::final_observations holds the last observation of every episode that ended, and is

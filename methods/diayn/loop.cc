@@ -170,6 +170,7 @@ const RegisterInnerLoop kSkills({
     .name = "skills",
     .summary = "PPO of agents with many skills, rewarded for skills that can be told apart (DIAYN)",
     .options = kOptions.table(),
+    .surrogate = true,
     .network = "discriminator",
     .all_final_observations = true,
     .check =

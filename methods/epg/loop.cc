@@ -307,6 +307,7 @@ const RegisterInnerLoop kEvolvedLoss({
                  .help = "KL divergence of the policy after an update from the one before, mean "
                          "over steps."}},
     .learned_loss = true,
+    .surrogate = true,
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
           if (context.network == nullptr) {

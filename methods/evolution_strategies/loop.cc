@@ -80,6 +80,7 @@ const RegisterInnerLoop kPerturbedPpo({
     .name = "perturbed_ppo",
     .summary = "PPO as in ppo, each agent taught by its own perturbed signal network",
     .options = PerturbationOptions().table(),
+    .surrogate = true,
     .make = [](const InnerLoopContext& context) -> std::unique_ptr<InnerLoop> {
       const InnerLoopEntry* ppo = FindInnerLoop("ppo");
       MENTOR_CHECK(ppo != nullptr && context.network != nullptr);

@@ -403,6 +403,7 @@ const RegisterInnerLoop kLirpg({
     .summary = "Steps of agents and of their reward network in turn, minibatch by minibatch",
     .options = kOptions.table(),
     .metrics = Metrics(),
+    .surrogate = true,
     .check = Check,
     .make = MadeLoop<Lirpg>,
     .sizes = Sizes,

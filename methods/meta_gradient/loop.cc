@@ -16,7 +16,6 @@
 #include <vector>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
@@ -25,6 +24,7 @@
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
+#include "methods/meta_gradient/bootstrap.h"
 #include "methods/shared/critic.h"
 #include "methods/shared/folded_input.h"
 #include "methods/shared/outer_objective.h"
@@ -38,99 +38,6 @@ using torch::Tensor;
 // Agents whose graphs are built together. It fixes the order of sums.
 constexpr int64_t kGroupAgents = 8;
 
-struct LoopConfig {
-  bool success = false;  // The extrinsic reward is the sparse success signal.
-  double reward_scale = 1;
-  double c_ex = 1;
-  double c_in = 0.5;
-  double gamma_out = 0.99;
-  double lambda_out = 0.95;
-  OuterConfig outer;
-  agents::UpdateConfig update;
-  agents::UpdateImplementation implementation = agents::UpdateImplementation::kAuto;
-  bool fresh = false;            // Outer data.
-  bool separate_critic = false;  // The critic of the mixed reward is outside of theta and U.
-  agents::PpoConfig critic;      // Adam settings of the critics outside U.
-
-  bool value_error() const { return outer.form == OuterConfig::Form::kValueError; }
-};
-
-const auto kOptions = Bind<LoopConfig>(
-    {{&LoopConfig::success,
-      "extrinsic",
-      {{"shaped", false}, {"success", true}},
-      "The task's own reward r_ex: the environment's, or the sparse success signal."},
-     {&LoopConfig::reward_scale, "reward_scale", "1", 0, 1e30,
-      "Factor on r_ex, for agents, critics and network."},
-     {&LoopConfig::c_ex, "c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."},
-     {&LoopConfig::c_in, "c_in", "0.5", 0, 1000, "Weight of the signal in the agents' reward."},
-     {&LoopConfig::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
-     {&LoopConfig::lambda_out, "lambda_out", "0.95", 0, 1,
-      "Lambda of the outer objective's advantages."},
-     {In(&LoopConfig::outer, &OuterConfig::clip), "clip_out", "0.2", 1e-9, 10,
-      "Clip range of the outer objective's ratio."},
-     {In(&LoopConfig::outer, &OuterConfig::advantage_std_floor), "advantage_std_floor", "0", 0,
-      1e30,
-      "The outer objective's advantages are divided by their standard deviation, but by no less "
-      "than this (in units of r_ex times reward_scale), so that a segment in which nothing "
-      "happened moves little; 0: by whatever it is."},
-     {In(&LoopConfig::outer, &OuterConfig::form),
-      "objective",
-      {{"policy", OuterConfig::Form::kClippedRatio},
-       {"value_error", OuterConfig::Form::kValueError}},
-      "What the outer step improves: the agents' performance, or the error of their own critic "
-      "against the outer returns, as (G - v)^2 (with the critic inside)."},
-     {In(&LoopConfig::update, &agents::UpdateConfig::policy_gradient),
-      "inner_loss",
-      {{"ppo", false}, {"a2c", true}},
-      "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective without "
-      "clipping)."},
-     {In(&LoopConfig::update, &agents::UpdateConfig::stop_second_moment),
-      "second_moment",
-      {{"stop", true}, {"through", false}},
-      "Whether Adam's second moment is a constant for differentiation."},
-     {In(&LoopConfig::update, &agents::UpdateConfig::stop_clip),
-      "clip_grad",
-      {{"through", false}, {"stop", true}},
-      "Whether the factor of gradient clipping is differentiated."},
-     {In(&LoopConfig::update, &agents::UpdateConfig::first_order),
-      "order",
-      {{"second", false}, {"first", true}},
-      "Derivatives of the agents' gradients: all, or none with respect to their weights."},
-     {In(&LoopConfig::update, &agents::UpdateConfig::last_n), "last_n", "0", 0, 1e9,
-      "Only the last n optimizer steps of an update are differentiated; 0: all."},
-     {&LoopConfig::implementation,
-      "implementation",
-      {{"auto", agents::UpdateImplementation::kAuto},
-       {"unrolled", agents::UpdateImplementation::kUnrolled},
-       {"replay", agents::UpdateImplementation::kReplay}},
-      "The graph of all optimizer steps at once, or one step's after the other (memory of one "
-      "step); auto: replay beyond 4 steps."},
-     {&LoopConfig::fresh,
-      "outer_data",
-      {{"same", false}, {"fresh", true}},
-      "The outer objective's segment: that of the update, or the next one."},
-     {&LoopConfig::separate_critic,
-      "critic",
-      {{"inside", false}, {"separate", true}},
-      "The agents' critic: updated and differentiated with the policy, or outside of it like the "
-      "extrinsic one (always, in the role ADVANTAGE with objective policy)."},
-     {In(&LoopConfig::critic, &agents::PpoConfig::learning_rate), "critic_learning_rate", "1e-3", 0,
-      10, "Adam's, of critics outside the update."},
-     {In(&LoopConfig::critic, &agents::PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
-      "Their passes over a segment."},
-     {In(&LoopConfig::critic, &agents::PpoConfig::minibatches), "critic_minibatches", "4", 1,
-      100000, "Their minibatches in each pass."}});
-
-LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
-  LoopConfig config = kOptions.Read(options);
-  if (config.update.policy_gradient && !config.value_error())
-    config.outer.form = OuterConfig::Form::kRatio;
-  config.critic.max_grad_norm = agent.max_grad_norm();
-  config.critic.normalize_advantage = false;
-  return config;
-}
-
 // An update with everything that it and its signals depend on.
 struct Lesson {
   agents::UpdateInputs inputs;
@@ -143,7 +50,7 @@ class MetaGradient : public InnerLoop {
  public:
   explicit MetaGradient(const InnerLoopContext& context)
       : InnerLoop(context),
-        config_(ReadConfig(context_.options, spec().agent())),
+        config_(ReadMetaGradient(context_.options, spec().agent())),
         gradient_(*context_.network->gradient()),
         is_reward_(spec().signal().role() == v1::REWARD),
         inside_((is_reward_ && !config_.separate_critic) || config_.value_error()),
@@ -201,13 +108,6 @@ class MetaGradient : public InnerLoop {
     const OuterRows rows{observations, normal.actions, normal.log_probs, ToFloat(outer.advantages),
                          config_.value_error() ? ToFloat(outer.returns) : Tensor()};
 
-    if (teaches && config_.fresh && iteration > 0) {
-      MENTOR_ASSIGN_OR_RETURN(lesson_.inputs.minibatches,
-                              Minibatches(iteration - 1, Config(iteration - 1).ppo));
-      MENTOR_RETURN_IF_ERROR(
-          Teach(Config(iteration - 1), lesson_, rows, report, /*after=*/nullptr));
-    }
-
     Lesson lesson{.inputs = {}, .seen = seen, .state = signal_, .weights = weights_};
     const CpuTimer signal_timer;
     const Tensor signals = gradient_.Signals(weights_, seen, &signal_).detach();
@@ -232,11 +132,17 @@ class MetaGradient : public InnerLoop {
                      .advantages = advantages,
                      .minibatches = {}};
     MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo));
+    if (teaches && config_.fresh && iteration > 0) {
+      MENTOR_ASSIGN_OR_RETURN(const Tensor target, Target(config, lesson.inputs, rows));
+      MENTOR_RETURN_IF_ERROR(TeachOnFreshData(iteration, rows, target, report));
+    }
     // With frozen meta-parameters the last iteration only collects, as in every loop.
     if (teaches || iteration + 1 < spec().lifetime().iterations()) {
       agents::UpdateOutputs after;
       if (teaches && !config_.fresh) {
-        MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, report, &after));
+        MENTOR_ASSIGN_OR_RETURN(const Tensor target,
+                                TargetOnSameData(iteration, config, lesson.inputs, rows));
+        MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, target, report, &after));
       } else {
         MENTOR_RETURN_IF_ERROR(Update(config, lesson.inputs, &after));
       }
@@ -424,9 +330,45 @@ class MetaGradient : public InnerLoop {
     return absl::OkStatus();
   }
 
-  // The outer gradient of a lesson's update. Also gives the update in *after unless that is null.
+  // The target [S, P] of agents that go on with the minibatches of `next`; undefined without
+  // bootstrap_steps.
+  absl::StatusOr<Tensor> Target(const agents::UpdateConfig& config,
+                                const agents::UpdateInputs& next, const OuterRows& rows) const {
+    if (config_.bootstrap_steps == 0) return Tensor();
+    const agents::ParamLayout layout = agents::AgentLayout(shape_);
+    std::vector<Tensor> parts(NumGroups());
+    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+      const OuterRows own = rows.Agents(first, count);
+      agents::UpdateInputs further = next.Agents(first, count);
+      further.minibatches.resize(config_.bootstrap_steps - 1);
+      MENTOR_ASSIGN_OR_RETURN(parts[group],
+                              BootstrapTarget(shape_, config, further, [&](const Tensor& theta) {
+                                return OuterLoss(layout, theta, own, config_.outer);
+                              }));
+      return absl::OkStatus();
+    }));
+    return Joined(parts);
+  }
+
+  // The same of the agents after this update, on its segment once more.
+  absl::StatusOr<Tensor> TargetOnSameData(uint32_t iteration, const agents::UpdateConfig& config,
+                                          agents::UpdateInputs inputs,
+                                          const OuterRows& rows) const {
+    if (config_.bootstrap_steps == 0) return Tensor();
+    agents::UpdateOutputs after;
+    MENTOR_RETURN_IF_ERROR(Update(config, inputs, &after));
+    inputs.agents = after.agents;
+    // Permutations that neither the update nor the critics have.
+    MENTOR_ASSIGN_OR_RETURN(
+        inputs.minibatches,
+        Minibatches(iteration, config.ppo, config.ppo.epochs + config_.critic.epochs));
+    return Target(config, inputs, rows);
+  }
+
+  // The outer gradient of a lesson's update: of J, or with a target of the matching loss. Also
+  // gives the update in *after unless that is null.
   absl::Status Teach(const agents::UpdateConfig& config, const Lesson& lesson,
-                     const OuterRows& rows, LoopReport* report,
+                     const OuterRows& rows, const Tensor& target, LoopReport* report,
                      agents::UpdateOutputs* after) const {
     const agents::ParamLayout layout = agents::AgentLayout(shape_);
     struct Part {
@@ -438,13 +380,17 @@ class MetaGradient : public InnerLoop {
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
       Part& part = parts[group];
       const OuterRows own = rows.Agents(first, count);
-      MENTOR_ASSIGN_OR_RETURN(part.update, agents::DifferentiateUpdate(
-                                               shape_, config, lesson.inputs.Agents(first, count),
-                                               [&](const Tensor& theta) {
-                                                 return OuterLoss(layout, theta, own, config_.outer,
-                                                                  &part.outer);
-                                               },
-                                               config_.implementation));
+      MENTOR_ASSIGN_OR_RETURN(part.update,
+                              agents::DifferentiateUpdate(
+                                  shape_, config, lesson.inputs.Agents(first, count),
+                                  [&](const Tensor& theta) {
+                                    const Tensor loss =
+                                        OuterLoss(layout, theta, own, config_.outer, &part.outer);
+                                    if (!target.defined()) return loss;
+                                    return MatchingLoss(layout, target.narrow(0, first, count),
+                                                        theta, own.observations);
+                                  },
+                                  config_.implementation));
       part.weights =
           WeightsGradient(lesson, first, count, part.update).to(torch::kCPU, torch::kFloat64);
       return absl::OkStatus();
@@ -469,6 +415,14 @@ class MetaGradient : public InnerLoop {
       *after = Joined(outputs);
     }
     return absl::OkStatus();
+  }
+
+  // The outer gradient of the last lesson, on the segment that it led to.
+  absl::Status TeachOnFreshData(uint32_t iteration, const OuterRows& rows, const Tensor& target,
+                                LoopReport* report) {
+    const agents::UpdateConfig config = Config(iteration - 1);
+    MENTOR_ASSIGN_OR_RETURN(lesson_.inputs.minibatches, Minibatches(iteration - 1, config.ppo));
+    return Teach(config, lesson_, rows, target, report, /*after=*/nullptr);
   }
 
   // Takes the gradient of a group's advantages on to the signal's weights. Agents with numbers that
@@ -535,7 +489,7 @@ class MetaGradient : public InnerLoop {
     return lesson;
   }
 
-  const LoopConfig config_;
+  const MetaGradientConfig config_;
   const signals::SignalGradient& gradient_;  // The context keeps it.
   const bool is_reward_;
   const bool inside_;  // The critic of the mixed reward is part of theta, and of U.
@@ -551,10 +505,12 @@ class MetaGradient : public InnerLoop {
   Lesson lesson_;  // The last lesson; state with outer data `fresh` only.
 };
 
+}  // namespace
+
 // Memory of differentiable_update.h, of critics outside of it, and of the last lesson.
-LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+LoopSizes SizesOfMetaGradient(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const v1::AgentSpec& agent = context.spec().agent();
-  const LoopConfig config = ReadConfig(context.options, agent);
+  const MetaGradientConfig config = ReadMetaGradient(context.options, agent);
   const signals::SignalGradient* gradient = context.network->gradient();
   // Weights for a network of gamma and lambda; other networks ignore them.
   const int64_t embedding =
@@ -569,7 +525,8 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const bool replays = config.implementation == agents::UpdateImplementation::kReplay ||
                        (config.implementation == agents::UpdateImplementation::kAuto &&
                         differentiated > agents::kUnrolledStepsMax);
-  const int64_t permutations = int64_t{agent.epochs()} + config.critic.epochs;
+  const int64_t targets = config.bootstrap_steps > 0 ? 1 : 0;
+  const int64_t permutations = (1 + targets) * int64_t{agent.epochs()} + config.critic.epochs;
   const int64_t at_once = replays ? 1 : differentiated;
   const int64_t graph = GraphNumbersPerStep(whole);
   const int64_t signal = context.network->NumbersPerStep(/*graph=*/true);
@@ -583,118 +540,18 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   // Values of all steps, minibatches' rows as int64, and the critics' graph.
   sizes.at_once =
       agents * (steps * (2 * graph + 2 * permutations + seen) + 2 * critic_rows * graph);
+  sizes.at_once += targets * agents * p;
+  // The last step to a target is one on all steps of a segment.
   sizes.per_thread =
+      group * targets * (10 * p + 4 * steps * graph) +
       group * (3 * updates * p * (replays ? 1 : 0) + at_once * (4 * rows * graph + 10 * p) +
                steps * (2 * graph + 2 * signal)) +
       4 * num_meta_parameters;
   return sizes;
 }
 
-void Check(const InnerLoopContext& context, Violations* violations) {
-  const v1::ExperimentSpec& spec = context.spec();
-  const LoopConfig config = ReadConfig(context.options, spec.agent());
-  if (context.network == nullptr) {
-    violations->Add("signal", "is missing; the agents learn from a signal network: name 'mlp'");
-    return;
-  }
-  if (context.network->gradient() == nullptr) {
-    violations->Add("signal.name",
-                    absl::StrFormat("%s has no gradient with respect to its weights, which the "
-                                    "rule needs; use mlp or attention",
-                                    spec.signal().name()));
-  }
-  if (spec.agent().has_target_kl()) {
-    violations->Add("agent.target_kl",
-                    "an update that stops early cannot be differentiated; remove it");
-  }
-  const int64_t steps = context.steps();
-  const auto fits = agents::CheckMinibatches(spec.agent().minibatches(),
-                                             spec.agent().normalize_advantage(), steps);
-  if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
-  if (config.critic.minibatches > steps) {
-    violations->Add("rule.option.critic_minibatches",
-                    absl::StrFormat("is %d for %d steps; use at most as many",
-                                    config.critic.minibatches, steps));
-  }
-  const int64_t updates = static_cast<int64_t>(spec.agent().epochs()) * spec.agent().minibatches();
-  if (config.update.last_n > updates) {
-    violations->Add("rule.option.last_n",
-                    absl::StrFormat("is %d; an update has %d optimizer steps; use at most these, "
-                                    "or 0 for all",
-                                    config.update.last_n, updates));
-  }
-  if (config.value_error() && config.separate_critic && spec.signal().role() == v1::REWARD) {
-    violations->Add("rule.option.critic",
-                    "is separate; objective value_error differentiates the agents' own critic, "
-                    "which must be inside");
-  }
-  if (config.value_error() && context.network->gradient() != nullptr &&
-      context.network->gradient()->SightOf(torch::zeros({2})).discounts.embedding > 0) {
-    violations->Add("signal.option.critic_sees",
-                    "is true; objective value_error differentiates a critic that sees the "
-                    "observation alone: set it to false");
-  }
-  if (config.fresh && spec.lifetime().iterations() < 2) {
-    violations->Add("lifetime.iterations",
-                    "is 1; with outer_data fresh the gradient of an update comes with the next "
-                    "iteration; use at least 2, or outer_data same");
-  }
-}
-
-MetricTable Metrics() {
-  using Panel = MetricInfo::Panel;
-  MetricTable metrics = {
-      {.name = "outer_loss", .help = "Outer loss of the updated agents."},
-      {.name = "outer_clip_fraction", .help = "Share of steps whose ratio the outer loss clips."},
-      {.name = "outer_advantage_std",
-       .help = "Standard deviation of the outer advantages, before standardisation.",
-       .log_scale = true},
-      {.name = "outer_advantage_floored",
-       .help = "Share of agents whose deviation is below advantage_std_floor."},
-      {.name = "outer_theta_norm",
-       .help = "Norm of the outer loss's gradient with respect to an agent's updated weights.",
-       .log_scale = true},
-      {.name = "inner_kl",
-       .unit = "nat",
-       .help = "Divergence of an agent's policy from that before its update, in the last step."},
-      {.name = "inner_clip_fraction",
-       .help = "Share of steps whose ratio the agents' loss clips, in the last step."},
-      {.name = "inner_grad_norm",
-       .help = "Norm of the gradient of the agents' loss before clipping, mean over the steps.",
-       .log_scale = true},
-      {.name = "entropy",
-       .unit = "nat",
-       .help = "Entropy of the agents' policies before their update.",
-       .label = "entropy of the agents",
-       .panel = Panel::kOwn},
-      {.name = "value_loss",
-       .help = "Value loss of the agents before their update.",
-       .label = "value loss of the agents",
-       .panel = Panel::kOwn},
-  };
-  for (const MetricInfo& metric : SegmentMetrics()) metrics.push_back(metric);
-  return metrics;
-}
-
-const RegisterInnerLoop kMetaGradient({
-    .name = "meta_gradient",
-    .summary = "Updates from task reward and signal, differentiated with respect to the signal",
-    .options = kOptions.table(),
-    .metrics = Metrics(),
-    .check = Check,
-    .make = MadeLoop<MetaGradient>,
-    .sizes = Sizes,
-    .gives_gradient =
-        [](const InnerLoopContext& context) {
-          const bool fresh = kOptions.Read(context.options).fresh;
-          return context.shard->outer_learning() && context.end() > (fresh ? 1 : 0);
-        },
-});
-
-}  // namespace
-
-bool IsSecondOrder(const OptionValues& options) {
-  return !kOptions.Read(options).update.first_order;
+std::unique_ptr<InnerLoop> MakeMetaGradient(const InnerLoopContext& context) {
+  return std::make_unique<MetaGradient>(context);
 }
 
 }  // namespace mentor::methods

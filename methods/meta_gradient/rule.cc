@@ -1,7 +1,8 @@
 // Meta-gradient rules (methods/meta_gradient/README.md). LIRPG (Zheng, Oh and Singh 2018), SAIR
 // (Jiang et al. 2021) and MetaIRN (Link et al. 2025) are one rule with the signal networks `mlp`
 // and `attention`. So is the meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018),
-// with `discount`.
+// with `discount`. Option bootstrap_steps gives bootstrapped meta-gradients (Flennerhag et al.
+// 2022).
 //
 // After every inner iteration the learners send the gradient of the agents' extrinsic performance
 // by the signal's weights, through the agents' own updates (methods/meta_gradient/loop.cc). The

@@ -180,9 +180,16 @@ const RegisterInnerLoop kPopulation({
     .name = "population",
     .summary = "PPO on the task's reward, each agent with hyperparameters of its own",
     .options = kOptions.table(),
+    .surrogate = true,
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
           CheckHyperparameters(context.options, violations);
+          for (const Hyperparameter& x : TunedHyperparameters(context.options)) {
+            if (x.member == &agents::PpoConfig::clip &&
+                context.spec().agent().surrogate() == v1::DPO)
+              violations->Add("rule.option.tune_clip",
+                              "is true; agent.surrogate DPO has no clip to tune: set it to false");
+          }
           const int64_t numbers = int64_t{context.spec().rule().lifetimes_per_update()} *
                                   std::ssize(TunedHyperparameters(context.options));
           if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {

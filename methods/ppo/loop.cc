@@ -87,6 +87,7 @@ const RegisterInnerLoop kPpo({
     .name = "ppo",
     .summary = "PPO updates between inner iterations, from a fixed signal or reward",
     .options = {},
+    .surrogate = true,
     .make = MadeLoop<Ppo>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });

@@ -67,6 +67,7 @@ const RegisterInnerLoop kDisplacement({
     .options = kOptions.table(),
     .metrics = {{.name = "displacement",
                  .help = "Distance of an agent's last weights from its first, mean over agents."}},
+    .surrogate = true,
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
           const int64_t size = agents::AgentLayout(ShapeWithCritic(context)).size();

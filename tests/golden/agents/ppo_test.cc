@@ -1,6 +1,6 @@
-// gae, policy_forward, ppo_minibatch and ppo_update. In float64 with the tolerance of the file. In
-// float32 with 1e-5 (forward), 1e-4 (gradients) and 1e-3 (whole updates) of each tensor's greatest
-// element.
+// gae, policy_forward, ppo_minibatch, ppo_drift and ppo_update. In float64 with the tolerance of
+// the file. In float32 with 1e-5 (forward), 1e-4 (gradients) and 1e-3 (whole updates) of each
+// tensor's greatest element.
 #include "agents/ppo.h"
 
 #include <numeric>
@@ -83,6 +83,8 @@ PpoConfig ConfigOf(const Json& json) {
   for (const auto& [key, value] : json.items()) {
     if (key == "clip")
       config.clip = value;
+    else if (key == "drift")
+      config.drift = {.alpha = value.at("alpha"), .beta = value.at("beta")};
     else if (key == "normalize_advantage")
       config.normalize_advantage = value;
     else if (key == "adv_eps")
@@ -187,8 +189,8 @@ TEST_CASE("golden: policy_forward", "[golden]") {
   }
 }
 
-TEST_CASE("golden: ppo_minibatch through LibTorch", "[golden]") {
-  const Json file = ReadGolden("ppo_minibatch");
+void CheckMinibatchOfLibTorch(const std::string& name) {
+  const Json file = ReadGolden(name);
   for (const Json& json : file.at("cases")) {
     for (torch::Dtype dtype : {torch::kFloat64, torch::kFloat32}) {
       INFO(json.at("name") << " " << dtype);
@@ -241,6 +243,38 @@ TEST_CASE("golden: ppo_minibatch through LibTorch", "[golden]") {
   }
 }
 
+TEST_CASE("golden: ppo_minibatch and ppo_drift through LibTorch", "[golden]") {
+  CheckMinibatchOfLibTorch("ppo_minibatch");
+  CheckMinibatchOfLibTorch("ppo_drift");
+}
+
+TEST_CASE("golden: ppo_drift is none of the losses that lack a part of it", "[golden]") {
+  const Json file = ReadGolden("ppo_drift");
+  for (const Json& json : file.at("cases")) {
+    INFO(json.at("name"));
+    const ParamLayout layout = AgentLayout(ShapeOf(json));
+    const torch::Tensor theta = Flat(layout, json.at("params"), torch::kFloat64);
+    const Json& b = json.at("batch");
+    const Minibatch batch{ToTensor(b.at("obs")),
+                          ToTensor(b.at("act")),
+                          ToTensor(b.at("logp_old")),
+                          ToTensor(b.at("adv")),
+                          Optional(b, "ret", torch::kFloat64),
+                          Optional(b, "value_old", torch::kFloat64)};
+    const torch::Tensor want = ToTensor(json.at("expected").at("pg_loss"));
+    const auto error = [&](const PpoConfig& config) {
+      return (PpoLoss(layout, theta, batch, config).policy_loss - want).abs().max().item<double>();
+    };
+    const PpoConfig right = ConfigOf(json.at("config"));
+    CHECK(error(right) < 1e-10);
+    PpoConfig clip = right, swapped = right, no_drift = right;
+    clip.drift.reset();
+    std::swap(swapped.drift->alpha, swapped.drift->beta);
+    no_drift.drift = {.alpha = 1e9, .beta = 1e9};
+    for (const PpoConfig& wrong : {clip, swapped, no_drift}) CHECK(error(wrong) > 1e-4);
+  }
+}
+
 TEST_CASE("golden: approx_kl of a policy that hardly moved keeps its digits in float32",
           "[golden]") {
   const Json file = ReadGolden("ppo_minibatch");
@@ -277,8 +311,8 @@ TEST_CASE("golden: approx_kl of a policy that hardly moved keeps its digits in f
 }
 
 template <typename T>
-void CheckMinibatchOfKernels(torch::Dtype dtype) {
-  const Json file = ReadGolden("ppo_minibatch");
+void CheckMinibatchOfKernels(const std::string& name, torch::Dtype dtype) {
+  const Json file = ReadGolden(name);
   for (const Json& json : file.at("cases")) {
     INFO(json.at("name") << " " << dtype);
     const PpoConfig config = ConfigOf(json.at("config"));
@@ -339,9 +373,11 @@ void CheckMinibatchOfKernels(torch::Dtype dtype) {
   }
 }
 
-TEST_CASE("golden: ppo_minibatch through the kernels", "[golden]") {
-  CheckMinibatchOfKernels<double>(torch::kFloat64);
-  CheckMinibatchOfKernels<float>(torch::kFloat32);
+TEST_CASE("golden: ppo_minibatch and ppo_drift through the kernels", "[golden]") {
+  for (const char* name : {"ppo_minibatch", "ppo_drift"}) {
+    CheckMinibatchOfKernels<double>(name, torch::kFloat64);
+    CheckMinibatchOfKernels<float>(name, torch::kFloat32);
+  }
 }
 
 TEST_CASE("golden: ppo_update", "[golden]") {

@@ -89,14 +89,16 @@ double OuterLossAfter(const Problem& problem, const Tensor& advantages) {
       .item<double>();
 }
 
-enum class Kind { kAdam, kSgd, kRmsProp };
+enum class Kind { kAdam, kSgd, kRmsProp, kDrift };
 
 TEST_CASE("grad: through updates against finite differences", "[grad]") {
   for (bool critic : {false, true}) {
     for (bool discrete : {false, true}) {
-      for (Kind kind : {Kind::kAdam, Kind::kSgd, Kind::kRmsProp}) {
+      for (Kind kind : {Kind::kAdam, Kind::kSgd, Kind::kRmsProp, Kind::kDrift}) {
         Problem problem = MakeProblem(critic, discrete, /*steps=*/3);
-        problem.config.ppo.adam = kind == Kind::kAdam;
+        problem.config.ppo.adam = kind == Kind::kAdam || kind == Kind::kDrift;
+        // By Adam, too; constants at which it pulls hard.
+        if (kind == Kind::kDrift) problem.config.ppo.drift = {.alpha = 0.2, .beta = 0.1};
         problem.config.rms_prop = kind == Kind::kRmsProp;
         INFO("critic " << critic << ", discrete " << discrete << ", optimizer "
                        << static_cast<int>(kind));

@@ -45,12 +45,15 @@ Problem MakeProblem(const AgentShape& shape, int64_t num_agents, int64_t rows,
 }
 
 std::vector<PpoConfig> Configs() {
-  std::vector<PpoConfig> configs(4);
+  std::vector<PpoConfig> configs(6);
   configs[1].entropy_coef = 0.3;
   configs[1].normalize_advantage = false;
   configs[2].clip_value_loss = true;
   configs[3].clip = 0.05;
   configs[3].value_coef = 2;
+  configs[4].drift.emplace();
+  configs[5].drift = {.alpha = 0.1, .beta = 0.05};
+  configs[5].normalize_advantage = false;
   return configs;
 }
 
@@ -100,9 +103,9 @@ TEST_CASE("grad: the PPO loss against finite differences, every parameter of eve
   }
 }
 
-TEST_CASE("grad: second order through the PPO loss", "[grad]") {
+void CheckSecondOrder(const PpoConfig& config) {
   Problem problem =
-      MakeProblem({.observation_size = 3, .action_size = 2, .hidden_units = 4}, 2, 9, {});
+      MakeProblem({.observation_size = 3, .action_size = 2, .hidden_units = 4}, 2, 9, config);
   torch::Tensor leaf;
   const torch::Tensor grad = Gradient(problem, /*create_graph=*/true, &leaf);
   const torch::Tensor direction = Normals(problem.theta.sizes(), 8);
@@ -118,6 +121,15 @@ TEST_CASE("grad: second order through the PPO loss", "[grad]") {
   CHECK(error < 1e-7 * testing::ToleranceScale());
   CHECK(error > 0);
   CHECK(product.abs().max().item<double>() > 1e-2);
+}
+
+TEST_CASE("grad: second order through the PPO loss", "[grad]") {
+  CheckSecondOrder({});
+}
+
+TEST_CASE("grad: second order through DPO's drift", "[grad]") {
+  CheckSecondOrder({.drift = kernels::Drift()});
+  CheckSecondOrder({.drift = kernels::Drift{.alpha = 0.1, .beta = 0.05}});
 }
 
 template <typename T>

@@ -112,7 +112,7 @@ TEST_CASE("ppo phases: sizes within bounds, in shared memory", "[unit]") {
 }
 
 TEST_CASE("ppo phases: each option of the loss", "[unit]") {
-  for (int option = 0; option < 7; ++option) {
+  for (int option = 0; option < 9; ++option) {
     PpoProblem<float> problem({39, 64, 4, true, 250, 125});
     PpoConfig& c = problem.config;
     if (option == 0) c.clip_value_loss = false;
@@ -122,6 +122,8 @@ TEST_CASE("ppo phases: each option of the loss", "[unit]") {
     if (option == 4) c.max_grad_norm = 1e-3;
     if (option == 5) c.clip = 1e-3;       // Most ratios and values are out of range.
     if (option == 6) c.value_coef = 100;  // The value has most of the norm.
+    if (option == 7) c.drift.emplace();
+    if (option == 8) c.drift = {.alpha = 1e-3, .beta = 1e-3};  // The drift pulls hard.
     INFO("option " << option);
     CheckEpochs<Common, 2, kernels::InOrder>({}, 4, &problem);
   }

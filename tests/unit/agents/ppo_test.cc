@@ -147,8 +147,10 @@ TEST_CASE("ppo: the same bits on every machine", "[unit]") {
 }
 
 TEST_CASE("ppo: kernels and LibTorch agree over a whole update", "[unit]") {
-  for (bool critic : {true, false}) {
+  for (const auto& [critic, drift] :
+       {std::pair(true, false), std::pair(false, false), std::pair(true, true)}) {
     Case c({0, 1, 2}, critic);
+    if (drift) c.config.drift.emplace();
     c.agents = NewAgents(c.agents.theta.to(torch::kFloat64));
     c.config.entropy_coef = 0.01;
     c.config.clip_value_loss = true;
@@ -417,6 +419,7 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
   CHECK(defaults.learning_rate == 3e-4);
   CHECK(defaults.max_grad_norm == 0.5);
   CHECK_FALSE(defaults.target_kl.has_value());
+  CHECK_FALSE(defaults.drift.has_value());
   CHECK(PpoConfigFromSpec(spec, 2, 2).learning_rate == 3e-4);
   spec.set_anneal_learning_rate(true);
   CHECK_FALSE(PpoConfigFromSpec(spec, 1, 4).bootstrap_on_truncation);
@@ -426,6 +429,16 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
   CHECK(PpoConfigFromSpec(spec, 1, 4).learning_rate == 3e-4);
   CHECK(testing::Near(PpoConfigFromSpec(spec, 4, 4).learning_rate, 0.25 * 3e-4, {.rel = 1e-15}));
   CHECK(PpoConfigFromSpec(spec, 1, 4).target_kl == 0.02);
+  spec.set_surrogate(v1::CLIP);
+  CHECK_FALSE(PpoConfigFromSpec(spec, 1, 4).drift.has_value());
+  spec.set_surrogate(v1::DPO);
+  REQUIRE(PpoConfigFromSpec(spec, 1, 4).drift.has_value());
+  CHECK(PpoConfigFromSpec(spec, 1, 4).drift->alpha == 2);
+  CHECK(PpoConfigFromSpec(spec, 1, 4).drift->beta == 0.6);
+  spec.set_dpo_alpha(3);
+  spec.set_dpo_beta(0.5);
+  CHECK(PpoConfigFromSpec(spec, 1, 4).drift->alpha == 3);
+  CHECK(PpoConfigFromSpec(spec, 1, 4).drift->beta == 0.5);
 }
 
 }  // namespace

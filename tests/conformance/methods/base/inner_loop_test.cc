@@ -145,6 +145,35 @@ bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
   return a.defined() == b.defined() && (!a.defined() || torch::equal(a, b));
 }
 
+TEST_CASE("inner loops: DPO's drift changes the agents, or is refused", "[conformance]") {
+  int drifts = 0, refused = 0;
+  for (const RuleEntry* entry : OuterRules()) {
+    INFO(entry->name);
+    const Life clip = LifeOf(*entry);
+    Life drift = clip;
+    v1::AgentSpec* agent = drift.shard.mutable_spec()->mutable_agent();
+    agent->set_surrogate(v1::DPO);
+    agent->set_dpo_alpha(1e-3);
+    agent->set_dpo_beta(1e-3);
+    if (!FindInnerLoop(entry->inner_loop)->surrogate) {
+      Violations violations;
+      CHECK(MakeInnerLoop(drift.shard, drift.meta_parameters, nullptr, {}, &violations) == nullptr);
+      REQUIRE(violations.list().size() == 1);
+      CHECK(violations.list()[0].field == "agent.surrogate");
+      ++refused;
+      continue;
+    }
+    const auto with_clip = Make(clip), with_drift = Make(drift);
+    for (InnerLoop* loop : {with_clip.get(), with_drift.get()}) loop->Begin();
+    Live(clip, with_clip.get(), 0);
+    Live(drift, with_drift.get(), 0);
+    CHECK(PoliciesOf(*with_clip) != PoliciesOf(*with_drift));
+    ++drifts;
+  }
+  CHECK(drifts > 5);
+  CHECK(refused > 3);
+}
+
 TEST_CASE("inner loops: a saved state goes on as if nothing had happened", "[conformance]") {
   int compared = 0;
   for (const RuleEntry* entry : OuterRules()) {

@@ -213,6 +213,8 @@ std::vector<LirpgConfig> Configs() {
     all.push_back(plain);
     all.back().outer.clip = 0.1;
     all.back().update.ppo.entropy_coef = 0;
+    all.push_back(plain);
+    all.back().update.ppo.drift = {.alpha = 0.2, .beta = 0.1};
   }
   return all;
 }

@@ -247,7 +247,9 @@ TEST_CASE("meta-gradient loop: what settings change, and what they do not", "[un
                                             {"c_in", "0.1"},
                                             {"critic", "separate"},
                                             {"inner_loss", "a2c"},
-                                            {"second_moment", "through"}}) {
+                                            {"second_moment", "through"},
+                                            {"bootstrap_steps", "1"},
+                                            {"bootstrap_steps", "3"}}) {
     INFO(name << " " << value);
     const std::vector<Tensor> other = Gradients(MakeShard({{name, value}}));
     REQUIRE(other[1].defined());
@@ -255,6 +257,45 @@ TEST_CASE("meta-gradient loop: what settings change, and what they do not", "[un
   }
   const std::vector<Tensor> none = Gradients(MakeShard({{"c_in", "0"}}));
   CHECK(none[0].abs().max().item<double>() == 0);
+}
+
+TEST_CASE("meta-gradient loop: a target of one step pulls the way of the outer objective",
+          "[unit]") {
+  const auto cosine = [](const Tensor& a, const Tensor& b) {
+    return (a.dot(b) / (a.norm() * b.norm())).item<double>();
+  };
+  for (const std::string data : {"same", "fresh"}) {
+    for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
+      INFO(data << ", " << v1::SignalRole_Name(role));
+      const auto gradient = [&](Settings settings) {
+        settings.push_back({"outer_data", data});
+        v1::Shard shard = MakeShard(settings, role);
+        shard.mutable_spec()->mutable_agent()->set_optimizer(v1::SGD);
+        shard.mutable_spec()->mutable_agent()->set_learning_rate(0.1);
+        return Gradients(shard)[1];
+      };
+      const Tensor plain = gradient({}), one = gradient({{"bootstrap_steps", "1"}}),
+                   three = gradient({{"bootstrap_steps", "3"}});
+      CHECK(cosine(plain, one) > 0.2);
+      CHECK(cosine(one, three) < 0.999);
+      // It is as small as the step is short.
+      CHECK(one.norm().item<double>() < 0.5 * plain.norm().item<double>());
+      CHECK(one.norm().item<double>() > 0);
+    }
+  }
+}
+
+TEST_CASE("meta-gradient loop: targets are the same in both implementations", "[unit]") {
+  for (const std::string data : {"same", "fresh"}) {
+    const auto gradients = [&](const std::string& implementation) {
+      return Gradients(MakeShard(
+          {{"outer_data", data}, {"bootstrap_steps", "2"}, {"implementation", implementation}}));
+    };
+    const Tensor unrolled = gradients("unrolled")[1], replay = gradients("replay")[1];
+    const double size = unrolled.abs().max().item<double>();
+    CHECK(size > 1e-9);
+    CHECK((unrolled - replay).abs().max().item<double>() < 2e-3 * size);
+  }
 }
 
 TEST_CASE("meta-gradient loop: a limit that is no end changes updates and outer objective",
@@ -308,6 +349,7 @@ TEST_CASE("meta-gradient loop: a snapshot is everything that the next iteration 
   for (const auto& [settings, role] : std::vector<std::pair<Settings, v1::SignalRole>>{
            {{}, v1::REWARD},
            {{{"outer_data", "fresh"}}, v1::REWARD},
+           {{{"outer_data", "fresh"}, {"bootstrap_steps", "2"}}, v1::REWARD},
            {{{"outer_data", "fresh"}, {"critic", "separate"}}, v1::REWARD},
            {{{"outer_data", "fresh"}}, v1::ADVANTAGE},
            {{}, v1::ADVANTAGE}}) {
@@ -361,12 +403,18 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
   sees.mutable_spec()->mutable_signal()->set_name("discount");
   refused(sees, "signal.option.critic_sees");
   refused(MakeShard({{"critic_minibatches", "33"}}), "rule.option.critic_minibatches");
+  refused(MakeShard({{"bootstrap_steps", "4"}}), "rule.option.bootstrap_steps");
+  refused(MakeShard({{"objective", "value_error"}, {"bootstrap_steps", "1"}}),
+          "rule.option.objective");
   v1::Shard shard = MakeShard({});
   shard.mutable_spec()->mutable_agent()->set_target_kl(0.01);
   refused(shard, "agent.target_kl");
   shard = MakeShard({});
   shard.mutable_spec()->mutable_agent()->set_minibatches(32);
   refused(shard, "agent.minibatches");
+  shard = MakeShard({{"inner_loss", "a2c"}});
+  shard.mutable_spec()->mutable_agent()->set_surrogate(v1::DPO);
+  refused(shard, "agent.surrogate");
   shard = MakeShard({{"outer_data", "fresh"}});
   shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
   refused(shard, "lifetime.iterations");
