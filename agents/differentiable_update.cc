@@ -345,12 +345,6 @@ absl::StatusOr<UpdateGradient> DifferentiateUpdate(const AgentShape& shape,
                         .theta = steps.theta};
 }
 
-absl::StatusOr<AgentBatch> RunSteps(const UpdateConfig& config, const AgentBatch& agents,
-                                    int64_t steps, const StepLoss& loss,
-                                    const std::vector<Tensor>& inputs) {
-  return Steps(config, agents, steps, loss, inputs).Run(steps, nullptr);
-}
-
 absl::StatusOr<StepsGradient> DifferentiateSteps(const UpdateConfig& config,
                                                  const AgentBatch& agents, int64_t steps,
                                                  const StepLoss& loss,

@@ -123,10 +123,6 @@ struct StepsGradient {
   torch::Tensor theta;                // and by theta before.
   torch::Tensor grad_norm;            // [S, K], before clipping
 };
-// Without a graph: the agents afterwards.
-absl::StatusOr<AgentBatch> RunSteps(const UpdateConfig& config, const AgentBatch& agents,
-                                    int64_t steps, const StepLoss& loss,
-                                    const std::vector<torch::Tensor>& inputs);
 absl::StatusOr<StepsGradient> DifferentiateSteps(
     const UpdateConfig& config, const AgentBatch& agents, int64_t steps, const StepLoss& loss,
     const std::vector<torch::Tensor>& inputs, const AgentLoss& outer_loss,

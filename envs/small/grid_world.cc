@@ -24,7 +24,7 @@ constexpr char kSummary[] = "Collect good objects on a grid and avoid bad ones (
 constexpr int kActions = 5;  // Up, down, left, right, stay.
 constexpr int kStay = 4;
 constexpr int kRow[kActions] = {-1, 1, 0, 0, 0}, kColumn[kActions] = {0, 0, -1, 1, 0};
-constexpr double kTimeScale = 0.001;  // Of the observation's last number.
+constexpr double kTimeScale = 0.001;  // Scale of the observation's last number.
 
 struct Type {
   double reward, ends, returns;
@@ -47,7 +47,7 @@ struct Drawn {
 
 struct Level {
   int size = 0;   // Cells on each side; the greatest of a drawn level.
-  int steps = 0;  // Of an episode, likewise.
+  int steps = 0;  // Greatest length of an episode, likewise.
   std::vector<Type> types = {};
   std::vector<int> objects = {};  // The type of each.
   Walls walls = {};
@@ -396,7 +396,7 @@ class GridWorld : public SmallEnvironment {
   // What the task's number says.
   Level level_;
   std::vector<bool> walls_;
-  std::vector<int> places_;  // Of start and objects.
+  std::vector<int> places_;  // Cells of start and objects.
 };
 
 const RegisterEnvironment kRegister({

@@ -1,7 +1,7 @@
 // Agents that learn by the learned policy gradient (Oh et al. 2020; methods/lpg/README.md). In
-// training a window has K inner iterations with an update each, and one whose steps judge the
-// updated agents: after it the loop gives the gradient of that judgement by the network's weights.
-// With frozen weights agents update after every iteration.
+// training a window has K inner iterations with an update each, and one more that judges the
+// updated agents. After that one the loop gives the gradient by the network's weights. With frozen
+// weights agents update after every iteration.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -193,13 +193,8 @@ class Lpg : public LearningLoop {
       const LpgSteps own = steps.Agents(first, count);
       const LpgOutputs said = Ask(options_.lpg, network_, context_.meta_parameters, own);
       pi_hats[group] = said.pi_hat;
-      MENTOR_ASSIGN_OR_RETURN(
-          after[group],
-          agents::RunSteps(options_.lpg.update, agents::SomeAgents(agents_, first, count), 1,
-                           [&](const Tensor& theta, const std::vector<Tensor>&, int64_t) {
-                             return LpgLoss(options_.lpg, layout_, theta, own, said);
-                           },
-                           {}));
+      after[group] =
+          LpgUpdate(options_.lpg, layout_, agents::SomeAgents(agents_, first, count), own, said);
       return absl::OkStatus();
     }));
     const agents::AgentBatch next = agents::JoinAgents(after);

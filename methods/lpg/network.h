@@ -1,7 +1,7 @@
-// The learned policy gradient itself (Oh et al. 2020; methods/lpg/README.md#the-network): an LSTM
-// that reads a piece of a trajectory from its end to its begin, and says of each step how the agent
-// should change. Its weights are the meta-parameters. Immutable; generic in dtype; threads may
-// share.
+// The network of the learned policy gradient (Oh et al. 2020; methods/lpg/README.md#the-network).
+// An LSTM reads a piece of a trajectory from its end to its begin. It says of each step how the
+// agent should change. Its weights are the meta-parameters. Immutable; generic in dtype; threads
+// may share.
 #pragma once
 
 #include <torch/types.h>

@@ -87,6 +87,20 @@ Tensor LpgLoss(const LpgConfig& config, const agents::ParamLayout& layout, const
   return agents::Mean(config.alpha_y * divergence - outputs.pi_hat * log_pi);
 }
 
+agents::AgentBatch LpgUpdate(const LpgConfig& config, const agents::ParamLayout& layout,
+                             const agents::AgentBatch& agents, const LpgSteps& steps,
+                             const LpgOutputs& outputs) {
+  Tensor grad;
+  {
+    const c10::AutoGradMode gradients(true);
+    const Tensor theta = agents.theta.detach().requires_grad_(true);
+    const Tensor loss = LpgLoss(config, layout, theta, steps, outputs);
+    grad = torch::autograd::grad({loss.sum()}, {theta})[0];
+  }
+  const Tensor scale = agents::ClipScale(agents::GradNorm(grad), config.update.ppo);
+  return agents::OptimizerStep(agents, grad * scale.unsqueeze(1), config.update.ppo);
+}
+
 absl::StatusOr<LpgGradient> Teach(const LpgConfig& config, const LpgNetwork& network,
                                   const agents::ParamLayout& layout, const Tensor& weights,
                                   const agents::AgentBatch& agents,

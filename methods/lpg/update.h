@@ -59,6 +59,11 @@ LpgOutputs Ask(const LpgConfig& config, const LpgNetwork& network, const torch::
 torch::Tensor LpgLoss(const LpgConfig& config, const agents::ParamLayout& layout,
                       const torch::Tensor& theta, const LpgSteps& steps, const LpgOutputs& outputs);
 
+// The agents after one step of the optimizer on all steps of the segment.
+agents::AgentBatch LpgUpdate(const LpgConfig& config, const agents::ParamLayout& layout,
+                             const agents::AgentBatch& agents, const LpgSteps& steps,
+                             const LpgOutputs& outputs);
+
 struct LpgGradient {
   agents::StepsGradient steps;
   torch::Tensor policy_loss;                         // [S]: -mean(A ln pi) of the updated agents

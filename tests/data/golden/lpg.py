@@ -151,9 +151,8 @@ def live(case, phi):
             theta, m, v, pi_hat, log_y_hat, loss = agent_step(theta, m, v, k + 1, phi, c, own)
             count = len(pi_hat) * len(case["path"])
             squares = squares + c["pi_hat_square"] * sum(x**2 for x in pi_hat) / count
-            squares = squares + c["y_hat_square"] * sum(np.sum(np.exp(2 * x)) for x in log_y_hat) / (
-                count
-            )
+            of_y = sum(np.sum(np.exp(2 * x)) for x in log_y_hat)
+            squares = squares + c["y_hat_square"] * of_y / count
             if k == 0:
                 for name, x in zip(("pi_hat", "log_y_hat", "loss"), (pi_hat, log_y_hat, loss)):
                     result[name].append(np.real(x))

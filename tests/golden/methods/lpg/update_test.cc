@@ -80,12 +80,7 @@ struct Case {
     for (size_t k = 0; k < path.size(); ++k) {
       Predict(layout, now.theta, next_observations[k], &path[k]);
       const LpgOutputs said = Ask(config, LpgNetwork(config.sizes), weights, path[k]);
-      now = agents::RunSteps(config.update, now, 1,
-                             [&](const Tensor& theta, const std::vector<Tensor>&, int64_t) {
-                               return LpgLoss(config, layout, theta, path[k], said);
-                             },
-                             {})
-                .value();
+      now = LpgUpdate(config, layout, now, path[k], said);
     }
   }
 
