@@ -1,6 +1,7 @@
 // Agents of rule lpg on made-up segments: when they learn, when the network gets a gradient, that
 // the differentiated updates are those that were lived, and what is refused.
 #include <cmath>
+#include <map>
 #include <string>
 
 #include "common/spec/spec.h"
@@ -17,17 +18,22 @@ namespace mentor::methods {
 namespace {
 
 using mentor::testing::Contains;
-using mentor::testing::Settings;
 using torch::Tensor;
 
 constexpr int64_t kAgents = 10, kSteps = 12, kObservation = 3, kAction = 4;
 constexpr uint32_t kIterations = 7;
 
-const Settings kSmall = {{"updates", "2"},           {"unroll", "6"},    {"predictions", "5"},
-                         {"lstm_units", "6"},        {"embedding", "3"}, {"critic_epochs", "1"},
-                         {"critic_minibatches", "2"}};
+using Settings = std::map<std::string, std::string>;
 
-v1::ExperimentSpec Spec(const Settings& settings = {}) {
+// Small networks, with these settings besides.
+v1::ExperimentSpec Spec(Settings settings = {}) {
+  settings.insert({{"updates", "2"},
+                   {"unroll", "6"},
+                   {"predictions", "5"},
+                   {"lstm_units", "6"},
+                   {"embedding", "3"},
+                   {"critic_epochs", "1"},
+                   {"critic_minibatches", "2"}});
   v1::ExperimentSpec spec;
   spec.mutable_benchmark()->set_name("none");
   spec.mutable_lifetime()->set_iterations(kIterations);
@@ -37,7 +43,6 @@ v1::ExperimentSpec Spec(const Settings& settings = {}) {
   spec.mutable_rule()->set_name("lpg");
   spec.mutable_rule()->set_lifetimes_per_update(kAgents);
   spec.mutable_rule()->set_shard_lifetimes(kAgents);
-  testing::SetOptions(spec.mutable_rule(), kSmall);
   testing::SetOptions(spec.mutable_rule(), settings);
   return WithDefaults(spec);
 }
