@@ -26,8 +26,8 @@ META_WORLD = (
     "window-open-v3"
 ).split()
 SMALL = (
-    "bernoulli_bandit box_2d contextual_bandit maze point_mass point_navigation point_reach "
-    "quadratic_function umbrella_length"
+    "bernoulli_bandit box_2d contextual_bandit grid_world maze point_mass point_navigation "
+    "point_reach quadratic_function umbrella_length"
 ).split()
 NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
