@@ -135,7 +135,7 @@ struct BonusEntry {
       sizes;
 };
 
-const BonusEntry* FindBonus(std::string_view name);  // Null when unknown.
+const BonusEntry* FindBonus(std::string_view name);  // Returns null when unknown.
 std::vector<const BonusEntry*> Bonuses();            // Ordered by name.
 // The settings that a spec gives this bonus, with defaults.
 OptionValues SettingsOf(const BonusEntry& bonus, const v1::EvaluationSpec& spec,

@@ -44,7 +44,7 @@ class Counts : public Bonus {
     }
   }
 
-  // Of the observation after step t. Bit i is the sign of projection i.
+  // Returns the code of the observation after step t: the signs of its projections.
   uint64_t CodeOf(const Steps& seen, int64_t t) const {
     const int64_t size = sizes_.observation;
     const double* observation = seen.next_observations.data() + t * size;

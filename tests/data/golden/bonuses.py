@@ -14,11 +14,11 @@ import numpy as np
 
 FILE = pathlib.Path(__file__).with_name("bonuses.json")
 DOC = (
-    "A tensor is {shape, data}, row-major. One agent, steps in segments; known[t]=0: the observation"
-    " after step t is not known. Weight i of a network is scale * (((7919 i + offset) mod 2003) /"
-    " 2003 - 0.5), as in bonuses_rllte.json, with `hidden` units. A segment is one minibatch;"
-    " `epochs` steps of Adam on it. rewards: `weight` times the bonus over its scale. counts:"
-    " projection i is 3 (((7919 i + 1) mod 2003) / 2003 - 0.5), row-major [bits, D]."
+    "A tensor is {shape, data}, row-major. One agent, steps in segments; known[t]=0: the"
+    " observation after step t is not known. Weight i of a network is scale * (((7919 i + offset)"
+    " mod 2003) / 2003 - 0.5), as in bonuses_rllte.json, with `hidden` units. A segment is one"
+    " minibatch; `epochs` steps of Adam on it. rewards: `weight` times the bonus over its scale."
+    " counts: projection i is 3 (((7919 i + 1) mod 2003) / 2003 - 0.5), row-major [bits, D]."
 )
 F = np.longdouble
 
@@ -116,10 +116,12 @@ class Icm:
 def gradient(loss, theta):
     result, h = np.zeros_like(theta), F(1e-6)
     for i in range(len(theta)):
+
         def at(steps):
             moved = theta.copy()
             moved[i] += steps * h
             return loss(moved)
+
         result[i] = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
     return result
 

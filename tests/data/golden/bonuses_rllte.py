@@ -29,10 +29,10 @@ DOC = (
     " actions, cut into segments; discrete actions are one-hot. next_observations are true ones, so"
     " every step is known. Weight i of a network is scale * (((7919 i + offset) mod 2003) / 2003 -"
     " 0.5); networks are W1 [256, in], b1, W2 [out, 256], b2; rnd: target with offset 1, predictor"
-    " with offset 500; icm: encoder, inverse, forward as one array with offset 500. A segment is one"
-    " minibatch and one step of Adam, whose epsilon is 1e-8. rewards are what compute() returned for"
-    " each segment. inverse_weight: their loss of continuous actions [B, 1] meets a mask [B] and so"
-    " becomes B times its mean."
+    " with offset 500; icm: encoder, inverse, forward as one array with offset 500. A segment is"
+    " one minibatch and one step of Adam, whose epsilon is 1e-8. rewards are what compute()"
+    " returned for each segment. inverse_weight: their loss of continuous actions [B, 1] meets a"
+    " mask [B] and so becomes B times its mean."
 )
 
 
