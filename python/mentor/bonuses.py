@@ -58,8 +58,10 @@ class Bonus:
                 raise ValueError(f"{field}: is {value!r}; give an integer from 0 below {most}")
         self._action_space = action_space
         self._observation_size = math.prod(observation_space.shape)
+        size = math.prod(action_space.shape or ())
         discrete = isinstance(action_space, spaces.Discrete)
-        size = int(action_space.n) if discrete else math.prod(action_space.shape or ())
+        if isinstance(action_space, spaces.Discrete):
+            size = int(action_space.n)
         self._native = _native.Bonus(
             name,
             {key: _text(value) for key, value in settings.items()},
