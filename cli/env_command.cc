@@ -369,7 +369,7 @@ void AddRender(CLI::App* env, Action* action) {
       ->add_option(
           "--teacher", flags->teacher,
           "What taught the agent: learned, best or random (signal network), sparse, shaped, "
-          "sparse_and_shaped or potential (reward)")
+          "sparse_and_shaped, potential, rnd, icm or counts (reward)")
       ->check(OneOf(teachers))
       ->capture_default_str();
 

@@ -253,8 +253,8 @@ void AddEvaluateCommand(CLI::App* app, Action* action) {
   evaluate
       ->add_option(
           "--baselines", flags->baselines,
-          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, random_signal, or "
-          "none")
+          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, ppo_rnd, ppo_icm, "
+          "ppo_counts, random_signal, or none")
       ->capture_default_str();
   evaluate
       ->add_option("--weights", flags->options.weights,

@@ -18,6 +18,9 @@ constexpr EvaluationMethodInfo kMethods[] = {
     {v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, "PPO sparse and shaped", "sparse_and_shaped",
      /*learned=*/false},
     {v1::EVALUATION_METHOD_PPO_POTENTIAL, "PPO potential", "potential", /*learned=*/false},
+    {v1::EVALUATION_METHOD_PPO_RND, "PPO RND", "rnd", /*learned=*/false},
+    {v1::EVALUATION_METHOD_PPO_ICM, "PPO ICM", "icm", /*learned=*/false},
+    {v1::EVALUATION_METHOD_PPO_COUNTS, "PPO counts", "counts", /*learned=*/false},
     {v1::EVALUATION_METHOD_RANDOM_SIGNAL, "random signal", "random", /*learned=*/false},
 };
 // All but UNSPECIFIED.

@@ -35,6 +35,9 @@ enum class Purpose : uint32_t {
   kSkill = 20,        // step = episode
   kCurriculum = 21,   // lifetime = outer update, step = lifetime in it
   kProjection = 22,   // step = tensor
+  // Exploration bonuses: step = tensor; of the order, twice the epoch, plus 1 for who is left out.
+  kBonusWeights = 40,
+  kBonusOrder = 41,
 };
 
 // Each phase has its own numbers, so an evaluation never changes the training's.

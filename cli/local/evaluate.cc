@@ -411,7 +411,7 @@ absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text
       return absl::InvalidArgumentError(
           absl::StrCat("--baselines ", text, ": unknown '", name,
                        "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, "
-                       "random_signal, or none"));
+                       "ppo_rnd, ppo_icm, ppo_counts, random_signal, or none"));
     }
     baselines.push_back(baseline);
   }

@@ -219,7 +219,10 @@ Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) 
       {v1::EVALUATION_METHOD_PPO_SPARSE, v1::REWARD_SOURCE_SPARSE},
       {v1::EVALUATION_METHOD_PPO_SHAPED, v1::REWARD_SOURCE_SHAPED},
       {v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, v1::REWARD_SOURCE_SPARSE_AND_SHAPED},
-      {v1::EVALUATION_METHOD_PPO_POTENTIAL, v1::REWARD_SOURCE_POTENTIAL}};
+      {v1::EVALUATION_METHOD_PPO_POTENTIAL, v1::REWARD_SOURCE_POTENTIAL},
+      {v1::EVALUATION_METHOD_PPO_RND, v1::REWARD_SOURCE_RND},
+      {v1::EVALUATION_METHOD_PPO_ICM, v1::REWARD_SOURCE_ICM},
+      {v1::EVALUATION_METHOD_PPO_COUNTS, v1::REWARD_SOURCE_COUNTS}};
   const Teacher* found = std::find_if(std::begin(all), std::end(all),
                                       [&](const Teacher& one) { return one.method == method; });
   MENTOR_CHECK(found != std::end(all));

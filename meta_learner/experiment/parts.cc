@@ -3,6 +3,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "bonuses/bonus.h"
 #include "common/check.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/shards.h"
@@ -100,6 +101,7 @@ ExperimentParts MakeThem(methods::RuleContext context, const kernels::Device& de
                                     "checkpoints have no mean; leave it out",
                                     spec.rule().name()));
   }
+  bonuses::CheckSettings(spec.evaluation(), violations);
   CheckPatience(spec.rule(), parts.rule->needs(), spec.lifetime().iterations(), violations);
   if (parts.rule->needs().pairs()) CheckPairs(*parts.benchmark, spec, violations);
   if (parts.network != nullptr) {

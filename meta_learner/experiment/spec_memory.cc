@@ -37,9 +37,9 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchma
   return shard;
 }
 
-// The same lifetimes as the sparse baseline of an evaluation.
-v1::Shard BaselineOf(v1::Shard shard) {
-  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
+// The same lifetimes as a baseline of an evaluation, with its source of rewards.
+v1::Shard BaselineOf(v1::Shard shard, v1::RewardSource source) {
+  shard.set_reward_source(source);
   shard.mutable_inner_loop()->Clear();
   shard.mutable_inner_loop()->set_name("ppo");
   shard.set_collections(1);
@@ -96,7 +96,15 @@ SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& 
     const shards::ShardMemory training = shards::MemoryOf(shard, parameters);
     shard.set_deterministic_episodes(0);
     if (spec.evaluation().lifetimes_per_goal() == 0) return training;
-    return Larger(training, shards::MemoryOf(BaselineOf(std::move(shard)), parameters));
+    shards::ShardMemory largest =
+        Larger(training, shards::MemoryOf(BaselineOf(shard, v1::REWARD_SOURCE_SPARSE), parameters));
+    // Baselines with a bonus hold more than others.
+    for (const Teacher& teacher :
+         Teachers(spec.evaluation(), {}, /*learned=*/false, /*baselines=*/true)) {
+      if (teacher.source == v1::REWARD_SOURCE_SIGNAL) continue;
+      largest = Larger(largest, shards::MemoryOf(BaselineOf(shard, teacher.source), parameters));
+    }
+    return largest;
   };
   const uint32_t last = all % whole;
   return {.largest = memory_of(std::min(whole, all)),

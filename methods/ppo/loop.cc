@@ -1,9 +1,12 @@
 // The inner PPO of the paper (methods/ppo/README.md): collects T steps, then makes one update. The
 // update takes the signal network's rewards or advantages, or the environment's own rewards (the
 // baselines). No update follows the last iteration. The outer rule sees only signals and outcomes.
+#include <algorithm>
+
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
+#include "methods/shared/bonus_rewards.h"
 
 namespace mentor::methods {
 namespace {
@@ -14,13 +17,15 @@ class Ppo : public LearningLoop {
       : LearningLoop(context, ShapeOfAgents(*context.shard)),
         source_(context.network != nullptr ? context.network->signals() : nullptr),
         weights_(context.meta_parameters),
-        sight_(context) {}
+        sight_(context),
+        bonus_(context) {}
 
   void Begin() override {
     LearningLoop::Begin();
     if (source_ != nullptr) signal_ = source_->InitialState(context_.num_agents(), torch::kFloat32);
     if (Source() == v1::REWARD_SOURCE_POTENTIAL)
       potential_ = torch::zeros({context_.num_agents()}, torch::kFloat64);
+    if (bonus_.enabled()) bonus_.Begin();
   }
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -47,6 +52,7 @@ class Ppo : public LearningLoop {
     AddSignalState("signal", &signal_, fields);
     sight_.AddTo(fields);
     if (potential_.defined()) fields->Add("potential", &potential_);
+    bonus_.AddTo(fields);
   }
 
  private:
@@ -66,11 +72,14 @@ class Ppo : public LearningLoop {
   // signals: [S, T], undefined for baselines.
   absl::Status Update(uint32_t iteration, const agents::Segment& segment,
                       const torch::Tensor& signals, LoopReport* report) {
-    const torch::Tensor signal =
-        source_ != nullptr ? signals
-        : potential_.defined()
-            ? PotentialRewards(segment, context_.shard->spec().agent().gamma(), &potential_)
-            : BaselineRewards(segment, Source());
+    torch::Tensor signal = signals;
+    if (bonus_.enabled()) {
+      MENTOR_ASSIGN_OR_RETURN(signal, bonus_.Rewards(segment));
+    } else if (potential_.defined()) {
+      signal = PotentialRewards(segment, context_.shard->spec().agent().gamma(), &potential_);
+    } else if (source_ == nullptr) {
+      signal = BaselineRewards(segment, Source());
+    }
     return UpdateByPpo(context_, shape_, iteration,
                        /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
                        normaliser_.Normalise(segment), signal, &agents_, report);
@@ -81,6 +90,7 @@ class Ppo : public LearningLoop {
   NetworkSight sight_;
   signals::SignalState signal_;
   torch::Tensor potential_;  // [S] of the last state; undefined unless it is the reward's source.
+  BonusRewards bonus_;
 };
 
 const RegisterInnerLoop kPpo({
@@ -88,8 +98,22 @@ const RegisterInnerLoop kPpo({
     .summary = "PPO updates between inner iterations, from a fixed signal or reward",
     .options = {},
     .surrogate = true,
+    .check =
+        [](const InnerLoopContext& context, Violations* violations) {
+          if (BonusOf(context.shard->reward_source()) != nullptr)
+            bonuses::CheckSettings(context.spec().evaluation(), violations);
+        },
     .make = MadeLoop<Ppo>,
-    .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
+    .sizes =
+        [](const InnerLoopContext& context, int64_t) {
+          LoopSizes sizes = SizesOfPpoAgents(context);
+          const LoopSizes bonus = BonusRewards(context).Sizes();
+          sizes.state += bonus.state;
+          sizes.saved += bonus.saved;
+          sizes.at_once += bonus.at_once;
+          sizes.per_thread = std::max(sizes.per_thread, bonus.per_thread);
+          return sizes;
+        },
 });
 
 }  // namespace

@@ -7,6 +7,7 @@
     mentor.run("point_reach")               trains what the command line trains
     mentor.spec("point_reach", seed=2)      specs from arguments, dicts, YAML and text
     mentor.LearnedReward(env, "point-reach-reward")
+    mentor.BonusReward(env, "rnd")          what a learned reward must beat (mentor.bonuses)
 
 Importing it registers the environments and loads nothing large; docs/python.md has the rest.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mentor_signal import LearnedReward as LearnedReward
 
     from . import metaworld as metaworld
+    from .bonuses import Bonus as Bonus, BonusReward as BonusReward
     from .environments.environment import MentorEnv as MentorEnv
     from .environments.task import Task as Task
     from .environments.vector import MentorVectorEnv as MentorVectorEnv, vector as vector
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 # The submodule that has a name; a submodule stands for itself.
 _NAMES = {
+    "bonuses": "Bonus BonusReward",
     "environments.environment": "MentorEnv",
     "environments.task": "Task",
     "environments.vector": "MentorVectorEnv vector",
@@ -42,8 +45,9 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 __all__ = [
-    "LearnedReward", "MentorEnv", "MentorVectorEnv", "ProgramError", "Run", "RunError", "STOP",
-    "Spec", "SpecError", "Task", "Update", "Violation", "metaworld", "run", "spec", "vector",
+    "Bonus", "BonusReward", "LearnedReward", "MentorEnv", "MentorVectorEnv", "ProgramError", "Run",
+    "RunError", "STOP", "Spec", "SpecError", "Task", "Update", "Violation", "metaworld", "run",
+    "spec", "vector",
 ]  # fmt: skip
 
 

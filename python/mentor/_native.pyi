@@ -50,3 +50,39 @@ class Pool:
     def scripted_action(self, index: int) -> list[float]: ...
     def render(self, index: int, width: int, height: int, camera: str) -> bytes: ...
     def close(self) -> None: ...
+
+class Bonus:
+    def __init__(
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        observation_size: int,
+        action_size: int,
+        discrete: bool,
+        seed: int,
+        agent: int,
+    ) -> None: ...
+    def reward(
+        self,
+        observations: npt.NDArray[np.float64],
+        actions: npt.NDArray[np.float64],
+        next_observations: npt.NDArray[np.float64],
+        known: npt.NDArray[np.uint8],
+    ) -> bytes: ...
+    def peek(
+        self,
+        observations: npt.NDArray[np.float64],
+        actions: npt.NDArray[np.float64],
+        next_observations: npt.NDArray[np.float64],
+        known: npt.NDArray[np.uint8],
+    ) -> bytes: ...
+    def learn(
+        self,
+        observations: npt.NDArray[np.float64],
+        actions: npt.NDArray[np.float64],
+        next_observations: npt.NDArray[np.float64],
+        known: npt.NDArray[np.uint8],
+    ) -> None: ...
+    def save(self) -> bytes: ...
+    def load(self, numbers: npt.NDArray[np.float64]) -> None: ...
+    def task_weight(self) -> float: ...

@@ -30,6 +30,7 @@
 #include "envs/environment.h"
 #include "envs/pool/environment_pool.h"
 #include "envs/render/scene_renderer.h"
+#include "python/native/bonus.h"
 #include "python/native/unlocked.h"
 
 namespace mentor::python {
@@ -311,6 +312,7 @@ NB_MODULE(_native, m) {
   m.def("catalogue", &Catalogue);
   m.def("benchmark", &Benchmark, "name"_a, "environment"_a, "goal_seed"_a);
   m.def("offer_bundle", &OfferBundle, "folder"_a);
+  AddBonus(m);
   nb::class_<Pool>(m, "Pool")
       .def(nb::init<const std::string&, const OptionsOfPython&, const WrappersOfPython&,
                     std::optional<bool>, uint32_t, int, int, bool, const std::string&>(),

@@ -53,6 +53,9 @@ METHODS = {
     "shaped": Method("PPO shaped", False, "green", (2, 2)),
     "sparse_and_shaped": Method("PPO sparse and shaped", False, "brown", (6, 2, 2, 2)),
     "potential": Method("PPO potential", False, "sky", (8, 4)),
+    "rnd": Method("PPO RND", False, "purple", (4, 2)),
+    "icm": Method("PPO ICM", False, "orange", (4, 2)),
+    "counts": Method("PPO counts", False, "blue", (4, 2)),
     "random": Method("random signal", False, "grey", (1, 3)),
 }
 PLACES = {option: place for place, option in enumerate(METHODS)}

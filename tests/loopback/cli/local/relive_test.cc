@@ -36,7 +36,9 @@ const std::string kSpec = testing::TinySpec(R"(
          option { name: "k" value: "16" } }
   evaluation {
     lifetimes_per_goal: 2 deterministic_episodes: 1
-    baseline: [PPO_SPARSE, PPO_SHAPED, PPO_POTENTIAL]
+    baseline: [PPO_SPARSE, PPO_SHAPED, PPO_POTENTIAL, PPO_RND, PPO_ICM, PPO_COUNTS]
+    bonus { name: "rnd" option { name: "hidden" value: "16" } }
+    bonus { name: "icm" option { name: "hidden" value: "16" } }
   }
 )");
 
@@ -119,10 +121,10 @@ TEST_CASE("relive: agents of each baseline live alike until the first update, th
     }
   }
   CHECK(first.size() == 1);
-  CHECK(lives.size() == 3);
+  CHECK(lives.size() == 6);
   std::set<std::vector<double>> different;
   for (const auto& [method, returns] : lives) different.insert(returns);
-  CHECK(different.size() == 3);
+  CHECK(different.size() == 6);
 }
 
 TEST_CASE("relive: an episode plays again as it was lived, or says that it does not",

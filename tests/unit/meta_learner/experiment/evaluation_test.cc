@@ -44,14 +44,18 @@ TEST_CASE("evaluation: each method has its source of rewards and its parameters"
         v1::REWARD_SOURCE_SPARSE_AND_SHAPED);
   CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_POTENTIAL, parameters).source ==
         v1::REWARD_SOURCE_POTENTIAL);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_RND, parameters).source == v1::REWARD_SOURCE_RND);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_ICM, parameters).source == v1::REWARD_SOURCE_ICM);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_COUNTS, parameters).source == v1::REWARD_SOURCE_COUNTS);
 }
 
 TEST_CASE("evaluation: teachers are what was learned and the spec's baselines", "[unit]") {
   using Methods = std::vector<v1::EvaluationMethod>;
   v1::EvaluationSpec spec;
   spec.set_best_weights(true);
-  for (const v1::Baseline baseline : {v1::RANDOM_SIGNAL, v1::PPO_SPARSE_AND_SHAPED, v1::PPO_SPARSE,
-                                      v1::PPO_SHAPED, v1::PPO_POTENTIAL})
+  for (const v1::Baseline baseline :
+       {v1::RANDOM_SIGNAL, v1::PPO_SPARSE_AND_SHAPED, v1::PPO_SPARSE, v1::PPO_SHAPED,
+        v1::PPO_POTENTIAL, v1::PPO_RND, v1::PPO_ICM, v1::PPO_COUNTS})
     spec.add_baseline(baseline);
   const auto teachers = [&](bool learned, bool baselines) {
     return MethodsOf(Teachers(spec, Parameters(), learned, baselines));
@@ -60,8 +64,9 @@ TEST_CASE("evaluation: teachers are what was learned and the spec's baselines", 
         Methods{v1::EVALUATION_METHOD_LEARNED, v1::EVALUATION_METHOD_LEARNED_BEST,
                 v1::EVALUATION_METHOD_RANDOM_SIGNAL, v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED,
                 v1::EVALUATION_METHOD_PPO_SPARSE, v1::EVALUATION_METHOD_PPO_SHAPED,
-                v1::EVALUATION_METHOD_PPO_POTENTIAL});
-  CHECK(teachers(false, true).size() == 5);  // Nothing was learned.
+                v1::EVALUATION_METHOD_PPO_POTENTIAL, v1::EVALUATION_METHOD_PPO_RND,
+                v1::EVALUATION_METHOD_PPO_ICM, v1::EVALUATION_METHOD_PPO_COUNTS});
+  CHECK(teachers(false, true).size() == 8);  // Nothing was learned.
   spec.set_best_weights(false);
   CHECK(teachers(true, false) == Methods{v1::EVALUATION_METHOD_LEARNED});
   spec.set_averaged_checkpoints(20);
