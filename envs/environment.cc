@@ -48,7 +48,9 @@ std::string CatalogueHash() {
       for (const std::string& choice : option.choices) add(choice);
     }
   };
-  for (const EnvironmentEntry* entry : Catalogue()) add_part(entry->name, entry->options);
+  for (const EnvironmentEntry* entry : Catalogue()) {
+    if (entry->in_catalogue_hash) add_part(entry->name, entry->options);
+  }
   add("wrappers");
   for (const WrapperEntry* entry : Wrappers()) {
     if (entry->in_catalogue_hash) add_part(entry->name, entry->options);

@@ -118,6 +118,9 @@ struct EnvironmentEntry {
   // It needs something that the experiment brings, so its name alone makes none. Lists of
   // environments that can be made leave it out.
   bool brought = false;
+  // False for an environment that came after the catalogue had a hash which recorded results carry.
+  // An actor without it refuses its units by name.
+  bool in_catalogue_hash = true;
 };
 
 // EnvironmentEntry::make of an environment that its options alone make.
