@@ -589,5 +589,9 @@ TEST_CASE("spec: the bundles that it names", "[unit]") {
   CHECK(BundlesOf(spec) == std::set<std::string>{a, b});
   option.set_name("digest");
   CHECK(BundlesOf(spec) == std::set<std::string>{a});
+  v1::Option& weights = *spec.mutable_rule()->add_option();
+  weights.set_name("bundle");
+  weights.set_value(BundleName(b));
+  CHECK(BundlesOf(spec) == std::set<std::string>{a, b});
   CHECK(BundlesOf({}).empty());
 }
