@@ -13,7 +13,7 @@ using torch::Tensor;
 
 namespace {
 
-constexpr double kHeadStd = 0.01;  // Of y's new weights, as in the source.
+constexpr double kHeadStd = 0.01;  // Deviation of y's new weights in the source.
 
 // Takes weights one after the other, in the order of the layout.
 class Layers {

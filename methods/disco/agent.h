@@ -1,5 +1,5 @@
-// The agent that DiscoRL teaches (methods/disco/README.md#the-agent): the policy network that
-// actors run, a head y on its last hidden layer, and a one-step model that gives z, aux and q for
+// The agent that DiscoRL teaches (methods/disco/README.md#the-agent). It has the policy network
+// that actors run and a head y on the last hidden layer. A one-step model gives z, aux and q for
 // each action. Pure functions, generic in dtype; threads may share.
 #pragma once
 
@@ -16,8 +16,8 @@ namespace mentor::methods {
 struct DiscoAgent {
   agents::AgentShape policy;  // Discrete, without a critic.
   int64_t prediction = 600;   // Y
-  int64_t cells = 128;        // Of the model's LSTM,
-  int64_t units = 128;        // and hidden units of its heads.
+  int64_t cells = 128;        // Units of the model's LSTM,
+  int64_t units = 128;        // and of the hidden layer of its heads.
 };
 
 // The policy's tensors, y, the model's and its heads'. Matrices are [out, in].

@@ -310,7 +310,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const int64_t kept =
       config.replay * (config.rollout + 1) * (config.agent.policy.observation_size + a + 5);
   const int64_t batch = ReadDiscoConfig(context.options).replay == 0 ? config.replay : config.batch;
-  // Of a step: heads with their graph, those of the target network, and the rule's inputs.
+  // Numbers of a step: heads with their graph, those of the target network, and the rule's inputs.
   const int64_t heads = (a + 1) * config.network.prediction + a * (kValueBins + a);
   const int64_t of_step =
       14 * heads + 8 * a * (config.agent.cells + config.agent.units + config.network.hidden) +

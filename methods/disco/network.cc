@@ -42,7 +42,7 @@ Tensor SignLog(const Tensor& x) {
   return x.sign() * x.abs().log1p();
 }
 
-// Of logits: sum_i p_i (ln p_i - ln q_i), over the last axis.
+// sum_i p_i (ln p_i - ln q_i) over the last axis, of logits.
 Tensor Kl(const Tensor& p, const Tensor& q) {
   const Tensor log_p = p.log_softmax(-1);
   return (log_p.exp() * (log_p - q.log_softmax(-1))).sum(-1);
@@ -55,7 +55,7 @@ struct Estimates {
   Tensor target;                            // [T, B]
 };
 
-// Retrace with the target network's values and the agent's policy (README.md#values).
+// Retrace with the target network's values and the agent's policy (methods/disco/README.md#values).
 Estimates Estimate(const DiscoRollouts& r, Tensor* average) {
   const Tensor pi = r.own.logits.softmax(-1);
   Estimates e;

@@ -33,7 +33,7 @@ struct DiscoHeads {
 };
 
 struct DiscoRollouts {
-  DiscoHeads own, target;           // Of the agent and of its target network.
+  DiscoHeads own, target;           // The agent's, and its target network's.
   torch::Tensor behaviour;          // [T + 1, B, A]: logits that it acted with
   torch::Tensor actions;            // [T, B] int64
   torch::Tensor rewards, terminal;  // [T, B]

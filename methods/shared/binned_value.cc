@@ -7,7 +7,7 @@ using torch::Tensor;
 namespace {
 
 constexpr int64_t kMaxValue = kValueBins / 2;
-constexpr double kHyperbolic = 1e-3, kTwoHotEpsilon = 1e-5;  // Of rlax, as the source has them.
+constexpr double kHyperbolic = 1e-3, kTwoHotEpsilon = 1e-5;  // As rlax has them.
 
 Tensor Compressed(const Tensor& x) {
   return x.sign() * ((x.abs() + 1).sqrt() - 1) + kHyperbolic * x;

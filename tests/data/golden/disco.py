@@ -28,8 +28,9 @@ from dm_env import specs  # noqa: E402
 FILE = pathlib.Path(__file__).with_name("disco.json")
 PUBLISHED = pathlib.Path(disco.__file__).parent / "weights" / "disco_103.npz"
 DOC = (
-    "A tensor is {shape, data}, row-major; axes are [T, B, ...]. wave(k, shape)[i] = sin(0.7 k + 1.3"
-    " i), i row-major. Weight number j, by name in the order of bytes, is wave(100 + j) times scale."
+    "A tensor is {shape, data}, row-major; axes are [T, B, ...]. wave(k, shape)[i] = sin(0.7 k +"
+    " 1.3 i), i row-major. Weight number j, by name in the order of bytes, is wave(100 + j) times"
+    " scale."
     " Round n has the agent's logits, y, z, aux, q = 1.5, 1, 2, 1, 1 times wave(1000 n + 1 .. 5),"
     " the target network's the same of 11 .. 15, and the behaviour's logits of 21; in q the bin"
     " 300 + 7 sin(n + a) has 8 more, rounded down, a the action's number. Rewards are wave(1000 n +"
@@ -37,8 +38,8 @@ DOC = (
     " on. Shortened outputs (y, z) keep the first numbers and the mean of all times wave(7). The"
     " gradients are those of the loss's mean over T and B where mask is 1; each is given by its sum"
     " and its products with wave(8) and wave(9). The case `heads` is the agent's model alone, on a"
-    " torso tanh(tanh(wave(51, [2, torso]))); its weights are [in, out], and those of q's output are"
-    " 0.5 wave(100 + q_number), bias and matrix."
+    " torso tanh(tanh(wave(51, [2, torso]))); its weights are [in, out], and those of q's output"
+    " are 0.5 wave(100 + q_number), bias and matrix."
 )
 BINS, TIMES = 601, (8, 9)
 

@@ -1,7 +1,6 @@
 // Agents of rule disco learn to catch (methods/disco/README.md#acceptance). The teacher is written
-// by hand: its policy target is the softmax of beta times the normalised advantage of each action,
-// so agents learn only if values, averages, rollouts, the order of the inputs and the loss are
-// right.
+// by hand: its policy target is the softmax of beta times the normalised advantage of each action.
+// Agents learn only if values, averages, rollouts, the order of the inputs and the loss are right.
 #include <string>
 #include <vector>
 

@@ -136,7 +136,7 @@ TEST_CASE("disco: no update before a batch is there, then one from what is kept"
   CHECK(torch::equal(Field(loop.get(), "agents.theta"), born));
   CHECK(Live(loop.get(), 1, Collected(2)).statistics.size() == 3);
   CHECK(Field(loop.get(), "average")[2][2].item<double>() == Approx(0.99 * 0.99 * 0.99));
-  // Of six rollouts the newest five are kept; the sixth is in the place of the first.
+  // The newest five of six rollouts are kept; the sixth is in the place of the first.
   const agents::Segment third = Collected(3);
   Live(loop.get(), 2, third);
   const Tensor rewards = Field(loop.get(), "kept.rewards");
