@@ -14,12 +14,13 @@
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "meta_learner/store/store.h"
+#include "methods/base/outer_rule.h"
 
 namespace mentor {
 namespace {
 
-// Sets the bundle of a benchmark, a set of tasks or a wrapper. Returns false when the environment
-// or wrapper of this entry takes no bundle.
+// Sets the bundle of a benchmark, a set of tasks, a wrapper or a rule. Returns false when what this
+// entry registers takes no bundle.
 template <typename Entry, typename Part>
 bool FillIn(const Entry* entry, const std::string& name, Part* part) {
   const bool takes = entry != nullptr && std::any_of(entry->options.begin(), entry->options.end(),
@@ -36,7 +37,8 @@ bool FillIn(const Entry* entry, const std::string& name, Part* part) {
   return true;
 }
 
-// Fills in the name of the only bundle. Wrappers take it if no environment does.
+// Fills in the name of the only bundle. Wrappers take it if no environment does, and the rule takes
+// it if no wrapper does.
 bool FillInBenchmark(const std::string& name, v1::BenchmarkSpec* benchmark) {
   bool taken =
       FillIn(envs::FindEnvironment(benchmark->environment().empty() ? benchmark->name()
@@ -99,16 +101,20 @@ absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
     const auto named = BundlesOf(*spec);
     for (size_t i = 0; i < names.size(); ++i) {
       if (named.contains(*ParseBundleName(names[i]))) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--bundle ", folders[i], ": the spec does not name ", names[i],
-          "; of several bundles each stands in the option `bundle` of its environment or wrapper"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bundle ", folders[i], ": the spec does not name ", names[i],
+                       "; of several bundles each stands in the option `bundle` of its "
+                       "environment, wrapper or rule"));
     }
   } else if (names.size() == 1) {
-    if (!FillInBenchmark(names[0], spec->mutable_benchmark())) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--bundle ", folders[0],
-          ": no environment and no wrapper of the spec takes a bundle; name one that does, for "
-          "instance benchmark { name: \"single\" environment: \"mjcf\" }"));
+    if (!FillInBenchmark(names[0], spec->mutable_benchmark()) &&
+        !FillIn(Registry<methods::RuleEntry>::Instance().Find(spec->rule().name()), names[0],
+                spec->mutable_rule())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bundle ", folders[0],
+                       ": no environment, no wrapper and no rule of the spec takes a bundle; name "
+                       "one that does, "
+                       "for instance benchmark { name: \"single\" environment: \"mjcf\" }"));
     }
   }
   return !BundlesOf(*spec).empty();

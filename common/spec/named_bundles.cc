@@ -39,17 +39,19 @@ absl::Status EachOption(pb::Message* message,
 
 absl::Status EditBundles(v1::ExperimentSpec* spec,
                          const std::function<absl::Status(std::string* value)>& edit) {
-  if (!spec->has_benchmark()) return absl::OkStatus();
-  return EachOption(spec->mutable_benchmark(), [&](v1::Option* option) -> absl::Status {
+  const auto visit = [&](v1::Option* option) -> absl::Status {
     if (option->name() != kBundleOption) return absl::OkStatus();
     return edit(option->mutable_value());
-  });
+  };
+  if (spec->has_benchmark()) MENTOR_RETURN_IF_ERROR(EachOption(spec->mutable_benchmark(), visit));
+  return spec->has_rule() ? EachOption(spec->mutable_rule(), visit) : absl::OkStatus();
 }
 
 std::set<std::string> BundlesOf(const v1::ExperimentSpec& spec) {
   std::set<std::string> digests;
   v1::ExperimentSpec copy;
   if (spec.has_benchmark()) *copy.mutable_benchmark() = spec.benchmark();
+  if (spec.has_rule()) *copy.mutable_rule() = spec.rule();
   const absl::Status status = EditBundles(&copy, [&](std::string* value) {
     if (const auto digest = ParseBundleName(*value); digest.ok()) digests.insert(*digest);
     return absl::OkStatus();

@@ -1,5 +1,5 @@
-// The bundles that a spec names: values of the option `bundle` of its environments. Pure functions;
-// threads may share.
+// The bundles that a spec names: values of the option `bundle` of its environments,
+// wrappers and rule. Pure functions; threads may share.
 #pragma once
 
 #include <functional>

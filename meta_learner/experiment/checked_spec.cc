@@ -150,6 +150,7 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
     warnings.push_back(absl::StrCat("benchmark.environment: ", cut));
   for (const std::string& leftover : Leftovers(examples))
     warnings.push_back(absl::StrCat("benchmark.environment: ", leftover));
+  for (const std::string& more : parts.rule->Warnings()) warnings.push_back(more);
   if (succeeds) return warnings;
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());

@@ -109,6 +109,8 @@ struct RuleNeeds {
   bool inner_updates = true;
   // Agents or rule learn from the task's own rewards or successes.
   bool task_rewards = true;
+  // False: outer updates leave the meta-parameters as they are.
+  bool meta_learns = true;
   // Inner iterations of a lifetime in training; 0: as the spec says. Evaluations follow the spec.
   uint32_t training_iterations = 0;
 
@@ -196,6 +198,9 @@ class OuterRule {
   // Texts for people, by the name of a file ("lineage.csv"). A function of the state; written with
   // each checkpoint.
   virtual std::map<std::string, std::string> Tables() const { return {}; }
+  // Settings that are legal but hardly meant, as "rule.option.k: ...". `mentor run --check` and the
+  // services print them.
+  virtual std::vector<std::string> Warnings() const { return {}; }
   virtual RuleSizes Sizes() const { return SizesOfWeights(meta_parameters().numel()); }
   // Upper bound of the device memory of an outer update; 0 without kernels there.
   virtual int64_t DeviceBytes() const { return 0; }

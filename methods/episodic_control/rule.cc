@@ -13,8 +13,10 @@ class EpisodicControl : public OuterRule {
   using OuterRule::OuterRule;
 
   RuleNeeds needs() const override {
-    return {
-        .network = RuleNeeds::Network::kNone, .decisions_inside_lifetime = true, .segments = false};
+    return {.network = RuleNeeds::Network::kNone,
+            .decisions_inside_lifetime = true,
+            .segments = false,
+            .meta_learns = false};
   }
   torch::Tensor meta_parameters() const override { return nothing_; }
 

@@ -26,7 +26,7 @@ META_WORLD = (
     "window-open-v3"
 ).split()
 SMALL = (
-    "bernoulli_bandit box_2d contextual_bandit grid_world maze point_mass point_navigation "
+    "bernoulli_bandit box_2d catch contextual_bandit grid_world maze point_mass point_navigation "
     "point_reach quadratic_function umbrella_length"
 ).split()
 NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]

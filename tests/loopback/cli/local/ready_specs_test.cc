@@ -46,6 +46,9 @@ const std::vector<std::vector<Overrides>> kSmaller = {
     {{"signal.lstm=8"}},
     {{"signal.heads=8"}},
     {{"signal.critic=8"}},
+    {{"rule.prediction=8", "rule.hidden=8", "rule.memory=8"}},
+    {{"rule.rollout=7", "rule.replay=8", "rule.batch=2", "lifetime.iterations=3",
+      "lifetime.steps_per_iteration=14"}},
     // The first entries are those of rules that look ahead across iterations or cut in pieces.
     {{"lifetime.steps_per_iteration=20", "rule.k=10", "rule.starting_n=22", "rule.skip_rate=2"},
      {"lifetime.steps_per_iteration=20", "rule.k=10"},

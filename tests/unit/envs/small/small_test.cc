@@ -456,6 +456,7 @@ TEST_CASE("small environments: hand-written policies succeed where there is one"
       {"umbrella_length", {}},
       {"bernoulli_bandit", {{"arms", "5"}}},
       {"contextual_bandit", {{"arms", "3"}}},
+      {"catch", {}},
       {"maze", {}}};
   for (const auto& [name, settings] : solved) {
     INFO(name);
