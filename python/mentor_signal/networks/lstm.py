@@ -86,7 +86,9 @@ class Lstm(Network):
         x = np.concatenate([known, last[:, None]], -1)
         seen = x[:, -(self.context.outcomes + 3) :]
         for layer in (prefix + "enc1", prefix + "enc2"):
-            x = np.concatenate([np.maximum(self.linear(x, f"{layer}.W", f"{layer}.b"), 0), seen], -1)
+            x = np.concatenate(
+                [np.maximum(self.linear(x, f"{layer}.W", f"{layer}.b"), 0), seen], -1
+            )
         gates = self.linear(x, f"{prefix}lstm.W_ih", f"{prefix}lstm.b_ih")
         gates += self.linear(h, f"{prefix}lstm.W_hh", f"{prefix}lstm.b_hh")
         # The part of tanh is the third.

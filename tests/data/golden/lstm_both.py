@@ -79,7 +79,7 @@ def known(case, s, t):
 
 
 def later_state(case, w, s, t, constant_from):
-    """The state of the LSTM that runs backward at step t. Steps from constant_from on: no gradient."""
+    """The state at step t of the LSTM that runs backward; no gradient from constant_from on."""
     h = c = np.zeros(case["H"])
     end = last_step(case, s, t)
     for u in range(end, t - 1, -1):
@@ -134,7 +134,9 @@ def piece_outputs(case, w, piece, signals):
 def train(case, w, piece, signals):
     names = ("log_probs", "log_stds", "values")
     weights = [piece["of_" + name] for name in names]
-    loss = lambda at: sum((a * b).sum() for a, b in zip(weights, piece_outputs(case, at, piece, signals)))
+    loss = lambda at: sum(
+        (a * b).sum() for a, b in zip(weights, piece_outputs(case, at, piece, signals))
+    )
     gradient, step = {}, 1e-30
     for name, x in w.items():
         gradient[name] = np.zeros(x.shape)
@@ -203,7 +205,7 @@ def main():
     episodes = [[4, 8, 12]] * 2
     anywhere = [[3, 11, 12], [8, 15]]
     cases = [
-        # Whole episodes; from within an episode into the next one; cut at once after its first step.
+        # Whole episodes; from within an episode into the next one; a single step.
         make("episodes_of_four_steps", 1, 4, episodes, [(4, 8), (6, 11), (1, 2)]),
         # A piece over the border of two segments that an episode crosses; up to the last step.
         make("episodes_that_end_anywhere", 2, 8, anywhere, [(2, 10), (9, 16)]),
