@@ -14,11 +14,14 @@ using testing::kObservationSize;
 using testing::RandomNormals;
 using torch::Tensor;
 
-constexpr int64_t kLifetimes = 6, kEpisode = 5, kSteps = 20, kTrained = 3 * kSteps;
+// Segments of 20 steps end within episodes of six.
+constexpr int64_t kLifetimes = 6, kEpisode = 6, kSteps = 20, kTrained = 3 * kSteps;
+constexpr int64_t kShortEpisode = 5;
 const kernels::Device kEmulated = {.kind = kernels::DeviceKind::kEmulated, .name = "emulated"};
 
 std::unique_ptr<SignalNetwork> Network(const std::string& name, bool independent = true,
-                                       const kernels::Device& device = {}) {
+                                       const kernels::Device& device = {},
+                                       int64_t episode = kEpisode) {
   v1::SignalSpec spec;
   spec.set_name(name);
   testing::SetOptions(
@@ -28,7 +31,7 @@ std::unique_ptr<SignalNetwork> Network(const std::string& name, bool independent
   auto network = signals::MakeSignalNetwork(spec,
                                             {.observation_size = kObservationSize,
                                              .action_size = kActionSize,
-                                             .episode_steps = kEpisode,
+                                             .episode_steps = episode,
                                              .independent_episodes = independent,
                                              .steps_per_iteration = kSteps,
                                              .device = device},
@@ -87,16 +90,19 @@ double RhoError(const TrainedNetwork& trained, const OuterPpoBatch& batch, const
 // be learned: the outcome, at each step.
 OuterPpoBatch Outcomes(const SignalNetwork& network, uint64_t seed) {
   Segment lived = testing::RandomSegment(kLifetimes, kTrained, seed);
-  lived.prev_done =
-      torch::arange(kTrained).remainder(kEpisode).eq(0).to(torch::kFloat32).repeat({kLifetimes, 1});
+  lived.prev_done = torch::arange(kTrained)
+                        .remainder(kShortEpisode)
+                        .eq(0)
+                        .to(torch::kFloat32)
+                        .repeat({kLifetimes, 1});
   lived.prev_done.select(1, 0).fill_(0);
   const Tensor outcome =
-      RandomNormals({kLifetimes, kTrained / kEpisode}, seed + 1).sign().unsqueeze(-1);
+      RandomNormals({kLifetimes, kTrained / kShortEpisode}, seed + 1).sign().unsqueeze(-1);
   lived.success_signals = torch::zeros({kLifetimes, kTrained});
-  lived.success_signals.view({kLifetimes, -1, kEpisode})
-      .select(-1, kEpisode - 1)
+  lived.success_signals.view({kLifetimes, -1, kShortEpisode})
+      .select(-1, kShortEpisode - 1)
       .copy_(outcome.squeeze(-1));
-  lived.signals = (0.5 * outcome).expand({-1, -1, kEpisode}).reshape({kLifetimes, kTrained});
+  lived.signals = (0.5 * outcome).expand({-1, -1, kShortEpisode}).reshape({kLifetimes, kTrained});
   lived.signal_log_probs = torch::zeros({kLifetimes, kTrained});
   const Tensor none = torch::zeros({kLifetimes, kTrained}, torch::kFloat64);
   OuterPpoBatch batch = MakeOuterPpoBatch(*network.density(), lived, none, none);
@@ -106,7 +112,9 @@ OuterPpoBatch Outcomes(const SignalNetwork& network, uint64_t seed) {
 }
 
 // The mean log-density of fresh outcomes, after training.
-double Learned(const SignalNetwork& network) {
+double Learned(const std::string& name) {
+  const auto made = Network(name, /*independent=*/true, {}, kShortEpisode);
+  const SignalNetwork& network = *made;
   Tensor weights = network.InitialWeights(1);
   AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
   const OuterPpoConfig config = {
@@ -153,7 +161,7 @@ TEST_CASE("lstm_both: a device acts with the bits of the CPU over many segments"
 }
 
 TEST_CASE("lstm_both: it learns what an episode comes to, which lstm cannot know") {
-  const double both = Learned(*Network("lstm_both")), forward = Learned(*Network("lstm"));
+  const double both = Learned("lstm_both"), forward = Learned("lstm");
   INFO("log-density " << both << ", of lstm " << forward);
   CHECK(both > 0.3);
   // The outcome is +- 0.5 by chance: a normal distribution of that width has -0.73. The last step
