@@ -96,7 +96,7 @@ void TanhInPlace(T* x, int64_t n) {
 // code1 = [relu(enc1 + w y), q]: `enc1` is the first layer's output without the previous signal y;
 // w is the column of weights for y.
 template <typename T>
-void FinishFirstEncoder(const LstmForwardWeights<T>& weights, const T* enc1, const T* side,
+void FinishFirstEncoder(const LstmTrunkWeights<T>& weights, const T* enc1, const T* side,
                         T previous, T* code1) {
   const int64_t n = weights.sizes.enc1;
   ForLanes<T>(n, [&](int64_t j, auto at) {
@@ -110,7 +110,7 @@ void FinishFirstEncoder(const LstmForwardWeights<T>& weights, const T* enc1, con
 
 // z = [relu(enc2), q] from rows of code1; z begins each row of `joint`.
 template <typename T>
-void SecondEncoder(const LstmForwardWeights<T>& weights, const T* code1, int64_t rows, T* joint) {
+void SecondEncoder(const LstmTrunkWeights<T>& weights, const T* code1, int64_t rows, T* joint) {
   const LstmSizes& sizes = weights.sizes;
   Multiply(code1, sizes.code1(), rows, weights.enc2, weights.enc2_b.data(), joint, sizes.joint());
   for (int64_t r = 0; r < rows; ++r) {
@@ -121,14 +121,14 @@ void SecondEncoder(const LstmForwardWeights<T>& weights, const T* code1, int64_t
   }
 }
 
-// Hidden layers of the policy heads: first [rows, 2 M] at `first_stride`, second [rows, M]. Then
-// the two outputs: the arc tangent of `slope` is the mean; e^s times initial_std is the standard
-// deviation.
+// Hidden layers of the policy heads on rows of what they see (LstmSizes::seen): first [rows, 2 M]
+// at `first_stride`, second [rows, M]. Then the two outputs: the arc tangent of `slope` is the
+// mean; e^s times initial_std is the standard deviation.
 template <typename T>
-void PolicyHeads(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows,
-                 T* first, int64_t first_stride, T* second, T* slope, T* s) {
+void PolicyHeads(const LstmForwardWeights<T>& weights, const T* seen, int64_t seen_stride,
+                 int64_t rows, T* first, int64_t first_stride, T* second, T* slope, T* s) {
   const int64_t heads = weights.sizes.heads;
-  Multiply(h, h_stride, rows, weights.policy1, weights.policy1_b.data(), first, first_stride);
+  Multiply(seen, seen_stride, rows, weights.policy1, weights.policy1_b.data(), first, first_stride);
   for (int64_t r = 0; r < rows; ++r) TanhInPlace(first + r * first_stride, 2 * heads);
   Multiply(first, first_stride, rows, weights.mean2, weights.mean2_b.data(), second, heads);
   TanhInPlace(second, rows * heads);
@@ -138,9 +138,9 @@ void PolicyHeads(const LstmForwardWeights<T>& weights, const T* h, int64_t h_str
 
 // Hidden layer [rows, C] and values.
 template <typename T>
-void Critic(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows,
+void Critic(const LstmForwardWeights<T>& weights, const T* seen, int64_t seen_stride, int64_t rows,
             T* first, int64_t first_stride, T* values) {
-  Multiply(h, h_stride, rows, weights.critic1, weights.critic1_b.data(), first, first_stride);
+  Multiply(seen, seen_stride, rows, weights.critic1, weights.critic1_b.data(), first, first_stride);
   for (int64_t r = 0; r < rows; ++r) TanhInPlace(first + r * first_stride, weights.sizes.critic);
   Dot(first, first_stride, rows, weights.critic2.data(), weights.sizes.critic, weights.critic2_b,
       values, 1);

@@ -1,5 +1,7 @@
 #include "signals/plain_layers.h"
 
+#include <algorithm>
+
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -36,6 +38,11 @@ Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
   }
   *steps = carried.to(steps->options());
   return result.to(prev_done.device());
+}
+
+int64_t StepsSeenWhole(const SignalContext& context) {
+  return std::max<int64_t>(
+      1, context.independent_episodes ? context.episode_steps : context.steps_per_iteration);
 }
 
 std::vector<SignalColumn> StepColumns(const SignalContext& context) {

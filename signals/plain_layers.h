@@ -27,6 +27,10 @@ torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
 // episode begins, prev_done overrules it.
 torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps);
 
+// Steps that belong together for a network that sees later steps of an episode: whole episodes, or
+// whole segments where episodes end anywhere.
+int64_t StepsSeenWhole(const SignalContext& context);
+
 // Columns of observation and action, which most networks see first; of the outcomes of
 // OutcomeFeatures; and of the elapsed share of the episode.
 std::vector<SignalColumn> StepColumns(const SignalContext& context);

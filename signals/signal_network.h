@@ -152,6 +152,9 @@ class SignalDensity {
   virtual ~SignalDensity() = default;
   // Steps that belong together in training: pieces are cut at multiples of it.
   virtual int64_t piece_unit() const { return 1; }
+  // Steps after which the network has forgotten all later ones. Evaluate and GradientAt get the
+  // features of a piece up to the next multiple, and read them without a gradient behind the piece.
+  virtual int64_t looks_ahead() const { return 1; }
   // The network's input [N, t, features] for a recorded piece. `previous` [N, t]: the signals one
   // step before.
   virtual torch::Tensor Features(const agents::Segment& segment,

@@ -29,12 +29,28 @@ inline kernels::LstmSizes SmallestLstm() {
   return {.features = 6, .side = 4, .enc1 = 1, .enc2 = 1, .hidden = 1, .heads = 1, .critic = 1};
 }
 
+// The same with a second LSTM that runs backward.
+inline kernels::LstmSizes Both(kernels::LstmSizes sizes) {
+  sizes.both = true;
+  return sizes;
+}
+
 template <typename T>
 std::vector<T> NormalNumbers(uint32_t number, int64_t size, double scale) {
   std::vector<double> values(static_cast<size_t>(size));
   RandomStream{.seed = 11}.Normals(number, values);
   for (double& x : values) x *= scale;
   return {values.begin(), values.end()};
+}
+
+// The last features of the LSTM that runs backward, [N, steps, width] in its order: it begins anew
+// at the end of each `whole` steps, and elsewhere by chance.
+template <typename T>
+void MarkBegins(int64_t steps, int64_t width, int64_t whole, std::vector<T>* features) {
+  for (int64_t row = 0; row < static_cast<int64_t>(features->size()) / width; ++row) {
+    const bool begins = (steps - row % steps) % whole == 0 || row * 2654435761 % 7 == 0;
+    (*features)[(row + 1) * width - 1] = begins ? T(2) : T(0);
+  }
 }
 
 // Zeros of both signs, numbers whose products are not normal, and ordinary ones.
@@ -91,6 +107,7 @@ struct LstmActing {
   std::vector<T> weights = NormalNumbers<T>(1, sizes.NumWeights(), 0.15);
   std::vector<T> features = NormalNumbers<T>(2, lifetimes* steps* sizes.features, 1);
   std::vector<T> noise = NormalNumbers<T>(3, lifetimes* steps, 1);
+  std::vector<T> later_features = NormalNumbers<T>(10, lifetimes* steps* sizes.features, 1);
 
   // Returns the first difference between the CPU's kernels and an engine, or "".
   template <class Launcher>
@@ -99,6 +116,7 @@ struct LstmActing {
     for (int64_t i = sizes.features - 1; i < static_cast<int64_t>(features.size());
          i += sizes.features)
       features[i] = 0;
+    MarkBegins(steps, sizes.features, steps, &later_features);
     const kernels::LstmForwardWeights<T> packed(sizes, weights.data());
     const Outputs want = Run([&](const auto& run) {
       signals::RunLstm(packed, run);
@@ -124,6 +142,7 @@ struct LstmActing {
   Outputs Run(const Act& act) const {
     const int64_t size = lifetimes * steps;
     const std::vector<T> nothing(2 * size);
+    std::vector<T> later(sizes.both ? size * sizes.hidden : 0, std::numeric_limits<T>::quiet_NaN());
     Outputs out{.h = NormalNumbers<T>(4, lifetimes * sizes.hidden, 0.3),
                 .c = NormalNumbers<T>(5, lifetimes * sizes.hidden, 0.5),
                 .previous = NormalNumbers<T>(6, lifetimes, 0.3),
@@ -136,12 +155,14 @@ struct LstmActing {
                                        .log_initial_std = exact::Log(kInitialStd),
                                        .features = features.data(),
                                        .noise = with_noise ? noise.data() : nullptr,
+                                       .later_features = later_features.data(),
                                        .h = out.h.data(),
                                        .c = out.c.data(),
                                        .previous = out.previous.data(),
                                        .signals = out.signals.data() + i,
                                        .log_probs = out.log_probs.data() + i,
-                                       .values = out.values.data() + i};
+                                       .values = out.values.data() + i,
+                                       .later = later.data()};
       out.ok &= act(run);
     }
     return out;
@@ -152,6 +173,8 @@ struct LstmTrainingShape {
   kernels::LstmSizes sizes;
   int64_t lifetimes = 0, steps = 0, group = 0;  // Steps of a piece; lifetimes of a group.
   bool cut = false;                             // Pieces begin with other features.
+  // With sizes.both: at the end of each so many steps the LSTM that runs backward begins anew.
+  int64_t whole = 1;
 };
 
 // Outer PPO on two pieces of lifetimes, whose gradients make one optimizer step; then once more.
@@ -159,7 +182,7 @@ template <typename T>
 class LstmTraining {
  public:
   const LstmTrainingShape shape;
-  std::vector<T> weights, features, cut_features, signals, log_probs, h, c;
+  std::vector<T> weights, features, cut_features, later_features, signals, log_probs, h, c;
   std::vector<double> advantages, targets;
 
   explicit LstmTraining(const LstmTrainingShape& s)
@@ -167,12 +190,15 @@ class LstmTraining {
         weights(NormalNumbers<T>(1, s.sizes.NumWeights(), 0.15)),
         features(NormalNumbers<T>(2, AllRows() * s.sizes.features, 1)),
         cut_features(NormalNumbers<T>(3, AllRows() * s.sizes.features, 1)),
+        later_features(NormalNumbers<T>(10, AllRows() * s.sizes.features, 1)),
         signals(NormalNumbers<T>(4, AllRows(), 0.3)),
         log_probs(NormalNumbers<T>(5, AllRows(), 0.5)),
         h(NormalNumbers<T>(8, s.lifetimes * s.sizes.hidden, 0.3)),
         c(NormalNumbers<T>(9, s.lifetimes * s.sizes.hidden, 0.5)),
         advantages(NormalNumbers<double>(6, AllRows(), 1)),
-        targets(NormalNumbers<double>(7, AllRows(), 1)) {}
+        targets(NormalNumbers<double>(7, AllRows(), 1)) {
+    MarkBegins(kPieces * s.steps, s.sizes.features, s.whole, &later_features);
+  }
 
   // Returns the first difference between the CPU's kernels and an engine, or "".
   template <class Launcher>
@@ -267,6 +293,14 @@ class LstmTraining {
       Append(&piece_features, from.data() + at(r) * width, width);
       piece_signals.push_back(signals[at(r)]);
     }
+    // The piece and the steps after it, in the reverse order.
+    const int64_t all = kPieces * shape.steps, end = (piece + 1) * shape.steps;
+    const int64_t known = kernels::CeilDiv(end, shape.whole) * shape.whole;
+    std::vector<T> piece_later;
+    for (int64_t u = all - known; u < all - piece * shape.steps; ++u) {
+      for (int64_t l = first; l < first + count; ++l)
+        Append(&piece_later, later_features.data() + (l * all + u) * width, width);
+    }
     T* h_of = x->h.data() + first * shape.sizes.hidden;
     T* c_of = x->c.data() + first * shape.sizes.hidden;
     kernels::OuterLossTerms sums;
@@ -279,6 +313,8 @@ class LstmTraining {
          .log_initial_std = exact::Log(kInitialStd),
          .features = piece_features.data(),
          .signals = piece_signals.data(),
+         .later_steps = known - end,
+         .later_features = piece_later.data(),
          .h = h_of,
          .c = c_of},
         [&](int64_t lifetime, int64_t step, const kernels::StepTerms& now) {
@@ -304,6 +340,7 @@ class LstmTraining {
                                          .steps = kPieces * shape.steps,
                                          .features = features.data(),
                                          .cut_features = shape.cut ? cut_features.data() : nullptr,
+                                         .later_features = later_features.data(),
                                          .signals = signals.data(),
                                          .log_probs = log_probs.data(),
                                          .advantages = advantages.data(),
@@ -312,7 +349,8 @@ class LstmTraining {
                                           .log_initial_std = exact::Log(kInitialStd),
                                           .lifetimes = shape.lifetimes,
                                           .piece_steps = shape.steps,
-                                          .group_lifetimes = shape.group},
+                                          .group_lifetimes = shape.group,
+                                          .whole_steps = shape.whole},
                                          launcher);
     const int64_t rows = shape.lifetimes * shape.steps;
     const int64_t groups = kernels::CeilDiv(shape.lifetimes, shape.group);

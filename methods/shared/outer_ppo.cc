@@ -71,19 +71,22 @@ Tensor Numbers(const Tensor& x) {
   return x.to(torch::kCPU, torch::kFloat64).contiguous();
 }
 
-// The recorded inputs of a piece.
-Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t first, int64_t count) {
+// The recorded inputs of a piece, and of as many steps behind it as the network looks ahead.
+Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t looks_ahead,
+                     int64_t first, int64_t count) {
+  const int64_t end =
+      std::min(batch.features.size(1), (piece.end + looks_ahead - 1) / looks_ahead * looks_ahead);
   const auto steps = [&](const Tensor& x, int64_t begin, int64_t end) {
     return x.narrow(0, first, count).narrow(1, begin, end - begin);
   };
-  if (!batch.cut_features.defined()) return steps(batch.features, piece.begin, piece.end);
+  if (!batch.cut_features.defined()) return steps(batch.features, piece.begin, end);
   return torch::cat({steps(batch.cut_features, piece.begin, piece.begin + 1),
-                     steps(batch.features, piece.begin + 1, piece.end)},
+                     steps(batch.features, piece.begin + 1, end)},
                     1);
 }
 
-void EvaluateGroup(const signals::PieceGradient& gradient_of, const OuterPpoConfig& config,
-                   const OuterPpoBatch& batch, const Piece& piece,
+void EvaluateGroup(const signals::PieceGradient& gradient_of, int64_t looks_ahead,
+                   const OuterPpoConfig& config, const OuterPpoBatch& batch, const Piece& piece,
                    const std::vector<Tensor>& recurrent, int64_t first, int64_t count,
                    GroupResult* group) {
   const auto part = [&](const Tensor& x) {
@@ -96,7 +99,7 @@ void EvaluateGroup(const signals::PieceGradient& gradient_of, const OuterPpoConf
   const int64_t steps = piece.end - piece.begin;
   const auto numbers = static_cast<double>(batch.advantages.size(0) * steps);
   group->final_recurrent = gradient_of(
-      PieceFeatures(batch, piece, first, count), part(batch.outputs), entering,
+      PieceFeatures(batch, piece, looks_ahead, first, count), part(batch.outputs), entering,
       [&](int64_t lifetime, int64_t step, const kernels::StepTerms& now) {
         const auto in = [i = lifetime * steps + step](const Tensor& x) {
           return x.const_data_ptr<double>()[i];
@@ -152,7 +155,7 @@ absl::Status EvaluateGroups(const TrainedNetwork& network, const OuterPpoConfig&
   const signals::PieceGradient gradient_of = network.gradient_at(weights);
   MENTOR_RETURN_IF_ERROR(agents::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
-    EvaluateGroup(gradient_of, config, batch, piece, recurrent, first,
+    EvaluateGroup(gradient_of, network.looks_ahead, config, batch, piece, recurrent, first,
                   std::min(group, lifetimes - first), &groups[i]);
     return absl::OkStatus();
   }));
@@ -274,7 +277,8 @@ int64_t OuterPpoDeviceBytes(const TrainedNetwork& network, const OuterPpoConfig&
 }
 
 TrainedNetwork::TrainedNetwork(const signals::SignalNetwork& network)
-    : initial_recurrent([signals = network.signals()](int64_t num_lifetimes, torch::Dtype dtype) {
+    : looks_ahead(network.density()->looks_ahead()),
+      initial_recurrent([signals = network.signals()](int64_t num_lifetimes, torch::Dtype dtype) {
         return signals->InitialState(num_lifetimes, dtype).recurrent;
       }),
       gradient_at([density = network.density()](const Tensor& weights) {

@@ -69,6 +69,7 @@ struct OuterPpoConfig {
 
 // The trained network, as functions without state that all threads may call.
 struct TrainedNetwork {
+  int64_t looks_ahead = 1;  // SignalDensity::looks_ahead
   // The state before the first step of N lifetimes.
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
   // Gradients of pieces at weights [P].

@@ -118,7 +118,7 @@ class AttentionNetwork : public SignalNetwork,
         scales_reward_(config.scales_reward),
         sees_time_(config.sees_time),
         normalises_(config.normalises),
-        piece_unit_(config.density ? PieceUnit(context) : 1),
+        piece_unit_(config.density ? StepsSeenWhole(context) : 1),
         segment_steps_(context.steps_per_iteration),
         output_gain_(config.output_gain) {
     const auto layers = [](int64_t units) {
@@ -276,13 +276,6 @@ class AttentionNetwork : public SignalNetwork,
   }
 
  private:
-  // Steps that attend to each other stay together: whole episodes, or whole segments where episodes
-  // end anywhere.
-  static int64_t PieceUnit(const SignalContext& context) {
-    return std::max<int64_t>(
-        1, context.independent_episodes ? context.episode_steps : context.steps_per_iteration);
-  }
-
   AttentionOutputs Outputs(const Tensor& weights, const agents::Segment& segment,
                            const Episodes& episodes, SignalState* state) const {
     return RunAttention(sizes_, layout_.Split(weights),

@@ -1,11 +1,14 @@
 // The signal network of Pappalardo, Ramele and Santos (methods/black_box/README.md#the-network):
 // two encoders, one LSTM, heads for the mean, the logarithm of the standard deviation and the
 // value. Own kernels compute it: on the CPU (lstm_run, lstm_piece) or on a device (lstm_device).
+// `lstm_both` has a second LSTM that runs backward (methods/black_box/README.md#lstm_both).
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
 #include <cmath>
 #include <memory>
+
+#include <absl/strings/match.h>
 
 #include "common/check.h"
 #include "common/exact_math.h"
@@ -63,10 +66,11 @@ class Lease {
 template <typename T>
 class LstmGradient {
  public:
-  LstmGradient(const kernels::LstmSizes& sizes, double log_initial_std, const Tensor& weights,
+  LstmGradient(const LstmPlain& plain, double log_initial_std, const Tensor& weights,
                std::shared_ptr<PiecePool<T>> pool)
-      : weights_(std::make_shared<const LstmTrainingWeights<T>>(
-            sizes, weights.contiguous().const_data_ptr<T>())),
+      : plain_(plain),
+        weights_(std::make_shared<const LstmTrainingWeights<T>>(
+            plain.sizes, weights.contiguous().const_data_ptr<T>())),
         options_(weights.detach().options()),
         log_initial_std_(log_initial_std),
         pool_(std::move(pool)) {}
@@ -77,21 +81,28 @@ class LstmGradient {
                                  Tensor* gradient) const {
     const torch::NoGradGuard no_grad;
     const auto dense = [&](const Tensor& x) { return x.to(options_).contiguous(); };
-    const Tensor step_features = dense(features.transpose(0, 1)),
+    const int64_t steps = signals.size(1);
+    const Tensor step_features = dense(plain_.Forward(features, steps).transpose(0, 1)),
+                 later_features = plain_.sizes.both
+                                      ? dense(plain_.Backward(features).transpose(0, 1))
+                                      : Tensor(),
                  step_signals = dense(signals.transpose(0, 1)), h = dense(recurrent[0]),
                  c = dense(recurrent[1]);
     if (gradient != nullptr)
       *gradient = torch::zeros({static_cast<int64_t>(weights_->flat.size())}, options_);
     const Lease<T> piece(pool_.get());
-    piece->Run(*weights_,
-               {.lifetimes = features.size(0),
-                .steps = features.size(1),
-                .log_initial_std = log_initial_std_,
-                .features = step_features.const_data_ptr<T>(),
-                .signals = step_signals.const_data_ptr<T>(),
-                .h = h.const_data_ptr<T>(),
-                .c = c.const_data_ptr<T>()},
-               loss, gradient != nullptr ? gradient->mutable_data_ptr<T>() : nullptr);
+    piece->Run(
+        *weights_,
+        {.lifetimes = features.size(0),
+         .steps = steps,
+         .log_initial_std = log_initial_std_,
+         .features = step_features.const_data_ptr<T>(),
+         .signals = step_signals.const_data_ptr<T>(),
+         .later_steps = features.size(1) - steps,
+         .later_features = later_features.defined() ? later_features.const_data_ptr<T>() : nullptr,
+         .h = h.const_data_ptr<T>(),
+         .c = c.const_data_ptr<T>()},
+        loss, gradient != nullptr ? gradient->mutable_data_ptr<T>() : nullptr);
     Tensor h_out = torch::empty_like(h), c_out = torch::empty_like(c);
     piece->CopyFinalState(h_out.mutable_data_ptr<T>(), c_out.mutable_data_ptr<T>());
     return {h_out, c_out};
@@ -100,6 +111,7 @@ class LstmGradient {
   torch::TensorOptions options() const { return options_; }
 
  private:
+  LstmPlain plain_;
   std::shared_ptr<const LstmTrainingWeights<T>> weights_;
   torch::TensorOptions options_;
   double log_initial_std_;
@@ -116,7 +128,7 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
                                                 const Tensor& weights, const Tensor& features,
                                                 const Tensor& signals, const Tensor& h,
                                                 const Tensor& c, const LstmGradient<T>& at) {
-    Tensor outputs = torch::empty({3, features.size(0), features.size(1)}, at.options());
+    Tensor outputs = torch::empty({3, signals.size(0), signals.size(1)}, at.options());
     auto out = outputs.template accessor<T, 3>();
     const std::vector<Tensor> state = at(
         features, signals, {h, c},
@@ -167,7 +179,7 @@ const auto kOptions = Bind<LstmPlain>(
      {In(&LstmPlain::sizes, &kernels::LstmSizes::enc2), "enc2", "28", 1, kUnitsMax,
       "Units of the second encoder, to which the side inputs are appended."},
      {In(&LstmPlain::sizes, &kernels::LstmSizes::hidden), "lstm", "128", 1, kUnitsMax,
-      "Units of the LSTM."},
+      "Units of an LSTM."},
      {In(&LstmPlain::sizes, &kernels::LstmSizes::heads), "heads", "128", 1, kUnitsMax,
       "Units of each hidden layer of the mean and standard deviation heads."},
      {In(&LstmPlain::sizes, &kernels::LstmSizes::critic), "critic", "512", 1, kUnitsMax,
@@ -178,9 +190,14 @@ const auto kOptions = Bind<LstmPlain>(
 
 class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDensity {
  public:
-  LstmNetwork(const SignalContext& context, const OptionValues& options)
-      : input_(context.input), device_(context.device), plain_(kOptions.Read(options)) {
+  LstmNetwork(const SignalContext& context, const OptionValues& options, bool both)
+      : input_(context.input),
+        device_(context.device),
+        whole_steps_(StepsSeenWhole(context)),
+        segment_steps_(context.steps_per_iteration),
+        plain_(kOptions.Read(options)) {
     kernels::LstmSizes& sizes = plain_.sizes;
+    sizes.both = both;
     sizes.side = 3 + NumOutcomes(context.input);
     sizes.features = context.observation_size + context.action_size + sizes.side;
     plain_.layout = agents::ParamLayout(sizes.Parameters());
@@ -192,9 +209,14 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   bool sees_normalised() const override { return plain_.normalises; }
   const agents::ParamLayout& layout() const override { return plain_.layout; }
 
-  // Run works on one step at a time.
+  int64_t looks_ahead() const override { return plain_.sizes.both ? whole_steps_ : 1; }
+
+  // Run works on one step at a time. The LSTM that runs backward goes first: its inputs, which are
+  // copied twice, and its h.
   int64_t NumbersPerStep(bool graph) const override {
-    return graph ? SignalNetwork::NumbersPerStep(graph) : 0;
+    if (graph) return SignalNetwork::NumbersPerStep(graph);
+    const kernels::LstmSizes& sizes = plain_.sizes;
+    return sizes.both ? sizes.hidden + 3 * sizes.features : 0;
   }
 
   int64_t RunDeviceBytes(int64_t lifetimes, int64_t steps) const override {
@@ -207,7 +229,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
 
   Tensor InitialWeights(uint64_t seed) const override {
     return OrthogonalWeights(layout(), seed, [](const std::string& name) {
-      if (name.starts_with("lstm.") || name == "critic.W2") return 1.0;
+      if (absl::StrContains(name, "lstm.") || name == "critic.W2") return 1.0;
       if (name == "mean.W3" || name == "logstd.W2") return 0.01;
       return std::sqrt(2.0);
     });
@@ -223,8 +245,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   SignalOutputs Run(const Tensor& weights, const agents::Segment& segment, const Tensor& noise,
                     SignalState* state) const override {
     const torch::NoGradGuard no_grad;
-    const Tensor features =
-        Features(segment, torch::zeros_like(segment.log_probs)).to(weights.options()).contiguous();
+    const Tensor features = SegmentFeatures(segment).to(weights.options()).contiguous();
     if (OnDevice(weights)) return Elsewhere().Run(weights, features, noise, state);
     return weights.scalar_type() == torch::kFloat64 ? RunOf<double>(weights, features, noise, state)
                                                     : RunOf<float>(weights, features, noise, state);
@@ -235,18 +256,12 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
                  SignalState* state) const override {
     for (Tensor& x : state->recurrent) x = x.to(weights.options());
     state->previous = state->previous.to(weights.options());
-    const Tensor features = Features(segment, torch::zeros_like(segment.log_probs));
+    const Tensor features = SegmentFeatures(segment);
     return plain_.Run(weights, features.to(weights.options()), /*noise=*/{}, state).signals;
   }
 
-  Tensor Features(const agents::Segment& segment, const Tensor& previous) const override {
-    const torch::NoGradGuard no_grad;
-    const Tensor& obs = segment.observations;
-    std::vector<Tensor> side = {Density(segment.log_probs)};
-    for (const Tensor& outcome : OutcomeFeatures(segment, input_)) side.push_back(outcome);
-    side.insert(side.end(), {2 * segment.prev_done, previous});
-    return torch::cat({obs, segment.actions, torch::stack(side, /*dim=*/-1).to(obs.scalar_type())},
-                      /*dim=*/-1);
+  Tensor Features(const agents::Segment& lifetimes, const Tensor& previous) const override {
+    return FeaturesOf(lifetimes, previous, segment_steps_);
   }
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
@@ -260,8 +275,8 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   PieceGradient GradientAt(const Tensor& weights) const override {
     MENTOR_CHECK(weights.numel() == layout().size());
     if (weights.scalar_type() == torch::kFloat64)
-      return LstmGradient<double>(plain_.sizes, log_initial_std_, weights, pool_f64_);
-    return LstmGradient<float>(plain_.sizes, log_initial_std_, weights, pool_f32_);
+      return LstmGradient<double>(plain_, log_initial_std_, weights, pool_f64_);
+    return LstmGradient<float>(plain_, log_initial_std_, weights, pool_f32_);
   }
 
   absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
@@ -277,7 +292,32 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   bool OnDevice(const Tensor& weights) const {
     return device_.kind != kernels::DeviceKind::kCpu && weights.scalar_type() == torch::kFloat32;
   }
-  LstmOnDevice Elsewhere() const { return {plain_.sizes, log_initial_std_, device_}; }
+  LstmOnDevice Elsewhere() const { return {plain_, log_initial_std_, looks_ahead(), device_}; }
+
+  // The inputs of whole segments, of `segment_steps` steps each; 0: one segment.
+  Tensor FeaturesOf(const agents::Segment& segment, const Tensor& previous,
+                    int64_t segment_steps) const {
+    const torch::NoGradGuard no_grad;
+    const Tensor& obs = segment.observations;
+    std::vector<Tensor> side = {Density(segment.log_probs)};
+    for (const Tensor& outcome : OutcomeFeatures(segment, input_)) side.push_back(outcome);
+    side.insert(side.end(), {2 * segment.prev_done, previous});
+    if (plain_.sizes.both) side.push_back(BeginsAnew(segment.prev_done, segment_steps));
+    return torch::cat({obs, segment.actions, torch::stack(side, /*dim=*/-1).to(obs.scalar_type())},
+                      /*dim=*/-1);
+  }
+  Tensor SegmentFeatures(const agents::Segment& segment) const {
+    return FeaturesOf(segment, torch::zeros_like(segment.log_probs), /*segment_steps=*/0);
+  }
+  // [S, T]: 2 at the last step of each episode and of each segment.
+  static Tensor BeginsAnew(const Tensor& prev_done, int64_t segment_steps) {
+    const int64_t steps = prev_done.size(1), of_segment = segment_steps > 0 ? segment_steps : steps;
+    Tensor ends = torch::zeros_like(prev_done);
+    ends.narrow(1, 0, steps - 1).copy_(2 * prev_done.narrow(1, 1, steps - 1));
+    for (int64_t end = of_segment; end < steps; end += of_segment) ends.select(1, end - 1).fill_(2);
+    ends.select(1, steps - 1).fill_(2);
+    return ends;
+  }
 
   // e^log_probs, with the same bits on every machine.
   static Tensor Density(const Tensor& log_probs) {
@@ -295,6 +335,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
     const auto options = weights.options();
     const Tensor flat = weights.contiguous();
     const Tensor noise_st = noise.defined() ? noise.to(options).contiguous() : Tensor();
+    const Tensor forward = plain_.Forward(features, steps).contiguous();
     Tensor h = state->recurrent[0].to(options).clone(at::MemoryFormat::Contiguous);
     Tensor c = state->recurrent[1].to(options).clone(at::MemoryFormat::Contiguous);
     Tensor previous = state->previous.to(options).clone(at::MemoryFormat::Contiguous);
@@ -303,7 +344,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
     LstmRun<T> run{.lifetimes = lifetimes,
                    .steps = steps,
                    .log_initial_std = log_initial_std_,
-                   .features = features.const_data_ptr<T>(),
+                   .features = forward.const_data_ptr<T>(),
                    .h = h.mutable_data_ptr<T>(),
                    .c = c.mutable_data_ptr<T>(),
                    .previous = previous.mutable_data_ptr<T>(),
@@ -315,6 +356,13 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
       run.log_probs = outputs.log_probs.mutable_data_ptr<T>();
       run.values = outputs.values.mutable_data_ptr<T>();
     }
+    Tensor reversed, later;
+    if (plain_.sizes.both) {
+      reversed = plain_.Backward(features).contiguous();
+      later = torch::empty({lifetimes, steps, plain_.sizes.hidden}, options);
+      run.later_features = reversed.const_data_ptr<T>();
+      run.later = later.mutable_data_ptr<T>();
+    }
     RunLstm(kernels::LstmForwardWeights<T>(plain_.sizes, flat.const_data_ptr<T>()), run);
     *state = {{h, c}, previous};
     return outputs;
@@ -322,7 +370,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
 
   void CheckPiece(const Tensor& weights, const Tensor& features,
                   const std::vector<Tensor>& recurrent) const {
-    MENTOR_CHECK(features.dim() == 3 && features.size(2) == plain_.sizes.features);
+    MENTOR_CHECK(features.dim() == 3 && features.size(2) == plain_.recorded());
     MENTOR_CHECK(weights.numel() == layout().size() && recurrent.size() == 2);
   }
 
@@ -330,7 +378,7 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
   SignalEvaluation EvaluateOf(const std::shared_ptr<PiecePool<T>>& pool, const Tensor& weights,
                               const Tensor& features, const Tensor& signals,
                               const std::vector<Tensor>& recurrent) const {
-    const LstmGradient<T> at(plain_.sizes, log_initial_std_, weights, pool);
+    const LstmGradient<T> at(plain_, log_initial_std_, weights, pool);
     const auto outputs =
         EvaluateNode<T>::apply(weights, features, signals, recurrent[0], recurrent[1], at);
     return {.log_probs = outputs[0],
@@ -341,11 +389,21 @@ class LstmNetwork : public SignalNetwork, public SignalGradient, public SignalDe
 
   const v1::SignalInput input_;
   const kernels::Device device_;
+  const int64_t whole_steps_, segment_steps_;
   LstmPlain plain_;
   double log_initial_std_ = 0;
   const std::shared_ptr<PiecePool<float>> pool_f32_ = std::make_shared<PiecePool<float>>();
   const std::shared_ptr<PiecePool<double>> pool_f64_ = std::make_shared<PiecePool<double>>();
 };
+
+std::vector<SignalColumn> Columns(const SignalContext& context) {
+  std::vector<SignalColumn> columns = StepColumns(context);
+  columns.push_back({.name = "log_probs", .how = "its exponential, the action's density"});
+  AddOutcomeColumns(context.input, "times 3", "", &columns);
+  columns.push_back({.name = "prev_done", .how = "times 2"});
+  columns.push_back({.name = "previous", .how = "the network's own last output"});
+  return columns;
+}
 
 const RegisterSignal kLstm({
     .name = "lstm",
@@ -353,15 +411,25 @@ const RegisterSignal kLstm({
     .options = kOptions.table(),
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
-      return std::make_unique<LstmNetwork>(context, options);
+      return std::make_unique<LstmNetwork>(context, options, /*both=*/false);
+    },
+    .columns = [](const SignalContext& context, const OptionValues&) { return Columns(context); },
+});
+
+const RegisterSignal kLstmBoth({
+    .name = "lstm_both",
+    .summary = "The network lstm, and a second LSTM that runs backward from the episode's end",
+    .options = kOptions.table(),
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+      return std::make_unique<LstmNetwork>(context, options, /*both=*/true);
     },
     .columns =
         [](const SignalContext& context, const OptionValues&) {
-          std::vector<SignalColumn> columns = StepColumns(context);
-          columns.push_back({.name = "log_probs", .how = "its exponential, the action's density"});
-          AddOutcomeColumns(context.input, "times 3", "", &columns);
-          columns.push_back({.name = "prev_done", .how = "times 2"});
-          columns.push_back({.name = "previous", .how = "the network's own last output"});
+          std::vector<SignalColumn> columns = Columns(context);
+          columns.push_back({.name = "ends",
+                             .how = "2 at the last step of each episode and of the segment; in "
+                                    "place of the last output before the LSTM that runs backward"});
           return columns;
         },
 });

@@ -49,12 +49,18 @@ class Trainer : public PieceTrainer {
   Trainer(kernels::DeviceLease lease, const kernels::Device& device, const PieceTrainerSetup& setup)
       : device_(device), lease_(std::move(lease)), setup_(setup) {}
 
-  absl::Status Open(const LstmEngineShape& shape, const PieceTrainerBatch& batch,
-                    const Tensor& weights, const Tensor& m, const Tensor& v,
-                    kernels::DeviceWork* work) {
+  absl::Status Open(const LstmEngineShape& shape, const LstmPlain& plain,
+                    const PieceTrainerBatch& batch, const Tensor& weights, const Tensor& m,
+                    const Tensor& v, kernels::DeviceWork* work) {
     MENTOR_RETURN_IF_ERROR(engine_.Open(shape, work, setup_.pool));
-    for (const auto& [to, from] : {std::pair(&features_, &batch.features),
-                                   {&cut_features_, &batch.cut_features},
+    const int64_t steps = batch.signals.size(1);
+    const Tensor features = plain.Forward(batch.features, steps),
+                 cut = batch.cut_features.defined() ? plain.Forward(batch.cut_features, steps)
+                                                    : Tensor(),
+                 later = plain.sizes.both ? plain.Backward(batch.features) : Tensor();
+    for (const auto& [to, from] : {std::pair(&features_, &features),
+                                   {&cut_features_, &cut},
+                                   {&later_features_, &later},
                                    {&signals_, &batch.signals},
                                    {&log_probs_, &batch.log_probs},
                                    {&weights_, &weights},
@@ -74,9 +80,10 @@ class Trainer : public PieceTrainer {
                             work->Allocate<kernels::OuterLossTerms>(setup_.pieces * groups_));
     MENTOR_ASSIGN_OR_RETURN(norms_, work->Allocate<double>(setup_.pieces));
     batch_ = {.lifetimes = shape.lifetimes,
-              .steps = batch.signals.size(1),
+              .steps = steps,
               .features = features_.data(),
               .cut_features = cut_features_.data(),
+              .later_features = later_features_.data(),
               .signals = signals_.data(),
               .log_probs = log_probs_.data(),
               .advantages = advantages_.data(),
@@ -84,10 +91,11 @@ class Trainer : public PieceTrainer {
     return absl::OkStatus();
   }
 
-  // Memory of all of it. Features may exist twice: a second time for cuts.
+  // Memory of all of it. Features may exist once more for cuts, and do for a second LSTM.
   static int64_t Bytes(const LstmEngineShape& shape, int64_t pieces, int64_t steps) {
-    const int64_t floats = shape.lifetimes *
-                               (steps * (2 * shape.sizes.features + 2) + 2 * shape.sizes.hidden) +
+    const int64_t copies = shape.sizes.both ? 3 : 2;
+    const int64_t floats = shape.lifetimes * (steps * (copies * shape.sizes.features + 2) +
+                                              2 * shape.sizes.hidden) +
                            3 * shape.sizes.NumWeights(),
                   groups = GroupsOf(shape.lifetimes, shape.group_lifetimes),
                   doubles = 2 * shape.lifetimes * steps + pieces * (groups * kTerms + 1);
@@ -161,8 +169,8 @@ class Trainer : public PieceTrainer {
   const kernels::DeviceLease lease_;
   const PieceTrainerSetup setup_;
   Engine engine_;
-  kernels::DeviceArray<float> features_, cut_features_, signals_, log_probs_, weights_, m_, v_, h_,
-      c_;
+  kernels::DeviceArray<float> features_, cut_features_, later_features_, signals_, log_probs_,
+      weights_, m_, v_, h_, c_;
   kernels::DeviceArray<double> advantages_, returns_;
   int64_t groups_ = 0, pieces_ = 0;                     // A piece's; pieces since the epoch began.
   kernels::DeviceArray<kernels::OuterLossTerms> sums_;  // [pieces, groups]
@@ -179,9 +187,12 @@ absl::StatusOr<kernels::DeviceLease> TakeMemory(const kernels::Device& device, i
 }  // namespace
 
 int64_t LstmOnDevice::RunBytes(int64_t lifetimes, int64_t steps) const {
-  // Features, noise, signals, log-densities and values of each step; states before and after.
-  const int64_t floats =
-      lifetimes * (steps * (sizes.features + 4) + 4 * sizes.hidden + 2) + sizes.NumWeights();
+  // Features, noise, signals, log-densities and values of each step; states before and after. With
+  // a second LSTM its features and h.
+  const kernels::LstmSizes& sizes = plain.sizes;
+  const int64_t later = sizes.both ? sizes.features + sizes.hidden : 0;
+  const int64_t floats = lifetimes * (steps * (sizes.features + 4 + later) + 4 * sizes.hidden + 2) +
+                         sizes.NumWeights();
   return LstmEngineBytes<float>({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats +
          kArrays * kernels::kArrayAlignment;
 }
@@ -190,11 +201,16 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
                                 SignalState* state) const {
   const torch::NoGradGuard no_grad;
   const int64_t lifetimes = features.size(0), steps = features.size(1);
+  const kernels::LstmSizes& sizes = plain.sizes;
+  const Tensor forward = plain.Forward(features, steps),
+               backward = sizes.both ? plain.Backward(features) : Tensor();
   SignalOutputs outputs;
   const auto run = [&](kernels::DeviceWork& work) -> absl::Status {
-    kernels::DeviceArray<float> w, x, z, h, c, previous, signals, log_probs, values;
+    kernels::DeviceArray<float> w, x, reversed, z, h, c, previous, signals, log_probs, values,
+        later;
     for (const auto& [to, from] : {std::pair(&w, &weights),
-                                   {&x, &features},
+                                   {&x, &forward},
+                                   {&reversed, &backward},
                                    {&z, &noise},
                                    {&h, &state->recurrent[0]},
                                    {&c, &state->recurrent[1]},
@@ -202,6 +218,9 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
       MENTOR_ASSIGN_OR_RETURN(*to, work.ToDevice<float>(*from));
     }
     MENTOR_ASSIGN_OR_RETURN(signals, work.Allocate<float>(lifetimes * steps));
+    if (sizes.both) {
+      MENTOR_ASSIGN_OR_RETURN(later, work.Allocate<float>(lifetimes * steps * sizes.hidden));
+    }
     if (noise.defined()) {
       MENTOR_ASSIGN_OR_RETURN(log_probs, work.Allocate<float>(lifetimes * steps));
       MENTOR_ASSIGN_OR_RETURN(values, work.Allocate<float>(lifetimes * steps));
@@ -211,12 +230,14 @@ SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, c
                              .log_initial_std = log_initial_std,
                              .features = x.data(),
                              .noise = z.data(),
+                             .later_features = reversed.data(),
                              .h = h.data(),
                              .c = c.data(),
                              .previous = previous.data(),
                              .signals = signals.data(),
                              .log_probs = log_probs.data(),
-                             .values = values.data()};
+                             .values = values.data(),
+                             .later = later.data()};
     Engine engine;
     MENTOR_RETURN_IF_ERROR(
         engine.Open({.sizes = sizes, .log_initial_std = log_initial_std, .lifetimes = lifetimes},
@@ -250,11 +271,12 @@ namespace {
 
 LstmEngineShape ShapeOf(const LstmOnDevice& network, const PieceTrainerSetup& setup,
                         int64_t lifetimes) {
-  return {.sizes = network.sizes,
+  return {.sizes = network.plain.sizes,
           .log_initial_std = network.log_initial_std,
           .lifetimes = lifetimes,
           .piece_steps = setup.piece_steps,
-          .group_lifetimes = setup.group_lifetimes};
+          .group_lifetimes = setup.group_lifetimes,
+          .whole_steps = network.looks_ahead};
 }
 
 }  // namespace
@@ -286,7 +308,7 @@ absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
   auto trainer = std::make_unique<Trainer>(*std::move(lease), device, setup);
   MENTOR_RETURN_IF_ERROR(
       kernels::OnDevice(device, kernels::DevicePhase::kOuter, [&](kernels::DeviceWork& work) {
-        return trainer->Open(shape, batch, weights, m, v, &work);
+        return trainer->Open(shape, plain, batch, weights, m, v, &work);
       }));
   return trainer;
 }

@@ -10,18 +10,19 @@
 #include <absl/status/statusor.h>
 
 #include "kernels/device.h"
-#include "kernels/lstm_weights.h"
+#include "signals/lstm/lstm_plain.h"
 #include "signals/piece_gradient.h"
 #include "signals/signal_network.h"
 
 namespace mentor::signals {
 
 struct LstmOnDevice {
-  kernels::LstmSizes sizes;
+  const LstmPlain& plain;
   double log_initial_std = 0;
-  kernels::Device device;  // Not the CPU.
+  int64_t looks_ahead = 1;  // SignalDensity::looks_ahead
+  kernels::Device device;   // Not the CPU.
 
-  // SignalSource::Run on features [S, T, features] float32. Throws c10::OutOfMemoryError when the
+  // SignalSource::Run on features [S, T, recorded()] float32. Throws c10::OutOfMemoryError when the
   // device lacks memory.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;

@@ -31,6 +31,8 @@ struct LstmEngineShape {
   int64_t lifetimes = 0;        // At most.
   int64_t piece_steps = 0;      // At most; 0: for acting only.
   int64_t group_lifetimes = 1;  // Lifetimes whose gradient is one sum.
+  // With sizes.both: at the end of each so many steps the LSTM that runs backward begins anew.
+  int64_t whole_steps = 1;
 };
 
 // The memory that an engine of this shape needs.

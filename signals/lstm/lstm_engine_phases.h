@@ -14,95 +14,12 @@
 #include "kernels/optimizer_phases.h"
 #include "kernels/product_phases.h"
 #include "signals/lstm/lstm_engine.h"
+#include "signals/lstm/lstm_engine_memory.h"
+#include "signals/lstm/lstm_engine_products.h"
 #include "signals/lstm/lstm_piece_phases.h"
 #include "signals/lstm/lstm_run_phases.h"
 
 namespace mentor::signals {
-
-// Hands out arrays of a block of memory; without a block it only counts.
-class Arena {
- public:
-  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
-
-  template <typename T>
-  T* Take(int64_t count) {
-    const int64_t at = bytes_;
-    bytes_ += kernels::CeilDiv(count * static_cast<int64_t>(sizeof(T)), kAlignment) * kAlignment;
-    return memory_ ? reinterpret_cast<T*>(memory_ + at) : nullptr;
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  static constexpr int64_t kAlignment = 256;
-  char* memory_;
-  int64_t bytes_ = 0;
-};
-
-template <typename T>
-struct LstmActMemory {
-  // Steps that run in one kernel; between kernels, products of many rows.
-  static constexpr int64_t kSteps = 256;
-
-  LstmActMemory(const LstmEngineShape& shape, Arena* arena)
-      : enc1(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.enc1)),
-        states(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.hidden)),
-        critic(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.critic)),
-        scratch(arena->Take<T>(shape.lifetimes *
-                               LstmRunLayout<T, kernels::LstmSizes>(shape.sizes).all.end)) {}
-
-  T *enc1, *states, *critic, *scratch;
-};
-
-template <typename T>
-struct LstmPieceMemory {
-  LstmPieceMemory(const LstmEngineShape& shape, Arena* arena) {
-    const kernels::LstmSizes& s = shape.sizes;
-    const int64_t rows = shape.lifetimes * shape.piece_steps, states = rows + shape.lifetimes;
-    if (shape.piece_steps == 0) return;
-    const int64_t groups = kernels::CeilDiv(shape.lifetimes, shape.group_lifetimes);
-    features = arena->Take<T>(rows * s.features);
-    code1 = arena->Take<T>(rows * s.code1());
-    z = arena->Take<T>(rows * s.code2());
-    gates = arena->Take<T>(rows * 4 * s.hidden);
-    h = arena->Take<T>(states * s.hidden);
-    c = arena->Take<T>(states * s.hidden);
-    tanh_c = arena->Take<T>(rows * s.hidden);
-    first = arena->Take<T>(rows * s.first());
-    second = arena->Take<T>(rows * s.heads);
-    for (T** scalars : {&slopes, &s_outputs, &values, &log_probs, &d_slopes, &d_s, &d_values})
-      *scalars = arena->Take<T>(rows);
-    terms = arena->Take<double>(rows * SumTerms::kTerms);
-    dh = arena->Take<T>(rows * s.hidden);
-    dcode = arena->Take<T>(rows * s.enc2);
-    denc1 = arena->Take<T>(rows * s.enc1);
-    scratch = arena->Take<T>(shape.lifetimes *
-                             std::max(CellsForwardLayout<T, kernels::LstmSizes>(s).all.end,
-                                      CellsBackwardLayout<T, kernels::LstmSizes>(s).all.end));
-    group_gradients = arena->Take<T>(groups * s.NumWeights());
-    gradient = arena->Take<T>(s.NumWeights());
-    sum = arena->Take<T>(s.NumWeights());
-    norm = arena->Take<double>(1);
-  }
-
-  // As in LstmPiece, except h and c, which have one more row for each lifetime.
-  T *features, *code1, *z, *gates, *h, *c, *tanh_c, *first, *second;
-  T *slopes, *s_outputs, *values, *log_probs;  // [rows]
-  T *d_slopes, *d_s, *d_values;                // [rows]
-  double* terms;
-  T *dh, *dcode, *denc1;
-  T* scratch;
-  T* group_gradients;  // [groups, P]
-  T *gradient, *sum;   // [P]: of this piece; of the pieces since the last optimizer step
-  double* norm;
-};
-
-template <typename T>
-int64_t LstmEngineBytes(const LstmEngineShape& shape) {
-  Arena arena(nullptr);
-  LstmActMemory<T>(shape, &arena);
-  LstmPieceMemory<T>(shape, &arena);
-  return arena.bytes();
-}
 
 template <typename T, class Launcher>
 class LstmEngineOn : public LstmEngine<T> {
@@ -119,14 +36,17 @@ class LstmEngineOn : public LstmEngine<T> {
     const kernels::LstmSizes& s = shape_.sizes;
     const kernels::LstmSlices<const T> w(s, weights);
     const int64_t lifetimes = run.lifetimes;
+    if (s.both) RunLater(w.later, run);
     for (int64_t begin = 0; begin < run.steps; begin += act_.kSteps) {
       const int64_t count = std::min(act_.kSteps, run.steps - begin);
-      kernels::Product<T> enc1 = Forward(run.features + begin * s.features, s.features, count,
-                                         w.enc1_w, s.features, s.enc1, w.enc1_b, act_.enc1, s.enc1);
+      kernels::Product<T> enc1 =
+          ForwardProduct(run.features + begin * s.features, s.features, count, w.enc1_w, s.features,
+                         s.features, s.enc1, w.enc1_b, act_.enc1, s.enc1);
       enc1.batches = lifetimes;
       enc1.a_batch = run.steps * s.features;
       enc1.c_batch = count * s.enc1;
       RunProducts({enc1});
+      if (s.both) FirstLayersBeforeH(w, run, begin, count);
       WithSizes([&](auto sizes) {
         Queue(LstmRunKernel<T, decltype(sizes)>{.sizes = sizes,
                                                 .w = w,
@@ -136,6 +56,7 @@ class LstmEngineOn : public LstmEngine<T> {
                                                 .count = count,
                                                 .log_initial_std = run.log_initial_std,
                                                 .enc1 = act_.enc1,
+                                                .first = act_.first,
                                                 .features = run.features,
                                                 .noise = run.noise,
                                                 .h = run.h,
@@ -147,9 +68,11 @@ class LstmEngineOn : public LstmEngine<T> {
                                                 .scratch = act_.scratch});
       });
       if (!run.noise) continue;
-      kernels::Product<T> critic = Forward(act_.states, s.hidden, lifetimes * count, w.critic_w1,
-                                           s.hidden, s.critic, w.critic_b1, act_.critic, s.critic);
+      kernels::Product<T> critic = ForwardProduct(
+          act_.states, s.hidden, lifetimes * count, w.critic_w1 + s.seen() - s.hidden, s.seen(),
+          s.hidden, s.critic, w.critic_b1, act_.critic, s.critic);
       critic.after = After::kTanh;
+      if (s.both) Continue(&critic);
       RunProducts({critic});
       kernels::RowDotsKernel<T> values;
       values.dots.Add({.rows = count,
@@ -171,41 +94,31 @@ class LstmEngineOn : public LstmEngine<T> {
                           kernels::OuterLossTerms* sums, double* norm) override {
     MENTOR_CHECK(batch.lifetimes <= shape_.lifetimes && end - begin <= shape_.piece_steps);
     MENTOR_CHECK(0 <= begin && begin < end && end <= batch.steps);
-    rows_ = {.lifetimes = batch.lifetimes, .steps = end - begin, .group = shape_.group_lifetimes};
+    groups_ = {.sizes = shape_.sizes,
+               .rows = {.lifetimes = batch.lifetimes,
+                        .steps = end - begin,
+                        .group = shape_.group_lifetimes},
+               .group_gradients = piece_.group_gradients};
     const kernels::LstmSlices<const T> w(shape_.sizes, weights);
-    ForEach(rows_.Count() * shape_.sizes.features,
-            GatherFeatures<T>{shape_.sizes, rows_, batch, begin, piece_.features, piece_.code1,
-                              piece_.z});
-    EncodersForward(w);
-    WithSizes([&](auto sizes) {
-      Queue(CellsForwardKernel<T, decltype(sizes)>{.sizes = sizes,
-                                                   .w_hh = w.w_hh,
-                                                   .rows = rows_,
-                                                   .h = h,
-                                                   .c = c,
-                                                   .gates = piece_.gates,
-                                                   .h_rows = piece_.h,
-                                                   .c_rows = piece_.c,
-                                                   .tanh_c_rows = piece_.tanh_c,
-                                                   .scratch = piece_.scratch});
-    });
+    if (shape_.sizes.both) LaterSteps(w.later, batch, end);
+    TrunkForward(w, groups_.rows, batch, begin, piece_.trunk, h, c);
     HeadsForward(w);
-    ForEach(rows_.Count(), StepLoss<T>{.loss = loss,
-                                       .log_initial_std = shape_.log_initial_std,
-                                       .rows = rows_,
-                                       .batch = batch,
-                                       .begin = begin,
-                                       .slopes = piece_.slopes,
-                                       .s = piece_.s_outputs,
-                                       .values = piece_.values,
-                                       .log_probs = piece_.log_probs,
-                                       .d_slopes = piece_.d_slopes,
-                                       .d_s = piece_.d_s,
-                                       .d_values = piece_.d_values,
-                                       .terms = piece_.terms});
+    ForEach(groups_.rows.Count(), StepLoss<T>{.loss = loss,
+                                              .log_initial_std = shape_.log_initial_std,
+                                              .rows = groups_.rows,
+                                              .batch = batch,
+                                              .begin = begin,
+                                              .slopes = piece_.slopes,
+                                              .s = piece_.s_outputs,
+                                              .values = piece_.values,
+                                              .log_probs = piece_.log_probs,
+                                              .d_slopes = piece_.d_slopes,
+                                              .d_s = piece_.d_s,
+                                              .d_values = piece_.d_values,
+                                              .terms = piece_.terms});
     static_assert(sizeof(kernels::OuterLossTerms) == SumTerms::kTerms * sizeof(double));
-    ForEach(rows_.Groups() * SumTerms::kTerms,
-            SumTerms{.rows = rows_, .terms = piece_.terms, .sums = &sums->pg});
+    ForEach(groups_.rows.Groups() * SumTerms::kTerms,
+            SumTerms{.rows = groups_.rows, .terms = piece_.terms, .sums = &sums->pg});
     Backward(weights, w);
     SumGradients(norm);
     return status_;
@@ -231,13 +144,17 @@ class LstmEngineOn : public LstmEngine<T> {
 
  private:
   using After = typename kernels::Product<T>::After;
+  using Part = typename PieceGroups<T>::Part;
+  using Rows = typename PieceGroups<T>::Rows;
 
   template <class F>
   void WithSizes(F&& f) {
     const kernels::LstmSizes& s = shape_.sizes;
     if (launcher_.has_clusters) {
-      if (kernels::FixedLstmSizes<4>::Matches(s)) return f(kernels::FixedLstmSizes<4>{s.features});
-      if (kernels::FixedLstmSizes<5>::Matches(s)) return f(kernels::FixedLstmSizes<5>{s.features});
+      if (kernels::FixedLstmSizes<4>::Matches(s))
+        return f(kernels::FixedLstmSizes<4>{s.features, s.both});
+      if (kernels::FixedLstmSizes<5>::Matches(s))
+        return f(kernels::FixedLstmSizes<5>{s.features, s.both});
     }
     f(s);
   }
@@ -255,144 +172,99 @@ class LstmEngineOn : public LstmEngine<T> {
     Queue(kernel);
   }
 
-  // c = bias + x w^T with rows of weights w [columns, inner].
-  static kernels::Product<T> Forward(const T* x, int64_t x_row, int64_t rows, const T* w,
-                                     int64_t inner, int64_t columns, const T* bias, T* c,
-                                     int64_t c_row) {
-    return {.rows = rows,
-            .columns = columns,
-            .inner = inner,
-            .a = x,
-            .a_row = x_row,
-            .b = w,
-            .b_column = inner,
-            .c = c,
-            .c_row = c_row,
-            .bias = bias};
-  }
-  // c = dy w for the first `columns` columns of w, whose rows are w_row long.
-  static kernels::Product<T> ThroughWeights(const T* dy, int64_t dy_row, int64_t rows, const T* w,
-                                            int64_t w_row, int64_t inner, int64_t columns, T* c,
-                                            int64_t c_row) {
-    return {.rows = rows,
-            .columns = columns,
-            .inner = inner,
-            .a = dy,
-            .a_row = dy_row,
-            .b = w,
-            .b_k = w_row,
-            .b_column = 1,
-            .c = c,
-            .c_row = c_row};
-  }
-
-  // Groups of one size: all groups, or all but a smaller last one, or that one.
-  struct Part {
-    int64_t groups, lifetimes, rows;  // Groups; lifetimes and rows of each
-    int64_t first_group, first_row;   // First group and row of the part.
-    int64_t first_state, states;      // Row of h at the part's h_{-1}; rows of each group.
-  };
-  std::vector<Part> Parts() const {
-    std::vector<Part> parts;
-    const int64_t last = rows_.Groups() - 1;
-    const auto add = [&](int64_t first_group, int64_t groups) {
-      const int64_t lifetimes = rows_.Lifetimes(first_group), first = rows_.First(first_group);
-      if (groups > 0) {
-        parts.push_back({groups, lifetimes, lifetimes * rows_.steps, first_group,
-                         first * rows_.steps, first * (rows_.steps + 1),
-                         lifetimes * (rows_.steps + 1)});
-      }
-    };
-    const bool smaller = rows_.Lifetimes(last) < rows_.Lifetimes(0);
-    add(0, smaller ? last : last + 1);
-    if (smaller) add(last, 1);
-    return parts;
-  }
-
-  // Rows of groups: numbers of row r at `x` + r * `row` + ..., groups `batch` apart.
-  struct GroupRows {
-    const T* x;
-    int64_t row, batch;
-  };
-  static GroupRows RowsOf(const Part& part, const T* x, int64_t row) {
-    return {x + part.first_row * row, row, part.rows * row};
-  }
-  GroupRows StatesBefore(const Part& part) const {
-    const int64_t hidden = shape_.sizes.hidden;
-    return {piece_.h + part.first_state * hidden, hidden, part.states * hidden};
-  }
-  GroupRows StatesAfter(const Part& part) const {
-    GroupRows states = StatesBefore(part);
-    states.x += part.lifetimes * states.row;
-    return states;
-  }
-  // The groups' gradients of the parameter at `weight`.
-  T* GradientOf(const Part& part, const T* weights, const T* weight) const {
-    return piece_.group_gradients + part.first_group * shape_.sizes.NumWeights() +
-           (weight - weights);
-  }
-
-  // dw [y_columns, x_columns] = y^T x over the rows of each group, in blocks.
-  kernels::Product<T> WeightGradient(const Part& part, const GroupRows& y, int64_t y_columns,
-                                     const GroupRows& x, int64_t x_columns, T* dw) const {
-    return {.rows = y_columns,
-            .columns = x_columns,
-            .inner = part.rows,
-            .a = y.x,
-            .a_row = 1,
-            .a_k = y.row,
-            .b = x.x,
-            .b_k = x.row,
-            .b_column = 1,
-            .c = dw,
-            .c_row = x_columns,
-            .block = kernels::WeightGradient<T>::kRows,
-            .batches = part.groups,
-            .a_batch = y.batch,
-            .b_batch = x.batch,
-            .c_batch = shape_.sizes.NumWeights()};
-  }
-
-  void EncodersForward(const kernels::LstmSlices<const T>& w) {
+  // Encoders and LSTM along the rows' steps, from `begin` on.
+  void TrunkForward(const kernels::LstmTrunkSlices<const T>& w, const PieceRows& rows,
+                    const LstmBatch<T>& batch, int64_t begin, const LstmTrunkMemory<T>& m, T* h,
+                    T* c) {
     const kernels::LstmSizes& s = shape_.sizes;
-    const int64_t rows = rows_.Count();
-    kernels::Product<T> enc1 = Forward(piece_.features, s.features, rows, w.enc1_w, s.features,
-                                       s.enc1, w.enc1_b, piece_.code1, s.code1());
+    const int64_t count = rows.Count();
+    ForEach(count * s.features, GatherFeatures<T>{s, rows, batch, begin, m.features, m.code1, m.z});
+    kernels::Product<T> enc1 = ForwardProduct(m.features, s.features, count, w.enc1_w, s.features,
+                                              s.features, s.enc1, w.enc1_b, m.code1, s.code1());
     enc1.after = After::kRelu;
     RunProducts({enc1});
-    kernels::Product<T> enc2 = Forward(piece_.code1, s.code1(), rows, w.enc2_w, s.code1(), s.enc2,
-                                       w.enc2_b, piece_.z, s.code2());
+    kernels::Product<T> enc2 = ForwardProduct(m.code1, s.code1(), count, w.enc2_w, s.code1(),
+                                              s.code1(), s.enc2, w.enc2_b, m.z, s.code2());
     enc2.after = After::kRelu;
     RunProducts({enc2});
     // The gates before h; h continues their chains.
-    kernels::Product<T> gates = Forward(piece_.z, s.code2(), rows, w.w_ih, s.code2(), 4 * s.hidden,
-                                        w.b_ih, piece_.gates, 4 * s.hidden);
+    kernels::Product<T> gates = ForwardProduct(m.z, s.code2(), count, w.w_ih, s.code2(), s.code2(),
+                                               4 * s.hidden, w.b_ih, m.gates, 4 * s.hidden);
     gates.bias2 = w.b_hh;
     RunProducts({gates});
+    WithSizes([&](auto sizes) {
+      Queue(CellsForwardKernel<T, decltype(sizes)>{.sizes = sizes,
+                                                   .w_hh = w.w_hh,
+                                                   .rows = rows,
+                                                   .order = m.order,
+                                                   .h = h,
+                                                   .c = c,
+                                                   .gates = m.gates,
+                                                   .h_rows = m.h,
+                                                   .c_rows = m.c,
+                                                   .tanh_c_rows = m.tanh_c,
+                                                   .heads_rows = m.heads_rows,
+                                                   .scratch = m.scratch});
+    });
+  }
+
+  // The LSTM that runs backward fills run.later: [S, steps, H] for each kernel of acting.
+  void RunLater(const kernels::LstmTrunkSlices<const T>& w, const LstmRun<T>& run) {
+    const LstmBatch<T> reversed = {
+        .lifetimes = run.lifetimes, .steps = run.steps, .features = run.later_features};
+    LstmTrunkMemory<T> m = piece_.later;
+    m.order.begins = true;
+    for (int64_t begin = (run.steps - 1) / act_.kSteps * act_.kSteps; begin >= 0;
+         begin -= act_.kSteps) {
+      const int64_t count = std::min(act_.kSteps, run.steps - begin);
+      m.heads_rows = run.later + run.lifetimes * begin * shape_.sizes.hidden;
+      TrunkForward(w, {.lifetimes = run.lifetimes, .steps = count, .group = 1}, reversed,
+                   run.steps - begin - count, m, m.h_now, m.c_now);
+      m.order.begins = false;
+    }
+  }
+  // The heads' first layers of `count` steps of a segment, before h continues their chains.
+  void FirstLayersBeforeH(const kernels::LstmSlices<const T>& w, const LstmRun<T>& run,
+                          int64_t begin, int64_t count) {
+    const kernels::LstmSizes& s = shape_.sizes;
+    const int64_t rows = run.lifetimes * count, policy = 2 * s.heads;
+    const T* later = run.later + run.lifetimes * begin * s.hidden;
+    const auto first = [&](const T* weights, int64_t columns, const T* bias, T* to,
+                           int64_t to_row) {
+      return ForwardProduct(later, s.hidden, rows, weights, s.seen(), s.hidden, columns, bias, to,
+                            to_row);
+    };
+    RunProducts({first(w.mean_w1, s.heads, w.mean_b1, act_.first, policy),
+                 first(w.logstd_w1, s.heads, w.logstd_b1, act_.first + s.heads, policy)});
+    if (run.noise) RunProducts({first(w.critic_w1, s.critic, w.critic_b1, act_.critic, s.critic)});
+  }
+
+  // Brings the LSTM that runs backward to the piece's last step, and through the piece.
+  void LaterSteps(const kernels::LstmTrunkSlices<const T>& w, const LstmBatch<T>& batch,
+                  int64_t end) {
+    const LstmBatch<T> reversed = {
+        .lifetimes = batch.lifetimes, .steps = batch.steps, .features = batch.later_features};
+    const int64_t whole = kernels::CeilDiv(end, shape_.whole_steps) * shape_.whole_steps;
+    const int64_t last = batch.steps - end;
+    LstmTrunkMemory<T> m = piece_.later;
+    m.order.begins = true;
+    PieceRows rows = groups_.rows;
+    for (int64_t first = batch.steps - std::min(batch.steps, whole); first < last;
+         first += rows.steps) {
+      rows.steps = std::min(last - first, piece_.LaterSteps(shape_));
+      TrunkForward(w, rows, reversed, first, m, m.h_now, m.c_now);
+      m.order.begins = false;
+    }
+    TrunkForward(w, groups_.rows, reversed, last, m, m.h_now, m.c_now);
   }
 
   void HeadsForward(const kernels::LstmSlices<const T>& w) {
     const kernels::LstmSizes& s = shape_.sizes;
-    const int64_t rows = rows_.Count(), heads = s.heads;
-    kernels::ProductKernel<T> first;
-    for (const Part& part : Parts()) {
-      const GroupRows h = StatesAfter(part);
-      const auto add = [&](const T* weights, const T* bias, int64_t columns, int64_t to) {
-        kernels::Product<T> p = Forward(h.x, h.row, part.rows, weights, s.hidden, columns, bias,
-                                        piece_.first + part.first_row * s.first() + to, s.first());
-        p.after = After::kTanh;
-        p.batches = part.groups;
-        p.a_batch = h.batch;
-        p.c_batch = part.rows * s.first();
-        first.products.Add(p);
-      };
-      add(w.mean_w1, w.mean_b1, heads, 0);
-      add(w.logstd_w1, w.logstd_b1, heads, heads);
-      add(w.critic_w1, w.critic_b1, s.critic, 2 * heads);
-    }
-    Queue(first);
-    kernels::Product<T> second = Forward(piece_.first, s.first(), rows, w.mean_w2, heads, heads,
-                                         w.mean_b2, piece_.second, heads);
+    const int64_t rows = groups_.rows.Count(), heads = s.heads;
+    if (s.both) FirstLayers(w, piece_.later, 0);
+    FirstLayers(w, piece_.trunk, s.seen() - s.hidden);
+    kernels::Product<T> second = ForwardProduct(piece_.first, s.first(), rows, w.mean_w2, heads,
+                                                heads, heads, w.mean_b2, piece_.second, heads);
     second.after = After::kTanh;
     RunProducts({second});
     kernels::RowDotsKernel<T> outputs;
@@ -411,18 +283,57 @@ class LstmEngineOn : public LstmEngine<T> {
     add(piece_.first + 2 * heads, s.first(), w.critic_w2, w.critic_b2, s.critic, piece_.values);
     Queue(outputs);
   }
+  // The heads' first layers, of what they see from column `from` on. The last columns end them.
+  void FirstLayers(const kernels::LstmSlices<const T>& w, const LstmTrunkMemory<T>& m,
+                   int64_t from) {
+    const kernels::LstmSizes& s = shape_.sizes;
+    kernels::ProductKernel<T> first;
+    for (const Part& part : groups_.Parts()) {
+      const Rows h = groups_.StatesAfter(part, m);
+      const auto add = [&](const T* weights, const T* bias, int64_t columns, int64_t to) {
+        kernels::Product<T> p =
+            ForwardProduct(h.x, h.row, part.rows, weights + from, s.seen(), s.hidden, columns, bias,
+                           piece_.first + part.first_row * s.first() + to, s.first());
+        if (from > 0) Continue(&p);
+        if (from + s.hidden == s.seen()) p.after = After::kTanh;
+        p.batches = part.groups;
+        p.a_batch = h.batch;
+        p.c_batch = part.rows * s.first();
+        first.products.Add(p);
+      };
+      add(w.mean_w1, w.mean_b1, s.heads, 0);
+      add(w.logstd_w1, w.logstd_b1, s.heads, s.heads);
+      add(w.critic_w1, w.critic_b1, s.critic, 2 * s.heads);
+    }
+    Queue(first);
+  }
 
   void Backward(const T* weights, const kernels::LstmSlices<const T>& w) {
+    HeadsBackward(weights, w);
+    const int64_t after = shape_.sizes.seen() - shape_.sizes.hidden;
+    TrunkBackward(w, w, piece_.trunk, after);
+    if (shape_.sizes.both) TrunkBackward(w, w.later, piece_.later, 0);
+    // Biases of the heads go with the first trunk.
+    kernels::ColumnSumsKernel<T> biases;
+    for (const Part& part : groups_.Parts()) HeadsBiasGradients(part, weights, w, &biases);
+    TrunkGradients(weights, w, w, piece_.trunk, after, &biases);
+    if (!shape_.sizes.both) return;
+    kernels::ColumnSumsKernel<T> later;
+    TrunkGradients(weights, w, w.later, piece_.later, 0, &later);
+  }
+
+  void HeadsBackward(const T* weights, const kernels::LstmSlices<const T>& w) {
     const kernels::LstmSizes& s = shape_.sizes;
-    const int64_t rows = rows_.Count(), heads = s.heads, hidden = s.hidden;
-    const std::vector<Part> parts = Parts();
+    const int64_t rows = groups_.rows.Count(), heads = s.heads;
+    const auto parts = groups_.Parts();
 
     // The outputs' weights: one chain over all rows of a group.
     kernels::ProductKernel<T> outputs;
     for (const Part& part : parts) {
       const auto add = [&](const T* dy, const T* x, int64_t x_row, int64_t columns, const T* of) {
-        kernels::Product<T> p = WeightGradient(part, RowsOf(part, dy, 1), 1, RowsOf(part, x, x_row),
-                                               columns, GradientOf(part, weights, of));
+        kernels::Product<T> p = groups_.WeightGradient(
+            part, groups_.RowsOf(part, dy, 1), 1, groups_.RowsOf(part, x, x_row), columns,
+            groups_.GradientOf(part, weights, of), columns);
         p.block = 0;
         outputs.products.Add(p);
       };
@@ -441,107 +352,120 @@ class LstmEngineOn : public LstmEngine<T> {
     // The mean's second layer, before its inputs become their derivatives.
     kernels::ProductKernel<T> second;
     for (const Part& part : parts) {
-      second.products.Add(WeightGradient(part, RowsOf(part, piece_.second, heads), heads,
-                                         RowsOf(part, piece_.first, s.first()), heads,
-                                         GradientOf(part, weights, w.mean_w2)));
+      second.products.Add(
+          groups_.WeightGradient(part, groups_.RowsOf(part, piece_.second, heads), heads,
+                                 groups_.RowsOf(part, piece_.first, s.first()), heads,
+                                 groups_.GradientOf(part, weights, w.mean_w2), heads));
     }
     Queue(second);
     kernels::Product<T> mean1 = ThroughWeights(piece_.second, heads, rows, w.mean_w2, heads, heads,
                                                heads, piece_.first, s.first());
     mean1.after = After::kTanhDerivative;
     RunProducts({mean1});
+  }
+
+  // From the heads' first layers, which see this h from column `from` on, to the first encoder.
+  void TrunkBackward(const kernels::LstmSlices<const T>& heads,
+                     const kernels::LstmTrunkSlices<const T>& w, const LstmTrunkMemory<T>& m,
+                     int64_t from) {
+    const kernels::LstmSizes& s = shape_.sizes;
+    const int64_t rows = groups_.rows.Count(), hidden = s.hidden;
     // One chain through the three first layers.
-    const auto through = [&](const T* first_layer, int64_t from, int64_t inner) {
-      kernels::Product<T> p = ThroughWeights(piece_.first + from, s.first(), rows, first_layer,
-                                             hidden, inner, hidden, piece_.dh, hidden);
-      p.continued = from > 0;
+    const auto through = [&](const T* first_layer, int64_t unit, int64_t inner) {
+      kernels::Product<T> p =
+          ThroughWeights(piece_.first + unit, s.first(), rows, first_layer + from, s.seen(), inner,
+                         hidden, m.dh, hidden);
+      p.continued = unit > 0;
       RunProducts({p});
     };
-    through(w.mean_w1, 0, heads);
-    through(w.logstd_w1, heads, heads);
-    through(w.critic_w1, 2 * heads, s.critic);
+    through(heads.mean_w1, 0, s.heads);
+    through(heads.logstd_w1, s.heads, s.heads);
+    through(heads.critic_w1, 2 * s.heads, s.critic);
 
     WithSizes([&](auto sizes) {
       Queue(CellsBackwardKernel<T, decltype(sizes)>{.sizes = sizes,
                                                     .w_hh = w.w_hh,
-                                                    .rows = rows_,
-                                                    .gates = piece_.gates,
-                                                    .c_rows = piece_.c,
-                                                    .tanh_c_rows = piece_.tanh_c,
-                                                    .dh = piece_.dh,
-                                                    .scratch = piece_.scratch});
+                                                    .rows = groups_.rows,
+                                                    .order = m.order,
+                                                    .gates = m.gates,
+                                                    .c_rows = m.c,
+                                                    .tanh_c_rows = m.tanh_c,
+                                                    .dh = m.dh,
+                                                    .scratch = m.scratch});
     });
     // No gradient flows to the side inputs.
-    kernels::Product<T> code = ThroughWeights(piece_.gates, 4 * hidden, rows, w.w_ih, s.code2(),
-                                              4 * hidden, s.enc2, piece_.dcode, s.enc2);
+    kernels::Product<T> code = ThroughWeights(m.gates, 4 * hidden, rows, w.w_ih, s.code2(),
+                                              4 * hidden, s.enc2, m.dcode, s.enc2);
     code.after = After::kWherePositive;
-    code.gate = piece_.z;
+    code.gate = m.z;
     code.gate_row = s.code2();
     RunProducts({code});
-    kernels::Product<T> enc1 = ThroughWeights(piece_.dcode, s.enc2, rows, w.enc2_w, s.code1(),
-                                              s.enc2, s.enc1, piece_.denc1, s.enc1);
+    kernels::Product<T> enc1 =
+        ThroughWeights(m.dcode, s.enc2, rows, w.enc2_w, s.code1(), s.enc2, s.enc1, m.denc1, s.enc1);
     enc1.after = After::kWherePositive;
-    enc1.gate = piece_.code1;
+    enc1.gate = m.code1;
     enc1.gate_row = s.code1();
     RunProducts({enc1});
-    WeightGradients(weights, w);
   }
 
-  void WeightGradients(const T* weights, const kernels::LstmSlices<const T>& w) {
+  // Weights of the trunk, and of the heads' first layers by this h, which they see from column
+  // `from` on. Queues `biases` with those of the trunk.
+  void TrunkGradients(const T* weights, const kernels::LstmSlices<const T>& heads,
+                      const kernels::LstmTrunkSlices<const T>& w, const LstmTrunkMemory<T>& m,
+                      int64_t from, kernels::ColumnSumsKernel<T>* biases) {
     const kernels::LstmSizes& s = shape_.sizes;
-    const int64_t heads = s.heads, hidden = s.hidden;
+    const int64_t hidden = s.hidden;
     kernels::ProductKernel<T> kernel;
-    kernels::ColumnSumsKernel<T> biases;
-    for (const Part& part : Parts()) {
-      const auto add = [&](const T* y, int64_t y_row, int64_t y_columns, const GroupRows& x,
-                           int64_t x_columns, const T* of) {
-        kernel.products.Add(WeightGradient(part, RowsOf(part, y, y_row), y_columns, x, x_columns,
-                                           GradientOf(part, weights, of)));
+    for (const Part& part : groups_.Parts()) {
+      const auto add = [&](const T* y, int64_t y_row, int64_t y_columns, const Rows& x,
+                           int64_t x_columns, const T* of, int64_t of_row) {
+        kernel.products.Add(groups_.WeightGradient(part, groups_.RowsOf(part, y, y_row), y_columns,
+                                                   x, x_columns,
+                                                   groups_.GradientOf(part, weights, of), of_row));
       };
-      const GroupRows h = StatesAfter(part);
-      add(piece_.denc1, s.enc1, s.enc1, RowsOf(part, piece_.features, s.features), s.features,
-          w.enc1_w);
-      add(piece_.dcode, s.enc2, s.enc2, RowsOf(part, piece_.code1, s.code1()), s.code1(), w.enc2_w);
-      add(piece_.gates, 4 * hidden, 4 * hidden, RowsOf(part, piece_.z, s.code2()), s.code2(),
-          w.w_ih);
-      add(piece_.gates, 4 * hidden, 4 * hidden, StatesBefore(part), hidden, w.w_hh);
-      add(piece_.first, s.first(), heads, h, hidden, w.mean_w1);
-      add(piece_.first + heads, s.first(), heads, h, hidden, w.logstd_w1);
-      add(piece_.first + 2 * heads, s.first(), s.critic, h, hidden, w.critic_w1);
+      const auto of_trunk = [&](const T* y, int64_t columns, const Rows& x, int64_t x_columns,
+                                const T* of) {
+        add(y, columns, columns, x, x_columns, of, x_columns);
+      };
+      of_trunk(m.denc1, s.enc1, groups_.RowsOf(part, m.features, s.features), s.features, w.enc1_w);
+      of_trunk(m.dcode, s.enc2, groups_.RowsOf(part, m.code1, s.code1()), s.code1(), w.enc2_w);
+      of_trunk(m.gates, 4 * hidden, groups_.RowsOf(part, m.z, s.code2()), s.code2(), w.w_ih);
+      of_trunk(m.gates, 4 * hidden, groups_.StatesBefore(part, m), hidden, w.w_hh);
+      const Rows h = groups_.StatesAfter(part, m);
+      const auto of_heads = [&](int64_t unit, int64_t columns, const T* of) {
+        add(piece_.first + unit, s.first(), columns, h, hidden, of + from, s.seen());
+      };
+      of_heads(0, s.heads, heads.mean_w1);
+      of_heads(s.heads, s.heads, heads.logstd_w1);
+      of_heads(2 * s.heads, s.critic, heads.critic_w1);
 
-      const auto add_bias = [&](const T* y, int64_t y_row, int64_t columns, const T* of,
-                                const T* of2 = nullptr) {
-        biases.sums.Add({.rows = part.rows,
-                         .columns = columns,
-                         .y = y + part.first_row * y_row,
-                         .y_row = y_row,
-                         .to = GradientOf(part, weights, of),
-                         .to2 = of2 ? GradientOf(part, weights, of2) : nullptr,
-                         .batches = part.groups,
-                         .y_batch = part.rows * y_row,
-                         .to_batch = s.NumWeights()});
-      };
-      add_bias(piece_.denc1, s.enc1, s.enc1, w.enc1_b);
-      add_bias(piece_.dcode, s.enc2, s.enc2, w.enc2_b);
+      groups_.AddBias(part, weights, m.denc1, s.enc1, s.enc1, w.enc1_b, nullptr, biases);
+      groups_.AddBias(part, weights, m.dcode, s.enc2, s.enc2, w.enc2_b, nullptr, biases);
       // Both biases enter together, so they share one sum.
-      add_bias(piece_.gates, 4 * hidden, 4 * hidden, w.b_ih, w.b_hh);
-      add_bias(piece_.first, s.first(), heads, w.mean_b1);
-      add_bias(piece_.second, heads, heads, w.mean_b2);
-      add_bias(piece_.d_slopes, 1, 1, w.mean_b3);
-      add_bias(piece_.first + heads, s.first(), heads, w.logstd_b1);
-      add_bias(piece_.d_s, 1, 1, w.logstd_b2);
-      add_bias(piece_.first + 2 * heads, s.first(), s.critic, w.critic_b1);
-      add_bias(piece_.d_values, 1, 1, w.critic_b2);
+      groups_.AddBias(part, weights, m.gates, 4 * hidden, 4 * hidden, w.b_ih, w.b_hh, biases);
     }
     Queue(kernel);
-    Queue(biases);
+    Queue(*biases);
   }
-
+  void HeadsBiasGradients(const Part& part, const T* weights, const kernels::LstmSlices<const T>& w,
+                          kernels::ColumnSumsKernel<T>* biases) const {
+    const kernels::LstmSizes& s = shape_.sizes;
+    const auto add = [&](const T* y, int64_t y_row, int64_t columns, const T* of) {
+      groups_.AddBias(part, weights, y, y_row, columns, of, nullptr, biases);
+    };
+    add(piece_.first, s.first(), s.heads, w.mean_b1);
+    add(piece_.second, s.heads, s.heads, w.mean_b2);
+    add(piece_.d_slopes, 1, 1, w.mean_b3);
+    add(piece_.first + s.heads, s.first(), s.heads, w.logstd_b1);
+    add(piece_.d_s, 1, 1, w.logstd_b2);
+    add(piece_.first + 2 * s.heads, s.first(), s.critic, w.critic_b1);
+    add(piece_.d_values, 1, 1, w.critic_b2);
+  }
   void SumGradients(double* norm) {
     const int64_t size = shape_.sizes.NumWeights();
     T* gradient = fresh_ ? piece_.sum : piece_.gradient;
     ForEach(size, kernels::SumGroups<T>{.groups = piece_.group_gradients,
-                                        .count = rows_.Groups(),
+                                        .count = groups_.rows.Groups(),
                                         .size = size,
                                         .sum = gradient});
     Queue(kernels::NormKernel<T>{.x = gradient, .size = size, .norm = norm});
@@ -555,8 +479,8 @@ class LstmEngineOn : public LstmEngine<T> {
   const LstmPieceMemory<T> piece_;
   Launcher launcher_;
   absl::Status status_;
-  PieceRows rows_;     // Rows of the last piece.
-  bool fresh_ = true;  // No piece since the last optimizer step.
+  PieceGroups<T> groups_;  // The last piece.
+  bool fresh_ = true;      // No piece since the last optimizer step.
 };
 
 }  // namespace mentor::signals

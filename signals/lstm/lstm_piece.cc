@@ -1,5 +1,7 @@
 #include "signals/lstm/lstm_piece.h"
 
+#include <algorithm>
+
 #include "kernels/lstm_layers.h"
 
 namespace mentor::signals {
@@ -29,78 +31,75 @@ void LstmPiece<T>::Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T
   sizes_ = weights.forward.sizes;
   lifetimes_ = record.lifetimes;
   rows_ = record.lifetimes * record.steps;
-  Encoders(weights.forward, record);
-  Cells(weights.forward, record);
+  trunk_.Run(weights.forward, {.lifetimes = record.lifetimes,
+                               .steps = record.steps,
+                               .features = record.features,
+                               .h = record.h,
+                               .c = record.c});
+  const T* later_features = nullptr;
+  if (sizes_.both) later_features = LaterSteps(*weights.forward.later, record);
   if (gradient == nullptr) return Heads(weights, record, loss, nullptr);
   kernels::LstmSlices<T> slices(sizes_, gradient);
   Heads(weights, record, loss, &slices);
-  CellsBackward(weights.backward);
-  InputsBackward(weights.backward, record.features, &slices);
+  trunk_.Backward(weights.backward, record.features, &weight_gradient_, &slices);
+  if (sizes_.both)
+    later_.Backward(*weights.backward.later, later_features, &weight_gradient_, &slices.later);
 }
 
-// The previous signals are known.
+// Brings the LSTM that runs backward to the piece's last step, without a gradient, and through the
+// piece. Returns its features of the piece.
 template <typename T>
-void LstmPiece<T>::Encoders(const kernels::LstmForwardWeights<T>& weights,
-                            const LstmRecord<T>& record) {
-  code1_.resize(rows_ * sizes_.code1());
-  joint_.resize((rows_ + lifetimes_) * sizes_.joint());
-  scratch_.resize(kBlock * sizes_.enc1);
-  for (int64_t row = 0; row < rows_; row += kBlock) {
-    const int64_t rows = std::min(kBlock, rows_ - row);
-    const T* x = record.features + row * sizes_.features;
-    kernels::Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(),
-                      scratch_.data(), sizes_.enc1);
-    for (int64_t r = 0; r < rows; ++r) {
-      T* code1 = code1_.data() + (row + r) * sizes_.code1();
-      const T* enc1 = scratch_.data() + r * sizes_.enc1;
-      kernels::ForLanes<T>(sizes_.enc1, [&](int64_t j, auto at) {
-        at.Store(code1 + j, kernels::MaxWithZero(at.Load(enc1 + j)));
-      });
-      std::copy_n(x + (r + 1) * sizes_.features - sizes_.side, sizes_.side, code1 + sizes_.enc1);
-    }
-    kernels::SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows,
-                           joint_.data() + row * sizes_.joint());
+const T* LstmPiece<T>::LaterSteps(const kernels::LstmTrunkWeights<T>& weights,
+                                  const LstmRecord<T>& record) {
+  constexpr int64_t kSteps = 32;  // At once. Changes no bit.
+  later_h_.assign(lifetimes_ * sizes_.hidden, T(0));
+  later_c_ = later_h_;
+  const auto run = [&](int64_t begin, int64_t steps) {
+    const T* features = record.later_features + begin * lifetimes_ * sizes_.features;
+    later_.Run(weights, {.lifetimes = lifetimes_,
+                         .steps = steps,
+                         .features = features,
+                         .h = later_h_.data(),
+                         .c = later_c_.data(),
+                         .begins_anew = true});
+    return features;
+  };
+  for (int64_t begin = 0; begin < record.later_steps; begin += kSteps) {
+    run(begin, std::min(kSteps, record.later_steps - begin));
+    later_.CopyFinalState(later_h_.data(), later_c_.data());
   }
+  return run(record.later_steps, record.steps);
 }
 
-// Step by step.
+// What the heads see of `rows` rows from `row` on, and the distance of its rows.
 template <typename T>
-void LstmPiece<T>::Cells(const kernels::LstmForwardWeights<T>& weights,
-                         const LstmRecord<T>& record) {
-  const int64_t hidden = sizes_.hidden, joint = sizes_.joint();
-  gates_.resize(rows_ * 4 * hidden);
-  c_.resize((rows_ + lifetimes_) * hidden);
-  tanh_c_.resize(rows_ * hidden);
-  for (int64_t l = 0; l < lifetimes_; ++l)
-    std::copy_n(record.h + l * hidden, hidden, joint_.data() + l * joint + sizes_.code2());
-  std::copy_n(record.c, lifetimes_ * hidden, c_.data());
-  for (int64_t row = 0; row < rows_; row += lifetimes_) {
-    kernels::Multiply(joint_.data() + row * joint, joint, lifetimes_, weights.gates,
-                      weights.gates_b.data(), gates_.data() + row * 4 * hidden, 4 * hidden);
-    for (int64_t r = row; r < row + lifetimes_; ++r) {
-      kernels::CellForward(hidden, gates_.data() + r * 4 * hidden, c_.data() + r * hidden,
-                           c_.data() + (r + lifetimes_) * hidden, tanh_c_.data() + r * hidden,
-                           joint_.data() + (r + lifetimes_) * joint + sizes_.code2());
-    }
+std::pair<const T*, int64_t> LstmPiece<T>::Seen(int64_t row, int64_t rows) {
+  const int64_t hidden = sizes_.hidden, stride = trunk_.h_stride();
+  if (!sizes_.both) return {trunk_.h() + row * stride, stride};
+  seen_.resize(kBlock * sizes_.seen());
+  for (int64_t r = 0; r < rows; ++r) {
+    T* seen = seen_.data() + r * sizes_.seen();
+    std::copy_n(later_.h() + Reversed(row + r) * hidden, hidden, seen);
+    std::copy_n(trunk_.h() + (row + r) * stride, hidden, seen + hidden);
   }
+  return {seen_.data(), sizes_.seen()};
 }
 
 template <typename T>
 void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
                          LossOfStep loss, kernels::LstmSlices<T>* gradient) {
-  const int64_t heads = sizes_.heads, first = sizes_.first(), joint = sizes_.joint();
+  const int64_t heads = sizes_.heads, first = sizes_.first();
   first_.resize(kBlock * first);
   second_.resize(kBlock * heads);
   for (auto* scalars : {&slopes_, &log_stds_, &values_, &d_slopes_, &d_deviations_, &d_values_})
     scalars->resize(kBlock);
-  dh_.resize(rows_ * sizes_.hidden);
   scratch_.resize(kBlock * heads);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
-    const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
-    kernels::PolicyHeads(weights.forward, h, joint, rows, first_.data(), first, second_.data(),
+    const auto [seen, stride] = Seen(row, rows);
+    kernels::PolicyHeads(weights.forward, seen, stride, rows, first_.data(), first, second_.data(),
                          slopes_.data(), log_stds_.data());
-    kernels::Critic(weights.forward, h, joint, rows, first_.data() + 2 * heads, first,
+    kernels::Critic(weights.forward, seen, stride, rows, first_.data() + 2 * heads, first,
                     values_.data());
     for (int64_t r = 0; r < rows; ++r) {
       const T signal = record.signals[row + r];
@@ -117,24 +116,15 @@ void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord
       d_deviations_[r] = d_log_prob * (u * u - T(1)) + T(d.entropy);
       d_values_[r] = T(d.value);
     }
-    if (gradient != nullptr) HeadsBackward(weights, row, rows, gradient);
+    if (gradient != nullptr) HeadsBackward(weights, row, rows, seen, stride, gradient);
   }
-}
-
-template <typename T>
-void LstmPiece<T>::CopyFinalState(T* h, T* c) const {
-  for (int64_t l = 0; l < lifetimes_; ++l) {
-    std::copy_n(joint_.data() + (rows_ + l) * sizes_.joint() + sizes_.code2(), sizes_.hidden,
-                h + l * sizes_.hidden);
-  }
-  std::copy_n(c_.data() + rows_ * sizes_.hidden, lifetimes_ * sizes_.hidden, c);
 }
 
 // Turns what Heads left of the rows into their derivatives, in place.
 template <typename T>
 void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
-                                 kernels::LstmSlices<T>* gradient) {
-  const int64_t heads = sizes_.heads, hidden = sizes_.hidden, joint = sizes_.joint(),
+                                 const T* seen, int64_t stride, kernels::LstmSlices<T>* gradient) {
+  const int64_t heads = sizes_.heads, hidden = sizes_.hidden, width = sizes_.seen(),
                 first = sizes_.first();
   const kernels::LstmSlices<const T> flat(sizes_, weights.flat.data());
   const kernels::Lanes<T> one = kernels::Fill(T(1));
@@ -160,86 +150,20 @@ void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t 
       at.Store(x + j, at.Load(scratch_.data() + r * heads + j) * (one - value * value));
     });
   }
-  const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
-  weight_gradient_.Add(dfirst, first, heads, h, joint, hidden, rows, gradient->mean_w1, hidden,
+  weight_gradient_.Add(dfirst, first, heads, seen, stride, width, rows, gradient->mean_w1, width,
                        gradient->mean_b1);
-  weight_gradient_.Add(dfirst + heads, first, heads, h, joint, hidden, rows, gradient->logstd_w1,
-                       hidden, gradient->logstd_b1);
-  weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows,
-                       gradient->critic_w1, hidden, gradient->critic_b1);
+  weight_gradient_.Add(dfirst + heads, first, heads, seen, stride, width, rows, gradient->logstd_w1,
+                       width, gradient->logstd_b1);
+  weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, seen, stride, width, rows,
+                       gradient->critic_w1, width, gradient->critic_b1);
+  T* const dh = trunk_.dh() + row * hidden;
   kernels::Multiply<T>(dfirst, first, rows, weights.backward.first, nullptr,
-                       dh_.data() + row * hidden, hidden);
-}
-
-template <typename T>
-void LstmPiece<T>::CellsBackward(const kernels::LstmBackwardWeights<T>& packed) {
-  const int64_t hidden = sizes_.hidden, enc2 = sizes_.enc2, width = enc2 + hidden;
-  dcode_.resize(rows_ * enc2);
-  dc_.assign(lifetimes_ * hidden, T(0));
-  scratch_.resize(lifetimes_ * width);
-  for (int64_t row = rows_ - lifetimes_; row >= 0; row -= lifetimes_) {
-    T* dgates = gates_.data() + row * 4 * hidden;
-    for (int64_t l = 0; l < lifetimes_; ++l) {
-      const int64_t r = row + l;
-      kernels::CellBackward(hidden, dgates + l * 4 * hidden, c_.data() + r * hidden,
-                            tanh_c_.data() + r * hidden, dh_.data() + r * hidden,
-                            dc_.data() + l * hidden);
-    }
-    // Derivatives of z_t and h_{t-1} side by side.
-    kernels::Multiply<T>(dgates, 4 * hidden, lifetimes_, packed.gates, nullptr, scratch_.data(),
-                         width);
-    for (int64_t l = 0; l < lifetimes_; ++l) {
-      const T* dz = scratch_.data() + l * width;
-      const T* z = joint_.data() + (row + l) * sizes_.joint();
-      T* dcode = dcode_.data() + (row + l) * enc2;
-      kernels::ForLanes<T>(enc2, [&](int64_t j, auto at) {
-        at.Store(dcode + j, kernels::WherePositive(at.Load(z + j), at.Load(dz + j)));
-      });
-      if (row == 0) continue;
-      T* dh = dh_.data() + (row - lifetimes_ + l) * hidden;
-      kernels::ForLanes<T>(hidden, [&](int64_t j, auto at) {
-        at.Store(dh + j, at.Load(dh + j) + at.Load(dz + enc2 + j));
-      });
-    }
-  }
-}
-
-template <typename T>
-void LstmPiece<T>::InputsBackward(const kernels::LstmBackwardWeights<T>& packed, const T* features,
-                                  kernels::LstmSlices<T>* gradient) {
-  const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), code2 = sizes_.code2(),
-                enc1 = sizes_.enc1;
-  dgates_w_.assign(4 * hidden * joint, T(0));
-  dgates_b_.assign(4 * hidden, T(0));
-  scratch_.resize(kBlock * enc1);
-  for (int64_t row = 0; row < rows_; row += kBlock) {
-    const int64_t rows = std::min(kBlock, rows_ - row);
-    weight_gradient_.Add(gates_.data() + row * 4 * hidden, 4 * hidden, 4 * hidden,
-                         joint_.data() + row * joint, joint, joint, rows, dgates_w_.data(), joint,
-                         dgates_b_.data());
-    const T* dcode = dcode_.data() + row * sizes_.enc2;
-    const T* code1 = code1_.data() + row * sizes_.code1();
-    weight_gradient_.Add(dcode, sizes_.enc2, sizes_.enc2, code1, sizes_.code1(), sizes_.code1(),
-                         rows, gradient->enc2_w, sizes_.code1(), gradient->enc2_b);
-    kernels::Multiply<T>(dcode, sizes_.enc2, rows, packed.enc2, nullptr, scratch_.data(), enc1);
-    for (int64_t r = 0; r < rows; ++r) {
-      T* denc1 = scratch_.data() + r * enc1;
-      const T* active = code1 + r * sizes_.code1();
-      kernels::ForLanes<T>(enc1, [&](int64_t j, auto at) {
-        at.Store(denc1 + j, kernels::WherePositive(at.Load(active + j), at.Load(denc1 + j)));
-      });
-    }
-    weight_gradient_.Add(scratch_.data(), enc1, enc1, features + row * sizes_.features,
-                         sizes_.features, sizes_.features, rows, gradient->enc1_w, sizes_.features,
-                         gradient->enc1_b);
-  }
-  // Both biases enter together, so they share one sum.
-  for (int64_t i = 0; i < 4 * hidden; ++i) {
-    for (int64_t j = 0; j < code2; ++j) gradient->w_ih[i * code2 + j] += dgates_w_[i * joint + j];
-    for (int64_t j = 0; j < hidden; ++j)
-      gradient->w_hh[i * hidden + j] += dgates_w_[i * joint + code2 + j];
-    gradient->b_ih[i] += dgates_b_[i];
-    gradient->b_hh[i] += dgates_b_[i];
+                       sizes_.both ? seen_.data() : dh, width);
+  if (!sizes_.both) return;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* d = seen_.data() + r * width;
+    std::copy_n(d, hidden, later_.dh() + Reversed(row + r) * hidden);
+    std::copy_n(d + hidden, hidden, dh + r * hidden);
   }
 }
 

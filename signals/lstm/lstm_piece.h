@@ -6,9 +6,11 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "kernels/lstm_weights.h"
 #include "signals/loss_of_step.h"
+#include "signals/lstm/lstm_trunk.h"
 
 namespace mentor::signals {
 
@@ -29,6 +31,11 @@ struct LstmRecord {
   double log_initial_std = 0;
   const T* features = nullptr;  // [t, N, features]
   const T* signals = nullptr;   // [t, N]
+  // With sizes.both: features of the LSTM that runs backward, in the reverse order of the steps
+  // [later_steps + t, N, features]. It reads the first ones, which follow the piece, without a
+  // gradient.
+  int64_t later_steps = 0;
+  const T* later_features = nullptr;
   // Entering the piece, [N, H].
   const T* h = nullptr;
   const T* c = nullptr;
@@ -42,35 +49,32 @@ class LstmPiece {
   void Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, LossOfStep loss,
            T* gradient);
   // h and c after the last step, [N, H].
-  void CopyFinalState(T* h, T* c) const;
+  void CopyFinalState(T* h, T* c) const { trunk_.CopyFinalState(h, c); }
 
  private:
-  void Encoders(const kernels::LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
-  void Cells(const kernels::LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
+  const T* LaterSteps(const kernels::LstmTrunkWeights<T>& weights, const LstmRecord<T>& record);
+  // The row of the same step in the reverse order.
+  int64_t Reversed(int64_t row) const {
+    return rows_ - lifetimes_ - row / lifetimes_ * lifetimes_ + row % lifetimes_;
+  }
+  std::pair<const T*, int64_t> Seen(int64_t row, int64_t rows);
   void Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, LossOfStep loss,
              kernels::LstmSlices<T>* gradient);
   void HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
-                     kernels::LstmSlices<T>* gradient);
-  void CellsBackward(const kernels::LstmBackwardWeights<T>& packed);
-  void InputsBackward(const kernels::LstmBackwardWeights<T>& packed, const T* features,
-                      kernels::LstmSlices<T>* gradient);
+                     const T* seen, int64_t stride, kernels::LstmSlices<T>* gradient);
 
   kernels::LstmSizes sizes_;
   int64_t lifetimes_ = 0, rows_ = 0;  // N, N t
-  // Rows are step-major: row = step * N + lifetime.
-  kernels::AlignedVector<T> code1_;   // [rows, code1]
-  kernels::AlignedVector<T> joint_;   // [rows + N, joint]: z_t and h_{t-1}
-  kernels::AlignedVector<T> gates_;   // [rows, 4 H]
-  kernels::AlignedVector<T> c_;       // [rows + N, H]: c_{t-1}
-  kernels::AlignedVector<T> tanh_c_;  // [rows, H]
-  kernels::AlignedVector<T> dh_;      // [rows, H]
-  kernels::AlignedVector<T> dcode_;   // [rows, enc2]
-  // For one block of rows.
+  LstmTrunk<T> trunk_;
+  LstmTrunk<T> later_;                           // The LSTM that runs backward.
+  kernels::AlignedVector<T> later_h_, later_c_;  // [N, H]: what enters it.
+  // For one block of rows, which are step-major.
   kernels::AlignedVector<T> first_;                       // [block, first]: mean, logstd, critic
   kernels::AlignedVector<T> second_;                      // [block, M]
+  kernels::AlignedVector<T> seen_;                        // [block, seen], with both LSTMs
   kernels::AlignedVector<T> slopes_, log_stds_, values_;  // [block]
   kernels::AlignedVector<T> d_slopes_, d_deviations_, d_values_;  // [block]
-  kernels::AlignedVector<T> scratch_, dc_, dgates_w_, dgates_b_;
+  kernels::AlignedVector<T> scratch_;
   kernels::WeightGradient<T> weight_gradient_;
 };
 

@@ -45,6 +45,24 @@ struct PieceRows {
   }
 };
 
+// The LSTM that runs backward: its steps have the reverse order, and it begins anew before each
+// whose last feature is not 0. Without features: the LSTM that runs forward, which goes on.
+template <typename T>
+struct StepOrder {
+  const T* features = nullptr;  // [rows, width]
+  int64_t width = 0;
+  bool begins = false;  // With the first step, whatever its features.
+
+  MENTOR_HD bool BeginsAnew(const PieceRows& rows, int64_t lifetime, int64_t step) const {
+    if (!features || step >= rows.steps) return false;
+    return (begins && step == 0) || features[(rows.Row(lifetime, step) + 1) * width - 1] != 0;
+  }
+  // The row of the step in arrays of the heads.
+  MENTOR_HD int64_t HeadsRow(const PieceRows& rows, int64_t lifetime, int64_t step) const {
+    return rows.Row(lifetime, features ? rows.steps - 1 - step : step);
+  }
+};
+
 // For ForEachKernel, over rows times features.
 template <typename T>
 struct GatherFeatures {
@@ -98,10 +116,12 @@ struct CellsForwardKernel {
   Sizes sizes;
   const T* w_hh;
   PieceRows rows;
+  StepOrder<T> order;
   T *h, *c;            // [N, H]: the state before the piece, then after it
   T* gates;            // [rows, 4 H]: the part before h; then activated
   T *h_rows, *c_rows;  // [rows + N, H]
   T* tanh_c_rows;      // [rows, H]
+  T* heads_rows;       // [rows, H]: h as the heads read it, or null: in h_rows
   T* scratch;          // [N, Layout::all.end] unless the sizes are fixed
 
   int64_t Clusters() const { return rows.lifetimes; }
@@ -114,12 +134,13 @@ struct CellsForwardKernel {
     run.Block([&](const auto& thread) {
       T* m = Cluster::Own(thread, mine);
       const int64_t row = rows.StateRow(lifetime, 0);
+      const bool anew = order.BeginsAnew(rows, lifetime, 0);
       for (int64_t j = thread.tid; j < hidden; j += kThreads)
-        m[at.h + j] = h[lifetime * hidden + j];
+        m[at.h + j] = anew ? T(0) : h[lifetime * hidden + j];
       for (int64_t j = thread.tid; j < units; j += kThreads) {
-        const int64_t unit = thread.rank * units + j;
-        m[at.c + j] = c_rows[row * hidden + unit] = c[lifetime * hidden + unit];
-        h_rows[row * hidden + unit] = h[lifetime * hidden + unit];
+        const int64_t unit = thread.rank * units + j, from = lifetime * hidden + unit;
+        m[at.c + j] = c_rows[row * hidden + unit] = anew ? T(0) : c[from];
+        h_rows[row * hidden + unit] = anew ? T(0) : h[from];
       }
       if constexpr (kFixed) {
         const int64_t gate = Cluster::GateRow(sizes, thread.rank, thread.tid);
@@ -131,6 +152,7 @@ struct CellsForwardKernel {
     for (int64_t step = 0; step < rows.steps; ++step) {
       const int now = static_cast<int>(step % 2);
       const int64_t row = rows.Row(lifetime, step), next_row = rows.StateRow(lifetime, step + 1);
+      const bool anew = order.BeginsAnew(rows, lifetime, step + 1);
       run.Block([&](const auto& thread) {
         T* m = Cluster::Own(thread, mine);
         for (int64_t j = thread.tid; j < 4 * units; j += kThreads) {
@@ -159,11 +181,13 @@ struct CellsForwardKernel {
           const kernels::CellState<T> next = kernels::NextCell(
               gate[0], gate[units], gate[2 * units], gate[3 * units], m[at.c + j]);
           const int64_t unit = thread.rank * units + j;
-          m[at.c + j] = c_rows[next_row * hidden + unit] = next.c;
+          const T c_on = anew ? T(0) : next.c, h_on = anew ? T(0) : next.h;
+          m[at.c + j] = c_rows[next_row * hidden + unit] = c_on;
           tanh_c_rows[row * hidden + unit] = next.tanh_c;
-          h_rows[next_row * hidden + unit] = next.h;
+          h_rows[next_row * hidden + unit] = h_on;
+          if (heads_rows) heads_rows[order.HeadsRow(rows, lifetime, step) * hidden + unit] = next.h;
           for (int rank = 0; rank < kRanks; ++rank)
-            Cluster::Of(thread, rank, mine)[at.h + (1 - now) * at.h_stride + unit] = next.h;
+            Cluster::Of(thread, rank, mine)[at.h + (1 - now) * at.h_stride + unit] = h_on;
           if (step + 1 == rows.steps) {
             h[lifetime * hidden + unit] = next.h;
             c[lifetime * hidden + unit] = next.c;
@@ -204,8 +228,9 @@ struct CellsBackwardKernel {
   Sizes sizes;
   const T* w_hh;
   PieceRows rows;
+  StepOrder<T> order;
   T* gates;                            // [rows, 4 H]
-  const T *c_rows, *tanh_c_rows, *dh;  // dh [rows, H]: from the heads
+  const T *c_rows, *tanh_c_rows, *dh;  // dh [rows, H]: from the heads, in their order
   T* scratch;
 
   int64_t Clusters() const { return rows.lifetimes; }
@@ -225,6 +250,8 @@ struct CellsBackwardKernel {
     });
     for (int64_t step = rows.steps - 1; step >= 0; --step) {
       const int64_t row = rows.Row(lifetime, step), c_row = rows.StateRow(lifetime, step);
+      const int64_t heads_row = order.HeadsRow(rows, lifetime, step);
+      const bool anew = order.BeginsAnew(rows, lifetime, step + 1);
       run.Cluster([&](const auto& thread) {
         T* m = Cluster::Own(thread, mine);
         for (int64_t j = thread.tid; j < units; j += kThreads) {
@@ -233,14 +260,14 @@ struct CellsBackwardKernel {
           const T i = gate[0], f = gate[hidden], g = gate[2 * hidden], o = gate[3 * hidden];
           const T c_previous = c_rows[c_row * hidden + unit];
           const T tanh_c = tanh_c_rows[row * hidden + unit];
-          T dh_now = dh[row * hidden + unit];
-          if (step + 1 < rows.steps) {
+          T dh_now = dh[heads_row * hidden + unit];
+          if (step + 1 < rows.steps && !anew) {
             const T* dgates = m + at.dgates + (step + 1) % 2 * at.dgates_stride;
             dh_now += kFixed ? FromGates(dgates, m + at.w + j, units)
                              : FromGates(dgates, w_hh + unit, hidden);
           }
-          const kernels::CellDerivatives<T> d =
-              kernels::CellBackward(i, f, g, o, c_previous, tanh_c, dh_now, m[at.dc + j]);
+          const kernels::CellDerivatives<T> d = kernels::CellBackward(
+              i, f, g, o, c_previous, tanh_c, dh_now, anew ? T(0) : m[at.dc + j]);
           m[at.dc + j] = d.dc;
           MENTOR_UNROLL for (int q = 0; q < 4; ++q) {
             gate[q * hidden] = d.gates[q];

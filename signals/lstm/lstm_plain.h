@@ -18,7 +18,15 @@ struct LstmPlain {
   double initial_std = 0.2;
   bool normalises = false;  // Its observations have scale 1.
 
-  // features [S, T, features] with 0 as previous signal. Like SignalSource::Run, step by step,
+  // A step's recorded input. With sizes.both its last number tells where the LSTM that runs
+  // backward begins anew (methods/black_box/README.md#lstm_both).
+  int64_t recorded() const { return sizes.features + (sizes.both ? 1 : 0); }
+  // What the LSTMs read of recorded inputs [S, t + a, recorded()] of a piece of t steps and the a
+  // steps after it. Forward: [S, t, features]. Backward: [S, a + t, features], in its order.
+  torch::Tensor Forward(const torch::Tensor& recorded, int64_t steps) const;
+  torch::Tensor Backward(const torch::Tensor& recorded) const;
+
+  // features [S, T, recorded()] with 0 as previous signal. Like SignalSource::Run, step by step,
   // with a graph back to weights that require it.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;

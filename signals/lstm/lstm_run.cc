@@ -1,6 +1,9 @@
 #include "signals/lstm/lstm_run.h"
 
+#include <algorithm>
+
 #include "kernels/lstm_layers.h"
+#include "signals/lstm/lstm_trunk.h"
 
 namespace mentor::signals {
 namespace {
@@ -10,25 +13,56 @@ constexpr int64_t kChunk = 16;
 // Rows of the critic's hidden layer that stay in the first cache levels between its layers.
 constexpr int64_t kCriticRows = 48;
 
+// Fills run.later.
+template <typename T>
+void RunLater(const kernels::LstmTrunkWeights<T>& weights, const LstmRun<T>& run) {
+  const int64_t lifetimes = run.lifetimes, hidden = weights.sizes.hidden;
+  const int64_t width = weights.sizes.features;
+  LstmTrunk<T> trunk;
+  kernels::AlignedVector<T> features(kChunk * lifetimes * width);
+  kernels::AlignedVector<T> h(lifetimes * hidden), c(lifetimes * hidden);
+  for (int64_t begin = 0; begin < run.steps; begin += kChunk) {
+    const int64_t steps = std::min(kChunk, run.steps - begin);
+    for (int64_t row = 0; row < steps * lifetimes; ++row) {
+      std::copy_n(
+          run.later_features + (row % lifetimes * run.steps + begin + row / lifetimes) * width,
+          width, features.data() + row * width);
+    }
+    trunk.Run(weights, {.lifetimes = lifetimes,
+                        .steps = steps,
+                        .features = features.data(),
+                        .h = h.data(),
+                        .c = c.data(),
+                        .begins_anew = true});
+    trunk.CopyFinalState(h.data(), c.data());
+    for (int64_t row = 0; row < steps * lifetimes; ++row) {
+      const int64_t step = run.steps - 1 - begin - row / lifetimes;
+      std::copy_n(trunk.h() + row * trunk.h_stride(), hidden,
+                  run.later + (row % lifetimes * run.steps + step) * hidden);
+    }
+  }
+}
+
 }  // namespace
 
 template <typename T>
 void RunLstm(const kernels::LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
   const kernels::LstmSizes& sizes = weights.sizes;
   const int64_t lifetimes = run.lifetimes, hidden = sizes.hidden, features = sizes.features;
+  const int64_t seen = sizes.seen();
   kernels::AlignedVector<T> enc1(lifetimes * kChunk * sizes.enc1);  // [S, chunk, enc1]
   kernels::AlignedVector<T> code1(lifetimes * sizes.code1());
   kernels::AlignedVector<T> joint(lifetimes * sizes.joint());
   kernels::AlignedVector<T> gates(lifetimes * 4 * hidden);
   kernels::AlignedVector<T> tanh_c(hidden);
-  kernels::AlignedVector<T> states(kChunk * lifetimes * hidden);  // [chunk, S, H]
+  kernels::AlignedVector<T> states(kChunk * lifetimes * seen);  // [chunk, S, seen]
   kernels::AlignedVector<T> first(lifetimes * 2 * sizes.heads), second(lifetimes * sizes.heads);
   kernels::AlignedVector<T> slope(lifetimes), s(lifetimes);
   kernels::AlignedVector<T> critic_first(kCriticRows * sizes.critic), values(kCriticRows);
 
-  for (int64_t l = 0; l < lifetimes; ++l) {
+  if (sizes.both) RunLater(*weights.later, run);
+  for (int64_t l = 0; l < lifetimes; ++l)
     std::copy_n(run.h + l * hidden, hidden, joint.data() + l * sizes.joint() + sizes.code2());
-  }
   for (int64_t begin = 0; begin < run.steps; begin += kChunk) {
     const int64_t chunk = std::min(kChunk, run.steps - begin);
     for (int64_t l = 0; l < lifetimes; ++l) {
@@ -46,14 +80,15 @@ void RunLstm(const kernels::LstmForwardWeights<T>& weights, const LstmRun<T>& ru
       kernels::SecondEncoder(weights, code1.data(), lifetimes, joint.data());
       kernels::Multiply(joint.data(), sizes.joint(), lifetimes, weights.gates,
                         weights.gates_b.data(), gates.data(), 4 * hidden);
-      T* h = states.data() + i * lifetimes * hidden;
+      T* state = states.data() + i * lifetimes * seen;
       for (int64_t l = 0; l < lifetimes; ++l) {
-        T* c = run.c + l * hidden;
-        kernels::CellForward(hidden, gates.data() + l * 4 * hidden, c, c, tanh_c.data(),
-                             h + l * hidden);
-        std::copy_n(h + l * hidden, hidden, joint.data() + l * sizes.joint() + sizes.code2());
+        T *c = run.c + l * hidden, *h = state + l * seen + seen - hidden;
+        if (sizes.both)
+          std::copy_n(run.later + (l * run.steps + t) * hidden, hidden, state + l * seen);
+        kernels::CellForward(hidden, gates.data() + l * 4 * hidden, c, c, tanh_c.data(), h);
+        std::copy_n(h, hidden, joint.data() + l * sizes.joint() + sizes.code2());
       }
-      kernels::PolicyHeads(weights, h, hidden, lifetimes, first.data(), 2 * sizes.heads,
+      kernels::PolicyHeads(weights, state, seen, lifetimes, first.data(), 2 * sizes.heads,
                            second.data(), slope.data(), s.data());
       for (int64_t l = 0; l < lifetimes; ++l) {
         const int64_t at = l * run.steps + t;
@@ -67,7 +102,7 @@ void RunLstm(const kernels::LstmForwardWeights<T>& weights, const LstmRun<T>& ru
     if (!run.noise) continue;
     for (int64_t row = 0; row < chunk * lifetimes; row += kCriticRows) {
       const int64_t rows = std::min(kCriticRows, chunk * lifetimes - row);
-      kernels::Critic(weights, states.data() + row * hidden, hidden, rows, critic_first.data(),
+      kernels::Critic(weights, states.data() + row * seen, seen, rows, critic_first.data(),
                       sizes.critic, values.data());
       for (int64_t r = 0; r < rows; ++r) {
         run.values[(row + r) % lifetimes * run.steps + begin + (row + r) / lifetimes] = values[r];

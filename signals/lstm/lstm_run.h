@@ -15,6 +15,8 @@ struct LstmRun {
   double log_initial_std = 0;
   const T* features = nullptr;  // [S, T, features]; the last feature, the previous signal, is 0
   const T* noise = nullptr;     // [S, T], or null: the signals are means, without density and value
+  // With sizes.both: features of the LSTM that runs backward, in the reverse order of the steps.
+  const T* later_features = nullptr;  // [S, T, features]
   // Advanced.
   T* h = nullptr;         // [S, H]
   T* c = nullptr;         // [S, H]
@@ -23,6 +25,8 @@ struct LstmRun {
   T* signals = nullptr;    // [S, T]
   T* log_probs = nullptr;  // [S, T]
   T* values = nullptr;     // [S, T]
+  // Scratch, with sizes.both: S T H numbers, h of the LSTM that runs backward.
+  T* later = nullptr;
 };
 
 template <typename T>

@@ -157,6 +157,8 @@ struct LstmRunKernel {
   int64_t steps, begin, count;  // Steps of the segment; the first to run; how many run.
   double log_initial_std;
   const T* enc1;  // [S, count, enc1]: before the previous signal and the activation
+  // [S, count, 2 M]: the heads' first layers before h, biases included; null: the biases alone.
+  const T* first;
   const T *features, *noise;
   T *h, *c, *previous;
   T *signals, *log_probs;
@@ -171,15 +173,6 @@ struct LstmRunKernel {
     const int64_t units = Cluster::Units(sizes);
     const int64_t first_rows = 2 * sizes.heads / kRanks, second_rows = sizes.heads / kRanks;
     T* const mine = kFixed ? nullptr : scratch + lifetime * at.all.end;
-    const auto load_input = [&](int64_t i, int64_t n, T* m, int first, int tid) {
-      const int64_t t = lifetime * steps + begin + i;
-      for (int64_t j = tid - first; j < n; j += kThreads - first) {
-        if (j < 0) break;
-        const int64_t side = j - sizes.enc1;
-        m[at.input + j] = side < 0 ? enc1[(lifetime * count + i) * sizes.enc1 + j]
-                                   : features[(t + 1) * sizes.features - sizes.side + side];
-      }
-    };
     const int64_t inputs = sizes.enc1 + sizes.side;
 
     run.Block([&](const auto& thread) {
@@ -190,7 +183,7 @@ struct LstmRunKernel {
       for (int64_t j = thread.tid; j < units; j += kThreads)
         m[at.c + j] = c[lifetime * sizes.hidden + thread.rank * units + j];
       if (thread.tid == 0) m[at.previous] = previous[lifetime];
-      load_input(0, inputs, m, 0, thread.tid);
+      LoadInput(at, lifetime, 0, m, 0, thread.tid);
     });
     for (int64_t i = 0; i < count; ++i) {
       const int now = static_cast<int>(i % 2);
@@ -246,7 +239,8 @@ struct LstmRunKernel {
         }
         // Meanwhile threads without a unit load what the next step reads at once.
         constexpr int kFirst = kFixed ? 32 : 0;
-        if (i + 1 < count) load_input(i + 1, inputs, m, kFirst, thread.tid);
+        if (i + 1 < count) LoadInput(at, lifetime, i + 1, m, kFirst, thread.tid);
+        if (first) LoadFirst(at, lifetime * count + i, thread, m, kFirst);
         if (thread.tid == kFirst && noise) m[at.input + inputs] = noise[t];
       });
       run.Cluster([&](const auto& thread) {
@@ -308,10 +302,33 @@ struct LstmRunKernel {
   }
 
  private:
-  // Rows of the first hidden layers of both policy heads.
+  // What step i sees at once, by threads from `from` on.
+  MENTOR_HD void LoadInput(const Layout& at, int64_t lifetime, int64_t i, T* m, int from,
+                           int tid) const {
+    const int64_t t = lifetime * steps + begin + i;
+    for (int64_t j = tid - from; j < sizes.enc1 + sizes.side; j += kThreads - from) {
+      if (j < 0) break;
+      const int64_t side = j - sizes.enc1;
+      m[at.input + j] = side < 0 ? enc1[(lifetime * count + i) * sizes.enc1 + j]
+                                 : features[(t + 1) * sizes.features - sizes.side + side];
+    }
+  }
+  // Where the chains of the heads' first layers begin in a step, in place of the biases.
+  template <class Thread>
+  MENTOR_HD void LoadFirst(const Layout& at, int64_t row, const Thread& thread, T* m,
+                           int from) const {
+    const int64_t rows = 2 * sizes.heads / kRanks;
+    for (int64_t j = thread.tid - from; j < rows; j += kThreads - from) {
+      if (j < 0) break;
+      m[at.first_b + j] = first[row * 2 * sizes.heads + thread.rank * rows + j];
+    }
+  }
+
+  // h's part of rows of the first hidden layers of both policy heads.
   MENTOR_HD const T* FirstRow(int64_t row) const {
-    return row < sizes.heads ? w.mean_w1 + row * sizes.hidden
-                             : w.logstd_w1 + (row - sizes.heads) * sizes.hidden;
+    const int64_t width = sizes.seen(), h = width - sizes.hidden;
+    return row < sizes.heads ? w.mean_w1 + row * width + h
+                             : w.logstd_w1 + (row - sizes.heads) * width + h;
   }
 
   template <class Thread>

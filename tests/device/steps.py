@@ -90,6 +90,7 @@ CASES = (
         "shared PPO sizes on one block, LSTM with 5 side inputs",
         "hopper as advantage",
     ),
+    Case("point_reach_both", SMALL_REACH, "LSTM in both directions"),
     Case("point_reach_es", (), "PPO and LSTM without an outer PPO"),
     Case("point_reach_attention", SMALL_REACH, "PPO beside a signal network on the CPU"),
     Case("point_reach_meta_gradient", SMALL_REACH, ""),

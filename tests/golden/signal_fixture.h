@@ -13,10 +13,13 @@ struct NetworkSizes {
   int64_t observation_size = 3, action_size = 2;
   int64_t enc1 = 12, enc2 = 4, lstm = 6, heads = 7, critic = 9;
   double initial_std = 0.2;
+  bool both = false;  // The network lstm_both.
+  int64_t episode_steps = 0;
 };
 
 inline v1::SignalSpec LstmSpec(const NetworkSizes& sizes) {
   v1::SignalSpec spec;
+  if (sizes.both) spec.set_name("lstm_both");
   SetOption(&spec, "enc1", absl::StrCat(sizes.enc1));
   SetOption(&spec, "enc2", absl::StrCat(sizes.enc2));
   SetOption(&spec, "lstm", absl::StrCat(sizes.lstm));
@@ -35,6 +38,7 @@ inline std::unique_ptr<signals::SignalNetwork> MakeLstm(const NetworkSizes& size
                                              .action_size = sizes.action_size,
                                              .role = v1::REWARD,
                                              .input = input,
+                                             .episode_steps = sizes.episode_steps,
                                              .device = device},
                                             &violations);
   INFO(std::string(violations.ToStatus().message()));

@@ -58,14 +58,15 @@ struct Launcher {
 };
 
 // Any sizes: a little more than the threads of a block, or than a tile.
-bool Same(const Launcher& launcher) {
+bool Same(const Launcher& launcher, bool both = false) {
   kernels::LstmSizes sizes = testing::DefaultLstm();
   if (!launcher.has_clusters) {
     sizes = {
         .features = 7, .side = 4, .enc1 = 66, .enc2 = 9, .hidden = 65, .heads = 9, .critic = 11};
   }
+  sizes.both = both;
   testing::LstmActing<float> acting{sizes, 1, 2};
-  testing::LstmTraining<float> training({sizes, 1, 3, 1});
+  testing::LstmTraining<float> training({sizes, 1, 3, 1, false, 6});
   const bool acts = launcher.kernel == "acting";
   const std::string difference = acts ? acting.Difference(launcher) : training.Difference(launcher);
   if (!difference.empty()) std::fprintf(stderr, "differs: %s\n", difference.c_str());
@@ -87,7 +88,7 @@ bool SameEmulated() {
     std::fprintf(stderr, "differs: %s\n", difference.c_str());
     return false;
   }
-  return Same(fixed) && Same(any);
+  return Same(fixed) && Same(any) && Same(fixed, /*both=*/true) && Same(any, /*both=*/true);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ LSTM = [
     "kernels/optimizer.cc",
     "signals/lstm/lstm_piece.cc",
     "signals/lstm/lstm_run.cc",
+    "signals/lstm/lstm_trunk.cc",
 ]
 ABSEIL = "-labsl_status -labsl_str_format_internal -labsl_strings -labsl_cord -labsl_base".split()
 RACE = 66

@@ -90,6 +90,27 @@ class GoldenTest(unittest.TestCase):
                 parts.append(part)
             self.near(np.concatenate(parts, 1), want, tolerance)
 
+    def test_lstm_both(self):
+        tests, tolerance = cases("lstm_both")
+        self.assertEqual(len(tests), 2)
+        for test in tests:
+            with self.subTest(test["name"]):
+                weights, inputs = named(test["weights"]), named(test["inputs"])
+                network = signal("lstm_both", weights, test["D"], test["A"], lstm=test["H"])
+                state, parts = network.initial_state(test["S"]), []
+                for first in range(0, test["L"], test["T"]):
+                    steps = slice(first, first + test["T"])
+                    segment = signals.Segment(
+                        observations=inputs["obs"][:, steps],
+                        actions=inputs["act"][:, steps],
+                        log_probs=inputs["logp"][:, steps],
+                        success_signals=inputs["success"][:, steps],
+                        prev_done=inputs["prev_done"][:, steps],
+                    )
+                    part, state = network.run(segment, state)
+                    parts.append(part)
+                self.near(np.concatenate(parts, 1), tensor(test["expected"]["mean"]), tolerance)
+
     def test_attention(self):
         tests, tolerance = cases("mg_attention")
         # Exported networks have a head, and MLP blocks after every attention block or none.

@@ -31,6 +31,7 @@ def spec(network, rule, signal="", agent="", lifetimes=4, shard=2, **rule_option
 SMALL = options(enc1=8, enc2=8, lstm=8, heads=8, critic=8)
 SPECS = {
     "lstm": spec("lstm", "black_box", SMALL, k=20),
+    "lstm_both": spec("lstm_both", "black_box", SMALL, k=20),
     "lstm_advantage": spec(
         "lstm", "black_box", f"role: ADVANTAGE input: SUCCESS_AND_SHAPED {SMALL}", k=20
     ),

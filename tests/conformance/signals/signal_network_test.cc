@@ -281,7 +281,7 @@ TEST_CASE(
     CHECK(of_one.select(0, last).max().item<double>() > 1e-4);
     CHECK(of_all.narrow(1, late, kSteps - late).max().item<double>() > 1e-4);
     if (one.network->density() == nullptr) continue;
-    const int64_t unit = one.density().piece_unit();
+    const int64_t unit = std::max(one.density().piece_unit(), one.density().looks_ahead());
     CHECK(IsCausal(one, late / unit * unit));
     // A unit is not larger than it must be: cut inside, the network would see something else.
     if (unit > 1) CHECK_FALSE((IsCausal(one) && CarriesOver(one)));

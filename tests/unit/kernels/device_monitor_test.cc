@@ -416,7 +416,7 @@ TEST_CASE("device memory: sizes beyond the kernels' counting are the CPU's", "[u
 
 TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it", "[unit]") {
   v1::SignalSpec spec;
-  spec.set_name("lstm");
+  spec.set_name(GENERATE("lstm", "lstm_both"));
   const Device device = Emulated({});
   Violations violations;
   const auto network = signals::MakeSignalNetwork(

@@ -9,6 +9,8 @@ namespace {
 
 using torch::Tensor;
 
+constexpr int64_t kAfter = 2;  // Steps after the piece.
+
 struct Problem {
   NetworkSizes sizes;
   std::unique_ptr<signals::SignalNetwork> network;
@@ -28,11 +30,16 @@ struct Problem {
                        .enc2 = sizes.enc2,
                        .hidden = sizes.lstm,
                        .heads = sizes.heads,
-                       .critic = sizes.critic},
+                       .critic = sizes.critic,
+                       .both = sizes.both},
              .layout = network->layout(),
              .initial_std = sizes.initial_std};
     weights = normals({network->layout().size()}, 0.4);  // Biases too.
-    features = normals({lifetimes, steps, plain.sizes.features}, 1);
+    features = normals({lifetimes, steps + kAfter * sizes.both, plain.recorded()}, 1);
+    if (sizes.both) {  // Where the LSTM that runs backward begins anew.
+      Tensor begins = features.select(-1, plain.recorded() - 1);
+      begins.copy_(2 * begins.gt(1));
+    }
     signals = normals({lifetimes, steps}, 0.3);
     recurrent = {normals({lifetimes, sizes.lstm}, 0.5), normals({lifetimes, sizes.lstm}, 0.5)};
     of_log_probs = normals({lifetimes, steps}, 1);
@@ -81,13 +88,29 @@ const std::pair<NetworkSizes, std::pair<int64_t, int64_t>> kProblems[] = {
       .heads = 8,
       .critic = 7},
      {14, 15}},
+    {{.observation_size = 3, .action_size = 2, .both = true}, {3, 7}},
+    {{.observation_size = 2,
+      .action_size = 2,
+      .enc1 = 9,
+      .enc2 = 4,
+      .lstm = 9,
+      .heads = 8,
+      .critic = 7,
+      .both = true},
+     {14, 15}},
 };
 
 }  // namespace
 
+// With steps after the piece, from which no gradient comes, a difference would see more: finite
+// differences are of pieces that end where the LSTM that runs backward begins anew.
 TEST_CASE("grad: signal network against finite differences") {
   for (const auto& [sizes, shape] : kProblems) {
-    const Problem problem(sizes, shape.first, shape.second);
+    Problem problem(sizes, shape.first, shape.second);
+    if (sizes.both)
+      problem.features.select(1, shape.second - 1)
+          .select(-1, problem.plain.recorded() - 1)
+          .fill_(2);
     const Tensor gradient = problem.Gradient();
     constexpr double kStep = 1e-5;
     Tensor differences = torch::empty_like(gradient);
@@ -128,13 +151,15 @@ TEST_CASE("grad: signal network against LibTorch's own gradient") {
 }
 
 TEST_CASE("grad: full-size signal network in float32 over more rows than a block") {
+  const bool both = GENERATE(false, true);
   Problem problem({.observation_size = 39,
                    .action_size = 4,
                    .enc1 = 124,
                    .enc2 = 28,
                    .lstm = 128,
                    .heads = 128,
-                   .critic = 512},
+                   .critic = 512,
+                   .both = both},
                   5, 41);
   problem.weights *= 0.2;
   const Tensor exact = problem.Gradient();

@@ -24,7 +24,7 @@ v1::Shard ShardOf(const std::string& loop, const std::string& network, bool on) 
   spec.mutable_agent()->set_epochs(1);
   spec.mutable_agent()->set_minibatches(2);
   spec.mutable_signal()->set_name(network);
-  if (network != "lstm") testing::SetOption(spec.mutable_signal(), "density", "true");
+  if (!network.starts_with("lstm")) testing::SetOption(spec.mutable_signal(), "density", "true");
   if (on) testing::SetOption(spec.mutable_signal(), "normalize_observations", "true");
   for (int64_t s = 0; s < kAgents; ++s) shard.add_lifetimes()->set_number(static_cast<uint32_t>(s));
   *shard.mutable_shape() = testing::Shape({.observation = kObservationSize, .action = kActionSize});
@@ -64,7 +64,7 @@ std::vector<agents::Segment> Live(const v1::Shard& shard, const Tensor& weights)
 
 TEST_CASE("signal networks that ask for it see observations of scale 1, in every loop") {
   const std::string loop = GENERATE("ppo", "perturbed_ppo", "meta_gradient");
-  const std::string network = GENERATE("lstm", "attention", "mlp");
+  const std::string network = GENERATE("lstm", "lstm_both", "attention", "mlp");
   INFO(loop << " " << network);
   Violations violations;
   const v1::Shard on = ShardOf(loop, network, true), off = ShardOf(loop, network, false);

@@ -110,7 +110,7 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
 
 TEST_CASE("evolution: any network will do, odd numbers of lifetimes and one iteration will not") {
   using Catch::Matchers::Contains;
-  for (const char* name : {"mlp", "lstm", "attention"}) {
+  for (const char* name : {"mlp", "lstm", "lstm_both", "attention"}) {
     v1::ExperimentSpec spec = Spec();
     spec.mutable_signal()->set_name(name);
     CHECK(Refusal(spec).empty());

@@ -15,6 +15,7 @@
 namespace mentor::signals {
 namespace {
 
+using mentor::testing::Both;
 using mentor::testing::DefaultLstm;
 using mentor::testing::LstmActing;
 using mentor::testing::LstmTraining;
@@ -147,6 +148,39 @@ TEST_CASE("lstm engine: training on zeros, denormal numbers and NaN") {
     nan.features[3] = std::numeric_limits<float>::quiet_NaN();
     CHECK(nan.Difference(TestLauncher()) == "");
   }
+}
+
+TEST_CASE("lstm engine: a second LSTM that runs backward has the bits of the CPU's kernels") {
+  for (const ThreadOrder order :
+       {ThreadOrder::kAscending, ThreadOrder::kDescending, ThreadOrder::kShuffled}) {
+    for (const bool clusters : {true, false}) {
+      CheckActing<float>({Both(DefaultLstm()), 2, 19}, {clusters, order});
+      CheckTraining<float>({Both(DefaultLstm()), 3, 9, 2, false, 18}, {clusters, order});
+    }
+    CheckActing<float>({Both(OddLstm()), 3, 33}, {true, order});
+    CheckTraining<float>({Both(OddLstm()), 7, 28, 3, false, 4}, {true, order});
+  }
+  CheckActing<float>({Both(DefaultLstm(/*side=*/5)), 1, 3, /*with_noise=*/false});
+  CheckActing<double>({Both(SmallestLstm()), 5, 1});
+  // More steps than one kernel runs, in the segment and behind a piece.
+  CheckActing<float>({Both(OddLstm()), 2, 530});
+  CheckTraining<float>({Both(OddLstm()), 2, 100, 2, /*cut=*/true, 400});
+  CheckTraining<float>({Both(DefaultLstm(/*side=*/5)), 1, 2, 1, false, 2});
+  CheckTraining<double>({Both(OddLstm()), 5, 30, 4, false, 60});
+}
+
+TEST_CASE("lstm engine: a second LSTM on zeros, denormal numbers and NaN") {
+  LstmActing<float> acting{Both(OddLstm()), 3, 5};
+  LstmTraining<float> training({Both(OddLstm()), 4, 40, 3, false, 80});
+  for (auto* numbers : {&acting.weights, &acting.features, &acting.later_features,
+                        &training.weights, &training.later_features, &training.h})
+    MakeSmall(numbers);
+  mentor::testing::MarkBegins(160, OddLstm().features, 80, &training.later_features);
+  CheckActing(acting);
+  CHECK(training.Difference(TestLauncher()) == "");
+  LstmTraining<float> nan({Both(OddLstm()), 4, 40, 3, false, 80});
+  nan.later_features[3] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(nan.Difference(TestLauncher()) == "");
 }
 
 }  // namespace mentor::signals
