@@ -94,6 +94,7 @@ class NewTest(TemplatesTest):
         self.assertIn('actuator { name: "bend" }', task)
         self.assertIn('name: "mark_2"', task)  # The model has a site of the first name.
         self.assertIn('noise { qpos: "elbow"', task)
+        self.assertIn("Other sites of the model:\n#   mark", task)
         self.follow_readme(folder)
         run = folder / "run"
         before, after = (self.success(run, "learned", part) for part in ("seg0", "seg2"))

@@ -41,6 +41,8 @@ class CommandsTest(ClusterTest):
         )
         report = json.loads(said)
         self.assertTrue(report["kept"])
+        states = {one["state"] for one in report["promises"] if one["complaints"] == []}
+        self.assertIn("kept", states)
         self.assertGreater(report["steps_per_second"], 1000)
 
     def test_check_says_what_is_broken(self):

@@ -451,6 +451,9 @@ class SavingTest(unittest.TestCase):
             generator.random()
             again = states.load(states.dump(generator))
             self.assertEqual(again.random(), generator.random())
+        for old in (random.Random(3), np.random.RandomState(3)):
+            old.random()
+            self.assertEqual(states.load(states.dump(old)).random(), old.random())
 
     def test_what_is_not_plain_is_not_saved(self):
         for value in (object(), open, np.array([None]), {1: object()}, [lambda: 0]):

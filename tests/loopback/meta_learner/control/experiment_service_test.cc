@@ -1779,6 +1779,11 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   const std::string uid = fixture.store()->records.Get(name)->uid();
   fixture.AddCheckpoint(uid, 3);
+  v1::UpdateExperimentRequest urgent;
+  urgent.mutable_experiment()->set_name(name);
+  urgent.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
+  urgent.mutable_update_mask()->add_paths("priority");
+  REQUIRE(fixture.Call(&Fixture::Stub::UpdateExperiment, urgent).ok());
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
   request.set_experiment_id("clone");
@@ -1789,6 +1794,7 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   REQUIRE(clone.ok());
   CHECK(clone->name() == "experiments/clone");
   CHECK(clone->source_checkpoint() == request.source_checkpoint());
+  CHECK(clone->priority() == v1::PRIORITY_HIGH);
   CHECK(clone->spec().rule().outer_updates() == 77);
   const auto scan = FindNewestWhole(fixture.store()->files.CheckpointFolder(clone->uid()),
                                     clone->uid(), SpecHash(clone->spec()));

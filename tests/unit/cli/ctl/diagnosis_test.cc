@@ -91,6 +91,7 @@ TEST_CASE("doctor: the fleet", "[unit]") {
   other.mutable_round_trip()->set_seconds(1);
   CHECK(Troubles(CheckFleet({Make("learners/l"), other}, "1")) ==
         List{"look builds", "bad catalogues", "look network", "look draining"});
+  CHECK(CheckFleet({Make("learners/l"), other}, "1").back().what == "actors/a takes no more work");
 }
 
 TEST_CASE("doctor: experiments that wait", "[unit]") {

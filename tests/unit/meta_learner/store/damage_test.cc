@@ -335,6 +335,8 @@ TEST_CASE("damage: reindex takes the spec whose hash the checkpoints have, and s
       CHECK(Contains(from, "its hash is that of the checkpoints"));
       // Only the SHA-256 proves the owner.
       if (sealed) CHECK((back->owner() == "ann" || Contains(from, "experiment.txtpb is damaged")));
+      if (back->owner() != "ann")
+        CHECK(Contains(from, "settings are lost, and name and owner are made up: check them"));
     }
   }
 }
