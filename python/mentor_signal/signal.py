@@ -132,7 +132,7 @@ class Signal:
         if not self.network.gives_signals:
             raise SignalError(
                 "network",
-                f"'{self.network.name}' gives no signals by itself; use {self.network.used_by}(...)",
+                f"'{self.network.name}' gives no signals by itself; use {self.network.used_by}()",
             )
         seen, lived = self._seen(segment, state, shown)
         with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.

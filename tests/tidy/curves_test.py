@@ -254,8 +254,9 @@ class CurvesTest(unittest.TestCase):
 
     def test_every_figure_and_verdict_of_the_pages_is_planned(self):
         recorded = curves.Recorded(claims.read(CLAIMS), archive.read())
-        for name in figures.MADE:
-            self.assertTrue((ROOT / "docs" / "images" / f"{name}.svg").exists(), name)
+        for name, make in figures.MADE.items():
+            drawn = (ROOT / "docs" / "images" / f"{name}.svg").exists()
+            self.assertTrue(drawn or not make(recorded), name)  # Unless nothing of it has ended.
         for figure in figure_arms.FIGURES.values():
             for panel in figure.panels:
                 for claim in panel.arms.values():

@@ -39,12 +39,9 @@ class Drift(Network):
             -1,
         )
         hidden = np.tanh(inputs @ self.weights["drift.W1"].T)
-        drift = (hidden @ self.weights["drift.W2"].T)[..., 0] - self.dtype.type(self._xi)
+        drift = (hidden @ self.weights["drift.W2"].T)[..., 0]
+        drift -= self.dtype.type(self.context.options["xi"])
         if self.context.options["from_ppo"]:
             drift += np.maximum((ratio - np.clip(ratio, 1 - clip, 1 + clip)) * advantages, 0)
         drifts: Array = np.maximum(drift, 0)
         return drifts
-
-    @property
-    def _xi(self) -> float:
-        return float(self.context.options["xi"])
