@@ -5,8 +5,8 @@ Usage: results/teachers.py >> results/claims.csv
   Prints the rows of the table's claims that claims.csv lacks, without results.
 
 A cell is a teacher, a task and the updates of a student's life. It is a claim
-teachers-TASK-UPDATES-TEACHER of five meta-seeds, or says why it is none. What is not meta-trained
-is tested in one claim, teachers-TASK-UPDATES-untrained. A place {teachers TASK} of tables.txt is
+teachers-TASK-UPDATES-TEACHER of five meta-seeds, or says why it is none. The task's own rewards
+are tested in one claim, teachers-TASK-UPDATES-untrained. A place {teachers TASK} of tables.txt is
 the lines of a task's table (places.py); figures.py draws what has ended.
 """
 
@@ -16,8 +16,14 @@ import sys
 ROW = "50"
 LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
 SEEDS = (1, 2, 3, 4, 5)
-# Teachers without meta-training, by their baseline.
-UNTRAINED = {"none": "ppo_sparse", "shaped": "ppo_shaped", "potential": "ppo_potential"}
+# Teachers without meta-training, by their baseline. Those of one claim are tested together.
+UNTRAINED = {
+    "none": "ppo_sparse",
+    "shaped": "ppo_shaped",
+    "potential": "ppo_potential",
+    "rnd": "ppo_rnd",
+}
+TOGETHER = ("none", "shaped", "potential")
 TITLES = {
     "none": "none: success alone",
     "shaped": "the shaped reward",
@@ -46,18 +52,21 @@ COLOURS = {
     "bmg": "good",
     "disco_103": "ink",
 }
-# What a teacher still lacks here.
-WAITS = {
-    "rnd": "waits for the baseline PPO_RND",
-    "lpg": "waits for rule `lpg`",
-    "bmg": "waits for the bootstrapped target of `meta_gradient`",
-    "disco_103": "waits for the published rule",
+# Teachers of agents with discrete actions alone.
+DISCRETE = {
+    "lpg": "needs discrete actions",
+    "disco_103": "needs discrete actions",
 }
-DISCRETE = ("disco_103",)  # Teachers of agents with discrete actions alone.
+# disco_103 is a file of its authors (docs/rules.md).
+NO_FILE = (
+    "not run: `mentor run {} --set rule.name=disco --bundle disco_103`, with the authors' file"
+)
 EPG = "rule.name=epg signal.name=loss_conv signal.role=LOSS signal.input=SHAPED signal.buffer="
+LPG = "rule.name=lpg rule.lstm_units=64 rule.learning_rate=1e-3"
+BMG = "rule.name=meta_gradient rule.c_ex=0 rule.c_in=1 rule.outer_data=fresh rule.bootstrap_steps=5"
 LPO = "rule.name=lpo signal.name=drift signal.input=SHAPED"
 SMALL = "signal.enc1=28 signal.enc2=28 signal.lstm=32 signal.heads=32 signal.critic=32"
-MAZE_BLACK_BOX = f"rule.name=black_box signal.name=lstm {SMALL} rule.k=100 rule.learning_rate=3e-3"
+BLACK_BOX = f"rule.name=black_box signal.name=lstm {SMALL} rule.k=70 rule.learning_rate=3e-3"
 
 
 @dataclasses.dataclass
@@ -67,6 +76,7 @@ class Taught:
     spec: str
     settings: str
     seconds: float  # CPU seconds of an outer update with lives of two updates, about.
+    inside: bool = False  # An outer update is one iteration of agents that live on.
 
 
 @dataclasses.dataclass
@@ -79,6 +89,19 @@ class Task:
     discrete: bool = False
     more: str = ""  # Settings of all commands.
     goal_seeds: bool = False  # A meta-seed has goals of its own.
+
+
+def small(spec, buffer):
+    """The teachers of a small environment with choices."""
+    return {
+        "reward": Taught(spec, BLACK_BOX, 0.54),
+        "advantage": Taught(spec, f"{BLACK_BOX} signal.role=ADVANTAGE", 0.54),
+        "es": Taught(spec, "", 0.31),
+        "epg": Taught(spec, f"{EPG}{buffer}", 0.83),
+        "lpo": Taught(spec, LPO, 0.8),
+        "lpg": Taught(spec, LPG, 2, inside=True),
+        "bmg": Taught(spec, f"{BMG} signal.input=SHAPED", 2, inside=True),
+    }
 
 
 TASKS = {
@@ -98,22 +121,13 @@ TASKS = {
             "lpo": Taught(
                 "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.3
             ),
+            "bmg": Taught("point_reach_bmg", "", 5, inside=True),
         },
     ),
     "maze": Task(
-        "mazes of 4 x 4",
-        120,
-        "teachers_maze",
-        {
-            "reward": Taught("teachers_maze", MAZE_BLACK_BOX, 0.54),
-            "advantage": Taught("teachers_maze", f"{MAZE_BLACK_BOX} signal.role=ADVANTAGE", 0.54),
-            "es": Taught("teachers_maze", "", 0.31),
-            "epg": Taught("teachers_maze", f"{EPG}400", 0.83),
-            "lpo": Taught("teachers_maze", LPO, 0.8),
-        },
-        discrete=True,
+        "mazes of 4 x 4", 120, "teachers_maze", small("teachers_maze", 400), discrete=True
     ),
-    "catch": Task("Catch", 120, "", {}, discrete=True),
+    "catch": Task("Catch", 120, "teachers_catch", small("teachers_catch", 280), discrete=True),
     "door-close": Task(
         "door-close",
         2260,
@@ -124,6 +138,12 @@ TASKS = {
             "es": Taught("teachers_door_close", "", 20),
             "epg": Taught("teachers_door_close", f"{EPG}4000", 200),
             "lpo": Taught("teachers_door_close", LPO, 80),
+            "bmg": Taught(
+                "ml1_meta_gradient",
+                "signal.name=mlp rule.learning_rate=3e-3 rule.bootstrap_steps=5",
+                100,
+                inside=True,
+            ),
         },
         tested_s=60,
         more="benchmark.environment=door-close-v3 evaluation.lifetimes_per_goal=2 "
@@ -135,23 +155,24 @@ TASKS = {
 
 def outer_updates(task, taught, updates):
     """As many as the budget pays. A life of so many updates costs in proportion to its steps."""
+    if taught.inside:  # Whole generations.
+        return max(1, round(task.budget_s / (taught.seconds * (updates + 1)))) * (updates + 1)
     return max(1, round(task.budget_s / (taught.seconds * (updates + 1) / 3)))
 
 
 def claim_of(name, updates, teacher):
-    kind = "untrained" if teacher in UNTRAINED else teacher
+    kind = "untrained" if teacher in TOGETHER else teacher
     return f"teachers-{name}-{updates}-{kind}"
 
 
 def why_not(name, teacher):
     """Why a cell is no claim; empty when it is one."""
-    if teacher in DISCRETE and not TASKS[name].discrete:
-        return "needs discrete actions"
-    if name == "catch":
-        return "waits for the environment"
-    if teacher in UNTRAINED or teacher in TASKS[name].taught:
+    task = TASKS[name]
+    if teacher in DISCRETE and not task.discrete:
+        return DISCRETE[teacher]
+    if teacher in UNTRAINED or teacher in task.taught:
         return ""
-    return WAITS[teacher]
+    return NO_FILE.format(task.untrained)
 
 
 def command_of(name, updates, teacher, seed):
@@ -161,12 +182,15 @@ def command_of(name, updates, teacher, seed):
         words.append(f"benchmark.goal_seed={2 * seed - 1}")
     words += [*task.more.split(), f"lifetime.iterations={updates + 1}"]
     if teacher in UNTRAINED:
-        baselines = ",".join(kind.upper() for kind in UNTRAINED.values())
+        tested = TOGETHER if teacher in TOGETHER else (teacher,)
+        baselines = ",".join(UNTRAINED[one].upper() for one in tested)
         spec, more = task.untrained, ["rule.outer_updates=0", f"evaluation.baseline={baselines}"]
     else:
         taught = task.taught[teacher]
         spec, number = taught.spec, outer_updates(task, taught, updates)
         more = [*taught.settings.split(), f"rule.outer_updates={number}", "evaluation.baseline="]
+        if teacher == "lpg":
+            more.append(f"rule.updates={min(updates, 5)}")  # Of a window, within a life.
     return " ".join([f"mentor run {spec}", *(f"--set {word}" for word in words + more)])
 
 
@@ -176,7 +200,7 @@ def planned():
         for updates in LIVES:
             kinds = [teacher for teacher in TITLES if not why_not(name, teacher)]
             for teacher in kinds:
-                if teacher in list(UNTRAINED)[1:]:
+                if teacher in TOGETHER[1:]:
                     continue  # In the claim of the first.
                 claim = claim_of(name, updates, teacher)
                 for seed in SEEDS:
@@ -185,10 +209,12 @@ def planned():
 
 
 def hours_of(name, updates, teacher):
-    """About what a claim takes; its untrained one tests four kinds of agents."""
+    """About what a claim takes."""
     task = TASKS[name]
     tested = task.tested_s * (updates + 1) / 3
-    one = 4 * tested if teacher in UNTRAINED else task.budget_s + tested
+    # Beside the baselines the untrained network is tested.
+    kinds = 4 if teacher in TOGETHER else 2
+    one = kinds * tested if teacher in UNTRAINED else task.budget_s + tested
     return len(SEEDS) * one / 3600
 
 
