@@ -10,67 +10,58 @@
 namespace mentor::methods {
 namespace {
 
-const auto kOptions = Bind<LpgOptions>(
-    {{&LpgOptions::success,
-      "extrinsic",
-      {{"shaped", false}, {"success", true}},
-      "The task's reward, for network and outer loss: the environment's, or the success signal."},
-     {In(&LpgOptions::lpg, &LpgConfig::updates), "updates", "5", 1, 100,
-      "Updates of an agent (K) before what it then does moves the network."},
-     {In(&LpgOptions::lpg, &LpgConfig::unroll), "unroll", "20", 1, 10000,
-      "Steps that the network reads at once, backward; divides lifetime.steps_per_iteration."},
-     {In(&LpgOptions::lpg, &LpgConfig::alpha_y), "alpha_y", "0.5", 0, 1000,
-      "Weight of KL(y || y-hat) in the agents' loss."},
-     {In(&LpgOptions::lpg, &LpgConfig::policy_entropy), "policy_entropy", "0.05", 0, 1000,
-      "Weight of the entropy of the updated policies in the outer objective (beta 0)."},
-     {In(&LpgOptions::lpg, &LpgConfig::prediction_entropy), "prediction_entropy", "1e-3", 0, 1000,
-      "Weight of the entropy of the updated predictions (beta 1)."},
-     {In(&LpgOptions::lpg, &LpgConfig::pi_hat_square), "pi_hat_square", "5e-3", 0, 1000,
-      "Weight of the square of pi-hat, which is subtracted (beta 2)."},
-     {In(&LpgOptions::lpg, &LpgConfig::y_hat_square), "y_hat_square", "1e-3", 0, 1000,
-      "Weight of the square of y-hat, which is subtracted (beta 3)."},
-     {[](LpgOptions& o) -> auto& { return o.lpg.sizes.predictions;
+BoundOptions<LpgSizes> SizeOptions() {
+  return Bind<LpgSizes>(
+      {{&LpgSizes::predictions, "predictions", "30", 2, 1000,
+        "Numbers of the categorical prediction y (m)."},
+       {&LpgSizes::embedding, "embedding", "16", 1, 4096,
+        "Hidden units of the network's embedding of y."},
+       {&LpgSizes::lstm, "lstm_units", "256", 1, 4096, "Units of the network's LSTM."}});
 }
-, "predictions", "30", 2, 1000, "Numbers of the categorical prediction y (m)."
-}  // namespace mentor::methods
-, {[](LpgOptions & o) -> auto& {return o.lpg.sizes.embedding;
+
+// A function, since the loop registers its options from another file.
+const BoundOptions<LpgOptions>& Options() {
+  static const auto options = Bind<LpgOptions>(
+      {{&LpgOptions::success,
+        "extrinsic",
+        {{"shaped", false}, {"success", true}},
+        "The task's reward, for network and outer loss: the environment's, or the success signal."},
+       {In(&LpgOptions::lpg, &LpgConfig::updates), "updates", "5", 1, 100,
+        "Updates of an agent (K) before what it then does moves the network."},
+       {In(&LpgOptions::lpg, &LpgConfig::unroll), "unroll", "20", 1, 10000,
+        "Steps that the network reads at once, backward; divides lifetime.steps_per_iteration."},
+       {In(&LpgOptions::lpg, &LpgConfig::alpha_y), "alpha_y", "0.5", 0, 1000,
+        "Weight of KL(y || y-hat) in the agents' loss."},
+       {In(&LpgOptions::lpg, &LpgConfig::policy_entropy), "policy_entropy", "0.05", 0, 1000,
+        "Weight of the entropy of the updated policies in the outer objective (beta 0)."},
+       {In(&LpgOptions::lpg, &LpgConfig::prediction_entropy), "prediction_entropy", "1e-3", 0, 1000,
+        "Weight of the entropy of the updated predictions (beta 1)."},
+       {In(&LpgOptions::lpg, &LpgConfig::pi_hat_square), "pi_hat_square", "5e-3", 0, 1000,
+        "Weight of the square of pi-hat, which is subtracted (beta 2)."},
+       {In(&LpgOptions::lpg, &LpgConfig::y_hat_square), "y_hat_square", "1e-3", 0, 1000,
+        "Weight of the square of y-hat, which is subtracted (beta 3)."},
+       {In(&LpgOptions::lpg, &LpgConfig::sizes), SizeOptions()},
+       {&LpgOptions::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
+       {&LpgOptions::lambda_out, "lambda_out", "0.95", 0, 1, "Lambda of its advantages."},
+       {In(&LpgOptions::critic, &agents::PpoConfig::learning_rate), "critic_learning_rate", "1e-3",
+        0, 10, "Adam's, of the critics behind the outer objective's advantages."},
+       {In(&LpgOptions::critic, &agents::PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
+        "Their passes over a segment."},
+       {In(&LpgOptions::critic, &agents::PpoConfig::minibatches), "critic_minibatches", "4", 1,
+        100000, "Their minibatches in each pass."}});
+  return options;
 }
-, "embedding", "16", 1, 4096, "Hidden units of the network's embedding of y."
-}
-, {[](LpgOptions & o) -> auto& {return o.lpg.sizes.lstm;
-}
-, "lstm_units", "256", 1, 4096, "Units of the network's LSTM."
-}
-, {&LpgOptions::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
-    {&LpgOptions::lambda_out, "lambda_out", "0.95", 0, 1, "Lambda of its advantages."},
-    {In(&LpgOptions::critic, &agents::PpoConfig::learning_rate),
-     "critic_learning_rate",
-     "1e-3",
-     0,
-     10,
-     "Adam's, of the critics behind the outer objective's advantages."},
-    {In(&LpgOptions::critic, &agents::PpoConfig::epochs),
-     "critic_epochs",
-     "4",
-     1,
-     10000,
-     "Their passes over a segment."},
-{
-  In(&LpgOptions::critic, &agents::PpoConfig::minibatches), "critic_minibatches", "4", 1, 100000,
-      "Their minibatches in each pass."
-}
-});
 
 const auto kRuleOptions = GradientRuleOptions(/*learning_rate=*/"1e-4", /*epsilon=*/"1e-8");
 
 }  // namespace
 
 OptionTable LpgOptionTable() {
-  return kOptions.table();
+  return Options().table();
 }
 
 LpgOptions ReadLpg(const OptionValues& options, const v1::AgentSpec& agent) {
-  LpgOptions read = kOptions.Read(options);
+  LpgOptions read = Options().Read(options);
   read.lpg.gamma = agent.gamma();
   read.lpg.update.ppo = agents::PpoConfigFromSpec(agent, /*update=*/1, /*num_updates=*/1);
   read.critic.max_grad_norm = agent.max_grad_norm();
