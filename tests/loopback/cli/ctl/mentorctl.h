@@ -46,6 +46,11 @@ class Program {
     std::ofstream(in) << input;
     std::vector<std::string> variables = {"HOME=" + folder.string(), "TZ=UTC",
                                           std::string("PATH=") + std::getenv("PATH")};
+    // So that tests/mutants/mutants.py reaches the program.
+    for (const char* name : {"MENTOR_MUTANT", "MENTOR_MUTANTS_REACHED"}) {
+      if (const char* value = std::getenv(name))
+        variables.push_back(std::string(name) + "=" + value);
+    }
     variables.insert(variables.end(), environment.begin(), environment.end());
     std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
     for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));

@@ -570,7 +570,7 @@ TEST_CASE("mjcf: a mocap body moves within its box, gains and shared numbers set
 
 TEST_CASE("mjcf: an observation that is too long is told once", "[unit]") {
   std::string many = kCartTask;
-  for (int i = 0; i < 4000; ++i) many += "observation { site: \"goal\" }\n";
+  for (int i = 0; i < 4000; ++i) many += "observation { position: \"goal\" }\n";
   const std::string refusal = RefusalOf(many);
   const size_t first = refusal.find("observation: has more than 10000 numbers; give less");
   REQUIRE(first != refusal.npos);

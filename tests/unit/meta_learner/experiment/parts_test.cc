@@ -66,9 +66,6 @@ TEST_CASE("parts: a spec with a curriculum has it, and the others have none", "[
   CHECK(Contains(meta_learner::PrintWithDefaults(with, true),
                  "# option { name: \"threshold_high\" value: \"0.8\" }"));
   CHECK_FALSE(Contains(meta_learner::PrintWithDefaults(Spec(kPoints), true), "curriculum"));
-  CHECK(Contains(meta_learner::PrintWithDefaults(
-                     Spec("benchmark { name: 'ml1' environment: 'reach-v3' }"), true),
-                 "# option { name: \"one_hot\""));
   const auto refused =
       LoadSpec(kPoints + "curriculum { name: 'adr' }", {}, meta_learner::CheckParts);
   CHECK(Contains(std::string(refused.status().message()), "curriculum.option.parameters"));
