@@ -82,5 +82,19 @@ TEST_CASE("learning: the blind agent learns nothing without a signal, or from a 
   CHECK(Success(Learn({"rule.name=meta_gradient_flipped"})) < kChance);
 }
 
+TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken", "[learning]") {
+  // Shorter steps than above: the last step to a target is as long as the agents', and long ones
+  // make some agents sure of the wrong action before the signal has learned.
+  const auto learn = [](std::vector<std::string> overrides) {
+    const std::vector<std::string> slower = {"agent.learning_rate=0.1", "lifetime.iterations=120",
+                                             "rule.outer_updates=120", "rule.bootstrap_steps=1"};
+    overrides.insert(overrides.begin(), slower.begin(), slower.end());
+    return Learn(overrides);
+  };
+  CHECK(Success(learn({})) >= kSolved);
+  CHECK(Success(learn({"rule.learning_rate=0"})) < kChance);
+  CHECK(Success(learn({"rule.name=meta_gradient_flipped"})) < kChance);
+}
+
 }  // namespace
 }  // namespace mentor
