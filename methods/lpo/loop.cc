@@ -36,9 +36,12 @@ namespace {
 class DriftingPpo : public LearningLoop {
  public:
   explicit DriftingPpo(const InnerLoopContext& context)
-      : LearningLoop(context, ShapeWithCritic(context)),
-        drift_(AsDrift(context.network)),
-        weights_(Weights()) {}
+      : LearningLoop(context, ShapeWithCritic(context)), drift_(AsDrift(context.network)) {}
+
+  void Begin() override {
+    LearningLoop::Begin();
+    weights_ = Weights();
+  }
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
@@ -104,7 +107,7 @@ class DriftingPpo : public LearningLoop {
   }
 
   const std::shared_ptr<const DriftNetwork> drift_;
-  const Tensor weights_;
+  Tensor weights_;  // [S, Q]: of each agent's drift, all its life
 };
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
