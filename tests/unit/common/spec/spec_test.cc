@@ -124,7 +124,8 @@ TEST_CASE("spec: values that do not fit are said by field, what was found, and w
       "line 6, column 16: signal.role is PUNISHMENT; give one of REWARD, ADVANTAGE, LOSS; the "
       "default is REWARD",
       "line 7, column 37: evaluation.baseline is PPO; give one of PPO_SPARSE, PPO_SHAPED, "
-      "PPO_SPARSE_AND_SHAPED, RANDOM_SIGNAL, PPO_POTENTIAL, PPO_RND, PPO_ICM, PPO_COUNTS",
+      "PPO_SPARSE_AND_SHAPED, RANDOM_SIGNAL, PPO_POTENTIAL, PPO_RND, PPO_ICM, PPO_COUNTS (did you "
+      "mean 'PPO_ICM' or 'PPO_RND'?)",
   };
   CHECK(lines == expected);
 }
@@ -516,7 +517,8 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "signal.role: is 'reward'; give one of REWARD, ADVANTAGE, LOSS (did you mean 'REWARD'?); the "
       "default is REWARD",
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
-      "RANDOM_SIGNAL, PPO_POTENTIAL, PPO_RND, PPO_ICM, PPO_COUNTS, separated by commas",
+      "RANDOM_SIGNAL, PPO_POTENTIAL, PPO_RND, PPO_ICM, PPO_COUNTS (did you mean 'PPO_ICM' or "
+      "'PPO_RND'?), separated by commas",
       "seed: is '18446744073709551616'; give an integer from 0 to 18446744073709551615; the "
       "default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
