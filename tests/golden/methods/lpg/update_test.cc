@@ -100,7 +100,8 @@ struct Case {
 
 Tensor WantedGradient(const Json& test, const LpgConfig& config) {
   std::vector<Tensor> parts;
-  for (const agents::ParamSlice& slice : LpgNetwork(config.sizes).layout().slices())
+  const LpgNetwork network(config.sizes);
+  for (const agents::ParamSlice& slice : network.layout().slices())
     parts.push_back(ToTensor(test.at("expected").at("dphi").at(slice.name)).flatten());
   return torch::cat(parts);
 }
