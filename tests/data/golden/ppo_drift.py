@@ -23,7 +23,7 @@ DOC = (
 )
 F = np.longdouble
 LAYERS = ("W1", "b1", "W2", "b2", "W3", "b3")
-STEP = F(2e-4)
+STEP = F(3e-5)
 
 
 def pack(x):

@@ -88,10 +88,14 @@ TEST_CASE("bootstrap: the matching loss is the divergence of the target from eac
   }
 }
 
-// In state 0 action 0 stays and pays 0.5, in state 1 it stays and pays 1. Action 1 goes to the
-// other state and pays nothing. From discount 0.5 on it is worth to leave state 0.
+// Action 0 leads to state 1, action 1 to state 0. It pays 0.5 to stay in state 0 and 1 to stay in
+// state 1; a change pays nothing. From discount 0.5 on it is worth to leave state 0.
 struct TwoStates {
-  const agents::AgentShape shape = Shape(/*discrete=*/true);
+  const agents::AgentShape shape = {.observation_size = 2,
+                                    .action_size = 2,
+                                    .hidden_units = 2,
+                                    .critic = false,
+                                    .discrete = true};
   const agents::ParamLayout layout = agents::AgentLayout(shape);
   // A row for each state and action: (0, 0), (0, 1), (1, 0), (1, 1).
   const Tensor observations = Rows({{1, 0}, {1, 0}, {0, 1}, {0, 1}}),
@@ -103,6 +107,12 @@ struct TwoStates {
     return torch::stack(all).unsqueeze(0);
   }
 
+  // An agent whose units tell the states apart, and whose policy is uniform.
+  Tensor NewAgent() const {
+    Tensor theta = torch::zeros({1, layout.size()}, torch::kFloat64);
+    for (const int64_t own : {0, 3, 6, 9}) theta[0][own] = 3;  // The diagonals of W1 and W2.
+    return theta;
+  }
   // [1, 4]
   Tensor LogProbs(const Tensor& theta) const {
     return agents::LogProb(agents::Forward(agents::SplitAgents(layout, theta).policy, observations),
@@ -111,10 +121,10 @@ struct TwoStates {
   // [2]: values of the policy with these log-probabilities.
   static Tensor Values(const Tensor& log_probs, const Tensor& gamma) {
     const Tensor p = log_probs.exp()[0];
-    const Tensor rewards = torch::stack({0.5 * p[0], p[2]});
-    const Tensor leave0 = p[1], leave1 = p[3];
+    const Tensor rewards = torch::stack({0.5 * p[1], p[2]});
+    const Tensor leave0 = p[0], leave1 = p[3];
     // (I - gamma P) v = r, solved by Cramer's rule.
-    const Tensor a = 1 - gamma * p[0], b = -gamma * leave0, c = -gamma * leave1,
+    const Tensor a = 1 - gamma * p[1], b = -gamma * leave0, c = -gamma * leave1,
                  d = 1 - gamma * p[2], det = a * d - b * c;
     return torch::stack(
         {(d * rewards[0] - b * rewards[1]) / det, (a * rewards[1] - c * rewards[0]) / det});
@@ -124,7 +134,7 @@ struct TwoStates {
   static Tensor Weighted(const Tensor& log_probs, const Tensor& gamma) {
     const Tensor v = Values(log_probs, gamma);
     const Tensor q =
-        torch::stack({0.5 + gamma * v[0], gamma * v[1], 1 + gamma * v[1], gamma * v[0]});
+        torch::stack({gamma * v[1], 0.5 + gamma * v[0], 1 + gamma * v[1], gamma * v[0]});
     return (4 * 0.5 * log_probs.exp()[0] * (q - torch::stack({v[0], v[0], v[1], v[1]})))
         .unsqueeze(0);
   }
@@ -132,9 +142,9 @@ struct TwoStates {
 
 struct Settings {
   int64_t bootstrap_steps = 1;
-  double rate = 0.1;  // The step of gamma's logit; below 0 it climbs.
+  double rate = 0.2;  // The step of gamma's logit; below 0 it climbs.
   double gamma = 0.3;
-  int iterations = 200;
+  int iterations = 300;
 };
 
 // The value of state 0 under the last policy, at the task's discount of 0.95.
@@ -143,13 +153,13 @@ double Learn(const Settings& settings) {
   agents::UpdateConfig config;
   config.policy_gradient = true;
   config.ppo.adam = false;
-  config.ppo.learning_rate = 1;
+  config.ppo.learning_rate = 0.3;
   config.ppo.normalize_advantage = false;
   config.ppo.max_grad_norm.reset();
   OuterConfig outer;
   outer.form = OuterConfig::Form::kRatio;
   outer.normalize_advantage = false;
-  agents::AgentBatch agents = agents::NewAgents(0.3 * Normals({1, mdp.layout.size()}, 7));
+  agents::AgentBatch agents = agents::NewAgents(mdp.NewAgent());
   double logit = std::log(settings.gamma / (1 - settings.gamma)), m = 0, v = 0;
   const Tensor all = torch::arange(4).unsqueeze(0);
   const Tensor task = torch::tensor(0.95, torch::kFloat64);
@@ -198,8 +208,8 @@ TEST_CASE("bootstrap: a learned discount leads the agent of two states out of th
     CHECK(Learn({.bootstrap_steps = steps}) > kLeaves);
   }
   CHECK(Learn({.rate = 0}) < kStays);
-  CHECK(Learn({.rate = -0.1}) < kStays);
-  CHECK(Learn({.bootstrap_steps = 4, .rate = -0.1}) < kStays);
+  CHECK(Learn({.rate = -0.2}) < kStays);
+  CHECK(Learn({.bootstrap_steps = 4, .rate = -0.2}) < kStays);
   // A discount that is high enough needs no help.
   CHECK(Learn({.rate = 0, .gamma = 0.9}) > kLeaves);
 }
