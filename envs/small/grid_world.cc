@@ -194,7 +194,10 @@ class GridWorld : public SmallEnvironment {
                           .low = 0,
                           .high = 4294967295.0}),
         config_(config),
-        view_(ViewOf(config)) {}
+        view_(ViewOf(config)) {
+    taken_.reserve(2 * config.level.objects.size() + 1);
+    cells_.reserve(config.level.size * config.level.size);
+  }
 
  protected:
   absl::Status Prepare(std::span<const double> parameters) override {
@@ -207,14 +210,18 @@ class GridWorld : public SmallEnvironment {
     level_ = config_.level;
     if (!level_.drawn.empty()) DrawLevel(random);
     walls_ = WallsOf(level_, random);
-    places_ = Places(Num() + 1, random, /*step=*/0, /*first_draw=*/0, /*taken=*/{});
+    taken_.clear();
+    DrawPlaces(Num() + 1, random, /*step=*/0, /*first_draw=*/0);
+    places_.assign(cells_.begin(), cells_.begin() + Num() + 1);
     return absl::OkStatus();
   }
 
   // state := cell (place there)*, by object; 0 0 for objects that a drawn grid lacks.
   void Begin() override {
-    const auto places = [&] { return Places(Num() + 1, random(), episode(), 0, {}); };
-    const std::vector<int> at = level_.moving || level_.anywhere ? places() : places_;
+    taken_.clear();
+    if (level_.moving) taken_.push_back(places_[0]);  // The walker's.
+    if (level_.moving || level_.anywhere) DrawPlaces(Num() + 1, random(), episode(), 0);
+    const std::vector<int>& at = level_.moving || level_.anywhere ? cells_ : places_;
     state()[0] = level_.anywhere ? at[0] : places_[0];
     for (int i = 0; i < Num(); ++i) {
       Place(i) = (level_.moving ? at : places_)[i + 1];
@@ -229,8 +236,8 @@ class GridWorld : public SmallEnvironment {
     const auto draw = static_cast<uint32_t>(steps() * (2 * Most() + 2));
     StepOutcome outcome;
     double ends = 0;
-    std::vector<int> taken = {Cell()};
-    for (int i = 0; i < Num(); ++i) taken.push_back(static_cast<int>(Place(i)));
+    taken_.assign(1, Cell());
+    for (int i = 0; i < Num(); ++i) taken_.push_back(static_cast<int>(Place(i)));
     for (int i = 0; i < Num(); ++i) {
       const Type& type = level_.types[level_.objects[i]];
       if (There(i) == 1) {
@@ -241,10 +248,10 @@ class GridWorld : public SmallEnvironment {
         ends += type.ends;
       } else if (Uniform(draw + 1 + static_cast<uint32_t>(i)) < type.returns) {
         There(i) = 1;
-        if (!level_.moving) continue;
-        const auto place = Places(1, random(), episode(), draw + 1 + Most() + i, taken);
-        Place(i) = place[0];
-        taken.push_back(place[0]);
+        const uint32_t place = draw + 1 + static_cast<uint32_t>(Most() + i);
+        if (!level_.moving || !DrawPlaces(1, random(), episode(), place)) continue;
+        Place(i) = cells_[0];
+        taken_.push_back(cells_[0]);
       }
     }
     outcome.terminated = Uniform(draw) < ends || (steps() >= level_.steps && IsDrawn());
@@ -374,21 +381,21 @@ class GridWorld : public SmallEnvironment {
     return walls;
   }
 
-  // Free cells, each another one, none of `taken`. A grid without such a cell gives the last taken.
-  std::vector<int> Places(int count, const RandomStream& random, uint32_t step, uint32_t first_draw,
-                          const std::vector<int>& taken) const {
-    std::vector<int> cells;
+  // Puts `count` free cells to the front of cells_, each another one and none of taken_. False
+  // where there are not so many.
+  bool DrawPlaces(int count, const RandomStream& random, uint32_t step, uint32_t first_draw) {
+    cells_.clear();
     for (int i = 0; i < level_.size * level_.size; ++i) {
-      if (!walls_[i] && std::find(taken.begin(), taken.end(), i) == taken.end()) cells.push_back(i);
+      if (!walls_[i] && std::find(taken_.begin(), taken_.end(), i) == taken_.end())
+        cells_.push_back(i);
     }
-    if (cells.empty()) return {taken.back()};
+    if (cells_.size() < static_cast<size_t>(count)) return false;
     for (int i = 0; i < count; ++i) {
       std::swap(
-          cells[i],
-          cells[i + random.Below(cells.size() - i, step, first_draw + static_cast<uint32_t>(i))]);
+          cells_[i],
+          cells_[i + random.Below(cells_.size() - i, step, first_draw + static_cast<uint32_t>(i))]);
     }
-    cells.resize(count);
-    return cells;
+    return true;
   }
 
   const Config config_;
@@ -397,6 +404,8 @@ class GridWorld : public SmallEnvironment {
   Level level_;
   std::vector<bool> walls_;
   std::vector<int> places_;  // Cells of start and objects.
+  // Scratch, so that a step allocates nothing.
+  std::vector<int> taken_, cells_;
 };
 
 const RegisterEnvironment kRegister({
