@@ -427,9 +427,9 @@ const RegisterSignal kLstmBoth({
     .columns =
         [](const SignalContext& context, const OptionValues&) {
           std::vector<SignalColumn> columns = Columns(context);
-          columns.push_back({.name = "ends",
-                             .how = "2 at the last step of each episode and of the segment; in "
-                                    "place of the last output before the LSTM that runs backward"});
+          columns.back().how +=
+              "; for the LSTM that runs backward 2 at the last step of each episode and of the "
+              "segment, else 0";
           return columns;
         },
 });
