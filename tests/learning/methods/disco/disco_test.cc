@@ -49,33 +49,30 @@ std::string Teacher(double beta, int64_t input = kAdvantage) {
 }
 
 // Share of caught balls by inner iteration.
-std::vector<double> Caught(const std::string& weights, const std::vector<std::string>& more = {}) {
+std::vector<double> Caught(const std::string& weights) {
   const testing::TempFolder folder;
   REQUIRE(WriteFileAtomically(folder.path() / methods::kWeightsFile, weights).ok());
   std::vector<std::string> left_out;
   const auto bundle = OfferFolder(folder.path(), &left_out);
   REQUIRE(bundle.ok());
-  std::vector<std::string> overrides = {"benchmark.rows=5",
-                                        "benchmark.columns=5",
-                                        "agent.hidden_units=32",
-                                        "agent.learning_rate=5e-3",
-                                        "rule.prediction=4",
-                                        "rule.hidden=8",
-                                        "rule.memory=4",
-                                        "rule.cells=16",
-                                        "rule.units=16",
-                                        "rule.rollout=8",
-                                        "rule.replay=64",
-                                        "rule.batch=8",
-                                        "rule.updates=8",
-                                        "lifetime.iterations=40",
-                                        "lifetime.steps_per_iteration=64",
-                                        "evaluation.lifetimes_per_goal=8",
-                                        "rule.shard_lifetimes=8",
-                                        "rule.lifetimes_per_update=8",
-                                        "rule.bundle=" + BundleName(bundle->digest)};
-  overrides.insert(overrides.end(), more.begin(), more.end());
-  return testing::Run("catch_disco.txtpb", overrides).Successes().at("RANDOM_SIGNAL");
+  const std::vector<std::string> overrides = {"benchmark.rows=4",
+                                              "benchmark.columns=3",
+                                              "agent.hidden_units=32",
+                                              "rule.prediction=4",
+                                              "rule.hidden=8",
+                                              "rule.memory=4",
+                                              "rule.cells=64",
+                                              "rule.units=64",
+                                              "rule.rollout=6",
+                                              "rule.replay=64",
+                                              "rule.batch=8",
+                                              "rule.updates=16",
+                                              "lifetime.iterations=45",
+                                              "lifetime.steps_per_iteration=48",
+                                              "evaluation.lifetimes_per_goal=2",
+                                              "rule.shard_lifetimes=1",
+                                              "rule.bundle=" + BundleName(bundle->digest)};
+  return testing::Run("catch_disco.txtpb", overrides).Successes().at("random signal");
 }
 
 double End(const std::vector<double>& caught) {
@@ -87,7 +84,7 @@ double End(const std::vector<double>& caught) {
 TEST_CASE("learning: disco: agents catch by a teacher that follows the advantages", "[learning]") {
   const std::vector<double> caught = Caught(Teacher(2));
   WARN("caught at first " << caught.front() << ", at last " << End(caught));
-  CHECK(caught.front() < 0.4);
+  CHECK(caught.front() < 0.6);  // A random policy: a third.
   CHECK(End(caught) > 0.8);
 }
 
@@ -96,9 +93,9 @@ TEST_CASE("learning: disco: a teacher without a say, or of the wrong sign, teach
   const double none = End(Caught(Teacher(0))), flipped = End(Caught(Teacher(-2)));
   const double other = End(Caught(Teacher(2, kAdvantage - 5)));
   WARN("without " << none << ", flipped " << flipped << ", by the policy alone " << other);
-  CHECK(none < 0.4);
-  CHECK(flipped < 0.2);
-  CHECK(other < 0.6);
+  CHECK(none < 0.5);
+  CHECK(flipped < 0.15);
+  CHECK(other < 0.5);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -60,13 +61,21 @@ v1::Shard MakeShard(const Settings& settings, bool discrete = true) {
   return shard;
 }
 
-std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, agents::WorkerPool* pool = nullptr) {
+// A loop, and the shard that must outlive it.
+struct Life {
+  std::unique_ptr<v1::Shard> shard;
+  std::unique_ptr<InnerLoop> loop;
+  InnerLoop* get() const { return loop.get(); }
+};
+
+Life Make(const v1::Shard& shard, agents::WorkerPool* pool = nullptr) {
+  Life life{.shard = std::make_unique<v1::Shard>(shard), .loop = nullptr};
   Violations violations;
-  auto loop = MakeInnerLoop(shard, RandomDisco(kSizes, 2), pool, {}, &violations);
+  life.loop = MakeInnerLoop(*life.shard, RandomDisco(kSizes, 2), pool, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
-  REQUIRE(loop != nullptr);
-  loop->Begin();
-  return loop;
+  REQUIRE(life.loop != nullptr);
+  life.loop->Begin();
+  return life;
 }
 
 std::string Refusal(const v1::Shard& shard, const Tensor& weights = {}) {
@@ -173,7 +182,7 @@ TEST_CASE("disco: agents are alike for any number of threads, and each has its o
     Live(one.get(), i, Collected(i));
     Live(three.get(), i, Collected(i));
   }
-  const TensorMap a = one->Save(), b = three->Save();
+  const TensorMap a = one.get()->Save(), b = three.get()->Save();
   for (const auto& [name, tensor] : a) CHECK(torch::equal(tensor, b.at(name)));
   CHECK_FALSE(torch::equal(a.at("agents.theta")[0], a.at("agents.theta")[1]));
 }
