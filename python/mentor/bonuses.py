@@ -175,8 +175,10 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._learned = False
         self._observation: Array | None = None
 
-    def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
-        observation, info = super().reset(**arguments)
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        observation, info = super().reset(seed=seed, options=options)
         self._observation = np.array(observation, np.float64)
         return observation, info
 

@@ -179,7 +179,7 @@ def steps(case, count, seed):
 
 def network_case(name, **settings):
     case = {
-        "name": name, "D": 3, "A": 2, "hidden": 5, "latent": 4, "discrete": False, "segments": 3,
+        "name": name, "D": 3, "A": 2, "hidden": 12, "latent": 6, "discrete": False, "segments": 3,
         "normalise": True, "scale": "none", "gamma": 0.9, "weight": 0.7, "epochs": 2,
         "learning_rate": 1e-2, "inverse_weight": 0.8, "forward_weight": 0.2, **settings,
     }  # fmt: skip

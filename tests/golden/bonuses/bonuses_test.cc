@@ -160,7 +160,7 @@ TEST_CASE("bonuses: the golden file notices wrong formulas", "[golden]") {
   differs("icm_continuous", [](Problem* problem) {  // Observations are shifted by a step.
     problem->steps.next_observations = problem->steps.observations;
   });
-  differs("counts", with("bits", "15"));
+  differs("counts_few_bits", with("bits", "3"));
   differs("counts", [](Problem* problem) { problem->segments = 1; });
   differs("counts", [](Problem* problem) { problem->segments = 60; });
 }

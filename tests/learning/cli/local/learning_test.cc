@@ -132,6 +132,7 @@ Learned Run(const v1::ExperimentSpec& spec, int workers) {
   for (const auto& [name, series] : *points) {
     for (const auto& [step, value] : series) learned.metrics[name].push_back(value);
   }
+  if (spec.rule().outer_updates() == 0) return learned;  // Nothing was learned.
   const auto hash = HashRun(folder.path());
   REQUIRE(hash.ok());
   CHECK(hash->outer_step == spec.rule().outer_updates());
