@@ -26,7 +26,7 @@ const RegisterRule kLpo({
     .inner_loop = "drifting_ppo",
     .options = kOptions.table(),
     .metrics = EvolutionMetrics(),
-    .example = "signal { name: 'drift' } rule { lifetimes_per_update: 32 shard_lifetimes: 16 }",
+    .example = "signal { name: 'drift' }",
     .check =
         [](const RuleContext& context, Violations* violations) {
           CheckEvolution(context, violations);
