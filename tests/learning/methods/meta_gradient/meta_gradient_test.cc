@@ -83,8 +83,8 @@ TEST_CASE("learning: the blind agent learns nothing without a signal, or from a 
 }
 
 TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken", "[learning]") {
-  // Shorter steps than above: the last step to a target is as long as the agents', and long ones
-  // make some agents sure of the wrong action before the signal has learned.
+  // The agents' steps are shorter than above, and so is the last step to a target. Long ones make
+  // some agents sure of the wrong action before the signal has learned.
   const auto learn = [](std::vector<std::string> overrides) {
     const std::vector<std::string> slower = {"agent.learning_rate=0.1", "lifetime.iterations=120",
                                              "rule.outer_updates=120", "rule.bootstrap_steps=1"};
