@@ -282,6 +282,8 @@ def _probe(signal: Signal) -> None:
         signal.log_skills(np.zeros(sizes.observation))
     elif isinstance(signal.network, LossConv):
         signal.network.value(signal.network.zeros())
+    elif isinstance(signal.network, Drift):
+        signal.network.drift(np.zeros(2), np.zeros(2), 0.2)
     else:
         vectors = {"observations": sizes.observation, "actions": sizes.action}
         fields = (field.name for field in dataclasses.fields(Segment))
