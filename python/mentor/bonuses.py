@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import gymnasium
+import gymnasium.utils
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -131,7 +132,7 @@ class Bonus:
         return rows
 
 
-class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any]):
+class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
     """The task's reward and a bonus, step by step.
 
     bonus     a Bonus, or its name; then `seed`, `agent` and `settings` are those of Bonus
@@ -153,7 +154,17 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         agent: int = 0,
         **settings: Any,
     ) -> None:
-        super().__init__(env)
+        # By these Gymnasium makes the environment again from its spec.
+        gymnasium.utils.RecordConstructorArgs.__init__(
+            self,
+            _disable_deepcopy=True,
+            bonus=bonus,
+            segment=segment,
+            seed=seed,
+            agent=agent,
+            **settings,
+        )
+        gymnasium.Wrapper.__init__(self, env)
         if segment is None:
             segment = 1 if bonus == "counts" else 2048
         if not isinstance(segment, (int, np.integer)) or segment < 1:
