@@ -77,7 +77,7 @@ agents::AgentShape LpgAgentShape(const InnerLoopContext& context) {
 void CheckLpg(const InnerLoopContext& context, Violations* violations) {
   const v1::ExperimentSpec& spec = context.spec();
   const LpgOptions options = ReadLpg(context.options, spec.agent());
-  const int64_t steps = context.steps(), window = options.lpg.updates + 1;
+  const int64_t steps = context.steps();
   if (!context.shape().discrete_actions()) {
     violations->Add("benchmark",
                     "has continuous actions, and the network reads the probability of a choice: "
@@ -88,13 +88,6 @@ void CheckLpg(const InnerLoopContext& context, Violations* violations) {
                     absl::StrFormat("is %d, which does not divide the %d steps of an inner "
                                     "iteration (lifetime.steps_per_iteration); change one of them",
                                     options.lpg.unroll, steps));
-  }
-  if (context.shard->outer_learning() && spec.lifetime().iterations() < window) {
-    violations->Add("lifetime.iterations",
-                    absl::StrFormat("is %d; the network moves after %d updates of an agent "
-                                    "(rule.option.updates) and one more iteration: use at least "
-                                    "%d, or fewer updates",
-                                    spec.lifetime().iterations(), window - 1, window));
   }
   if (options.critic.minibatches > steps) {
     violations->Add("rule.option.critic_minibatches",
@@ -118,6 +111,17 @@ void CheckLpg(const InnerLoopContext& context, Violations* violations) {
 
 namespace {
 
+// A life that ends no window teaches nothing. Evaluations may have such lives.
+void CheckWindow(const RuleContext& context, Violations* violations) {
+  const int64_t updates = ReadLpg(context.options, context.spec.agent()).lpg.updates;
+  if (context.outer_updates() == 0 || context.iterations() > updates) return;
+  violations->Add("lifetime.iterations",
+                  absl::StrFormat("is %d; the network moves after %d updates of an agent "
+                                  "(rule.option.updates) and one more iteration: use at least %d, "
+                                  "or fewer updates",
+                                  context.iterations(), updates, updates + 1));
+}
+
 const RegisterRule kLpg({
     .name = "lpg",
     .summary = "A learned update of policy and predictions, by its gradient through the updates "
@@ -126,6 +130,7 @@ const RegisterRule kLpg({
     .options = kRuleOptions.table(),
     .metrics = GradientRuleMetrics("the learned update"),
     .example = "benchmark { name: 'single' environment: 'grid_world' } lifetime { iterations: 12 }",
+    .check = CheckWindow,
     .make = [](const RuleContext& context) -> std::unique_ptr<OuterRule> {
       const LpgNetwork network(ReadLpg(context.options, context.spec.agent()).lpg.sizes);
       return std::make_unique<GradientRule>(

@@ -214,7 +214,10 @@ TEST_CASE("lpg loop: what does not fit is refused with the field and the remedy"
                  "choice: take one with choices, for instance grid_world"));
   CHECK(Contains(complaint(ShardOf(Spec({{"unroll", "5"}}))),
                  "rule.option.unroll: is 5, which does not divide the 12 steps"));
-  CHECK(Contains(complaint(ShardOf(Spec({{"updates", "7"}}))),
+  Violations of_rule;
+  const v1::Shard window = ShardOf(Spec({{"updates", "7"}}));
+  CHECK(MakeOuterRule({.spec = window.spec(), .shape = window.shape()}, &of_rule) == nullptr);
+  CHECK(Contains(of_rule.ToStatus(),
                  "lifetime.iterations: is 7; the network moves after 7 updates of an agent "
                  "(rule.option.updates) and one more iteration: use at least 8"));
   CHECK(Contains(complaint(ShardOf(Spec({{"critic_minibatches", "13"}}))),
