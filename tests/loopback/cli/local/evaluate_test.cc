@@ -475,7 +475,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   }
   // Networks that fit only with an option are there with the option; docs/rules.md says the same.
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"option\": \"density: true\""));
-  CHECK(Contains(*rule, "mlp (REWARD, density: true)"));
+  CHECK(Contains(*rule, "mlp (ADVANTAGE, density: true)"));
   CHECK(Contains(*rule, "attention (REWARD, density: true)"));
   CHECK_FALSE(Contains(*DescribePart("rule", "meta_gradient", true), "\"option\": \""));
   const auto signal = DescribePart("signal", "lstm", false);
