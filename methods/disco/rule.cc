@@ -67,12 +67,13 @@ const RegisterRule kDisco({
                "al. 2025)",
     .inner_loop = "disco",
     .options = kOptions.table(),
-    .example = "benchmark { name: 'single' environment: 'catch' } lifetime { iterations: 4 "
-               "steps_per_iteration: 28 } agent { hidden_units: 16 } rule { option { name: "
-               "'prediction' value: '8' } option { name: 'hidden' value: '8' } option { name: "
-               "'memory' value: '4' } option { name: 'cells' value: '8' } option { name: 'units' "
-               "value: '8' } option { name: 'rollout' value: '7' } option { name: 'replay' value: "
-               "'64' } option { name: 'batch' value: '4' } }",
+    .example =
+        "benchmark { name: 'single' environment: 'catch' } lifetime { iterations: 4 "
+        "steps_per_iteration: 28 } agent { hidden_units: 16 minibatches: 4 } rule { option { name: "
+        "'prediction' value: '8' } option { name: 'hidden' value: '8' } option { name: "
+        "'memory' value: '4' } option { name: 'cells' value: '8' } option { name: 'units' "
+        "value: '8' } option { name: 'rollout' value: '7' } option { name: 'replay' value: "
+        "'64' } option { name: 'batch' value: '4' } }",
     .check =
         [](const RuleContext& context, Violations* violations) {
           const std::string& bundle = kOptions.Read(context.options);
