@@ -91,7 +91,7 @@ TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learn
 // Seeds differ in when agents begin to explore: within 100 updates five of eight do. Which they are
 // hangs on the last bits of a processor's arithmetic (results/measurements.md). A signal that
 // cannot infer reaches the threshold with none.
-TEST_CASE("learning: tier H, a learned advantage infers the goal", "[learning]") {
+TEST_CASE("learning: tier H, a learned advantage infers the goal", "[learning][nightly]") {
   double best = 0;
   for (const char* seed : {"seed=3", "seed=6", "seed=7", "seed=8"}) {
     best = std::max(best, LearnTier("point_reach.txtpb", kTierH, {seed}));
@@ -117,7 +117,7 @@ void CheckBroken(const std::string& spec_file, const std::string& variant, doubl
 TEST_CASE("learning: broken advantage, zero outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "zero outer gradient", kAdvantageThreshold);
 }
-TEST_CASE("learning: broken advantage, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken advantage, flipped outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "flipped outer gradient", kAdvantageThreshold);
 }
 TEST_CASE("learning: broken advantage, late action input", "[learning][nightly]") {

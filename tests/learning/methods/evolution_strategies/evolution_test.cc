@@ -29,7 +29,7 @@ TEST_CASE("learning: evolution strategies find an advantage for point_reach", "[
 TEST_CASE("learning: broken evolution strategies, zero outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.learning_rate=0"}) < kThreshold - kBrokenMargin);
 }
-TEST_CASE("learning: broken evolution strategies, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken evolution strategies, flipped outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.name=evolution_strategies_flipped"}) < kThreshold - kBrokenMargin);
 }
 

@@ -46,7 +46,7 @@ TEST_CASE("learning: broken MAML, zero outer gradient", "[learning][nightly]") {
   const auto returns = Learned("maml_navigation.txtpb", kMaml, "rule.line_search_start=0");
   CHECK(Improvement(returns) < kMamlImprovement - kBrokenMargin);
 }
-TEST_CASE("learning: broken MAML, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken MAML, flipped outer gradient", "[learning][nightly]") {
   const auto returns = Learned("maml_navigation.txtpb", kMaml, "rule.name=maml_flipped");
   CHECK(Improvement(returns) < kMamlImprovement - kBrokenMargin);
 }

@@ -87,7 +87,7 @@ void CheckBroken(const v1::ExperimentSpec& spec) {
   CHECK(right[2] < kRound3 - kBrokenMargin);
 }
 
-TEST_CASE("learning: RL^2 with episodic memory knows a barcode again", "[learning]") {
+TEST_CASE("learning: RL^2 with episodic memory knows a barcode again", "[learning][nightly]") {
   const auto right = FirstPulls(Spec({}));
   CHECK(std::abs(right[0] - kChance) <= kNear);
   CHECK(right[1] >= kRound2);
