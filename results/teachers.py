@@ -16,7 +16,7 @@ import sys
 ROW = "50"
 LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
 SEEDS = (1, 2, 3, 4, 5)
-# Teachers without meta-training, by their baseline. Those of one claim are tested together.
+# Teachers without meta-training, by their baseline. One claim tests several.
 UNTRAINED = {
     "none": "ppo_sparse",
     "shaped": "ppo_shaped",
@@ -190,7 +190,7 @@ def command_of(name, updates, teacher, seed):
         spec, number = taught.spec, outer_updates(task, taught, updates)
         more = [*taught.settings.split(), f"rule.outer_updates={number}", "evaluation.baseline="]
         if teacher == "lpg":
-            more.append(f"rule.updates={min(updates, 5)}")  # Of a window, within a life.
+            more.append(f"rule.updates={min(updates, 5)}")  # A window ends within a life.
     return " ".join([f"mentor run {spec}", *(f"--set {word}" for word in words + more)])
 
 

@@ -310,11 +310,9 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
                                      run.experiment, error))
       continue;
     const std::string& rule = experiment.spec().rule().name();
-    if (const auto& rules = Registry<methods::RuleEntry>::Instance(); rules.Find(rule) == nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(run.experiment.string(), ": ", rules.Unknown("outer rule", rule),
-                       "; use the version of Mentor that ran it"));
-    }
+    if (const auto& rules = Registry<methods::RuleEntry>::Instance(); rules.Find(rule) == nullptr)
+      return absl::FailedPreconditionError(rules.Unknown("outer rule", rule) +
+                                           "; use the version of Mentor that ran it");
     MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportDataOf(store.get(), experiment));
     data.goes_on = in_use && IsAtWork(experiment.state());
     if (std::filesystem::equivalent(folder, run.state, error)) data.folder = run.state.string();

@@ -186,9 +186,7 @@ def run(case):
         "pi_hat": pack(result["pi_hat"]),
         "log_y_hat": pack(result["log_y_hat"]),
         "loss": pack(result["loss"]),
-        "theta": {
-            n: pack([theta[n].real for theta in result["theta"]]) for n in case["theta"]
-        },
+        "theta": {n: pack([theta[n].real for theta in result["theta"]]) for n in case["theta"]},
         "outer_loss": pack(result["outer_loss"]),
         "dphi": {n: pack(g) for n, g in gradient.items()},
     }
