@@ -23,7 +23,7 @@ case "$1" in
     if [ -n "$MENTOR_FAILPOINT_LOG" ]; then
       echo 'device.launch 1 sleep(0)' >> "$MENTOR_FAILPOINT_LOG"
       case "$2" in
-        smoke | *reach | ml1* | hopper | *_es | *_attention)
+        smoke | *reach | *_both | ml1* | hopper | *_es | *_attention)
           echo 'device.launch 2 sleep(0)' >> "$MENTOR_FAILPOINT_LOG" ;;
       esac
     fi ;;
@@ -82,11 +82,11 @@ class RunTest(unittest.TestCase):
 
     def test_equal_hashes_pass(self):
         page = self.run_steps(self.make_payload(), "--only", "bits", code=0)
-        self.assertRegex(page, r"PASSED +bits .*11 of 11 specs have the CPU's hash")
+        self.assertRegex(page, r"PASSED +bits .*12 of 12 specs have the CPU's hash")
         self.assertIn("1 passed, 0 failed, 0 skipped", page)
         report = self.report()
         self.assertTrue(report["passed"])
-        self.assertEqual(len(report["steps"]["bits"]["facts"]["specs"]), 11)
+        self.assertEqual(len(report["steps"]["bits"]["facts"]["specs"]), 12)
 
     def test_hashes_that_differ_fail_the_step(self):
         page = self.run_steps(self.make_payload(hash=BY_DEVICE), "--only", "bits", code=1)
@@ -160,7 +160,7 @@ class RunTest(unittest.TestCase):
 
     def test_the_steps_have_eight_minutes(self):
         self.assertEqual(sum(step.budget_s for step in run.STEPS), 480)
-        self.assertEqual(len(steps.CASES), 11)
+        self.assertEqual(len(steps.CASES), 12)
 
     def test_the_page_says_which_measurements_and_peers_are_missing(self):
         figure = {"median": 0.25, "unit": "ms"}

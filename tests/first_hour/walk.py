@@ -63,6 +63,7 @@ ELSEWHERE = {
     "results/measurements.md": "runs of hours; mentor reproduce checks what came out",
     "results/experiments.md": "runs of weeks; mentor reproduce checks what came out",
     "results/README.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
+    "docs/algorithms/lifetime_rewards.md": "runs of minutes; known_bits.csv has the specs",
     "docs/licences.md": "questions about packages, which differ by machine",
 }
 WORDS = r"(skip|not|run|with|file) ?(.*?)"
