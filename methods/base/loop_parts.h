@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -71,6 +72,11 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentSha
                          uint32_t iteration, int64_t num_updates, const agents::Segment& segment,
                          const torch::Tensor& signal, agents::AgentBatch* agents,
                          LoopReport* report);
+
+// Adds a violation where the snapshots of a shard's agents, of up to `saved` numbers each, do not
+// fit into a message. `remedy`: what else makes them shorter.
+void CheckSnapshots(const v1::Shard& shard, int64_t saved, std::string_view remedy,
+                    Violations* violations);
 
 // What agents of the inner PPO hold.
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);

@@ -24,9 +24,8 @@ namespace {
 
 using torch::Tensor;
 
-// Room in messages to actors (rpc::StreamOptions) and between learners and the meta-learner
-// (rpc::kShardMessageBytesMax), less the rest of the message.
-constexpr int64_t kPolicyBytesMax = int64_t{60} << 20, kSnapshotBytesMax = int64_t{480} << 20;
+// Room in messages to actors (rpc::StreamOptions), less the rest of the message.
+constexpr int64_t kPolicyBytesMax = int64_t{60} << 20;
 
 // Steps in their order: of an open episode, or the ones that NEC trains on.
 struct Steps {
@@ -694,18 +693,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
             kPolicyBytesMax >> 20,
             rows < config.actions ? "" : absl::StrFormat("at most %d, or", rows / config.actions)));
   }
-  const v1::RuleSpec& rule = shard.spec().rule();
-  const int64_t agents = rule.outer_updates() > 0
-                             ? std::max<int64_t>(shard.lifetimes_size(), rule.shard_lifetimes())
-                             : 0;  // Agents that resume from snapshots.
-  if (4 * bounds.saved * agents > kSnapshotBytesMax) {
-    violations->Add(
-        "rule.shard_lifetimes",
-        absl::StrFormat("is %d; snapshots of agents with up to %d MiB each would pass the %d MiB "
-                        "of a message: give fewer lifetimes a shard, a smaller capacity or replay, "
-                        "or outer_updates 0 and evaluate the agents",
-                        rule.shard_lifetimes(), 4 * bounds.saved >> 20, kSnapshotBytesMax >> 20));
-  }
+  CheckSnapshots(shard, bounds.saved, "a smaller capacity or replay", violations);
 }
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t /*num_meta_parameters*/) {

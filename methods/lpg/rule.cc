@@ -129,7 +129,8 @@ const RegisterRule kLpg({
     .inner_loop = "lpg",
     .options = kRuleOptions.table(),
     .metrics = GradientRuleMetrics("the learned update"),
-    .example = "benchmark { name: 'single' environment: 'grid_world' } lifetime { iterations: 6 } "
+    .example = "benchmark { name: 'single' environment: 'grid_world' option { name: 'level' value: "
+               "'rand_tiny' } } lifetime { iterations: 6 steps_per_iteration: 100 } "
                "evaluation { goals: 4 }",
     .check = CheckWindow,
     .make = [](const RuleContext& context) -> std::unique_ptr<OuterRule> {

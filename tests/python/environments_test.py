@@ -39,7 +39,7 @@ def run(env, steps, seed=1, **reset):
 class ContractTest(unittest.TestCase):
     def test_all_environments_pass_the_check_of_gymnasium(self):
         names = [name for name in registration.NAMES if name not in (*OF_ONE_STEP, "bundle")]
-        self.assertEqual(len(names), 61 + 7)
+        self.assertEqual(len(names), 61 + 9)
         for name in names:
             with self.subTest(name):
                 env = gymnasium.make(f"mentor/{name}").unwrapped
