@@ -170,6 +170,20 @@ void CheckSnapshots(const v1::Shard& shard, int64_t saved, std::string_view reme
                       rule.shard_lifetimes(), 4 * saved >> 20, kBytesMax >> 20, remedy));
 }
 
+int64_t NumGroups(const InnerLoopContext& context) {
+  return (context.num_agents() + kGroupAgents - 1) / kGroupAgents;
+}
+
+absl::Status ForGroups(
+    const InnerLoopContext& context,
+    const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) {
+  const int64_t agents = context.num_agents(), groups = NumGroups(context);
+  return agents::ParallelFor(context.pool, groups, [&](int64_t group) {
+    const int64_t first = group * agents / groups;
+    return work(group, first, (group + 1) * agents / groups - first);
+  });
+}
+
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
   const v1::AgentSpec& agent = context.shard->spec().agent();
   const agents::AgentShape shape = ShapeOfAgents(*context.shard);
@@ -272,6 +286,16 @@ void LearningLoop::State(StateFields* fields) {
   AddNormaliser(&normaliser_, fields);
 }
 
+absl::StatusOr<agents::Segment> LearningLoop::CollectAndLearn(
+    uint32_t iteration, const Collect& collect, LoopReport* report,
+    const std::function<absl::Status(const agents::Segment&)>& learn) {
+  MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
+  const CpuTimer timer;
+  if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(learn(segment));
+  normaliser_.Add(segment.observations);
+  report->update_seconds += timer.Seconds();
+  return segment;
+}
 bool LearningLoop::LearnsAfter(uint32_t iteration) const {
   return iteration + 1 < spec().lifetime().iterations();
 }

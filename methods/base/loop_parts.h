@@ -3,6 +3,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,6 +79,15 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentSha
 void CheckSnapshots(const v1::Shard& shard, int64_t saved, std::string_view remedy,
                     Violations* violations);
 
+// Agents whose graphs are built together, by one task of the pool, and the groups of a shard. Both
+// fix the order of sums.
+inline constexpr int64_t kGroupAgents = 8;
+int64_t NumGroups(const InnerLoopContext& context);
+// Calls work(group, first agent, number of agents) side by side.
+absl::Status ForGroups(
+    const InnerLoopContext& context,
+    const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work);
+
 // What agents of the inner PPO hold.
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
 // Numbers of a forward pass through policy and value network with its graph, for one step.
@@ -108,6 +118,11 @@ class LearningLoop : public InnerLoop {
  protected:
   // False after the last iteration of a lifetime, from which no agent learns.
   bool LearnsAfter(uint32_t iteration) const;
+  // An iteration of agents that learn from what they collected, by `learn`, and see it normalised
+  // from the next one on.
+  absl::StatusOr<agents::Segment> CollectAndLearn(
+      uint32_t iteration, const Collect& collect, LoopReport* report,
+      const std::function<absl::Status(const agents::Segment&)>& learn);
 
   const agents::AgentShape shape_;
   agents::ObservationNormaliser normaliser_;

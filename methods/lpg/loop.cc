@@ -23,9 +23,6 @@ namespace {
 
 using torch::Tensor;
 
-// Agents whose graphs are built together. It fixes the order of sums.
-constexpr int64_t kGroupAgents = 8;
-
 class Lpg : public LearningLoop {
  public:
   explicit Lpg(const InnerLoopContext& context)
@@ -122,17 +119,6 @@ class Lpg : public LearningLoop {
         {seen.prev_done.narrow(1, 1, seen.prev_done.size(1) - 1), seen.last_done.unsqueeze(1)}, 1);
   }
 
-  // Calls work(group, first agent, number of agents) side by side.
-  absl::Status ForGroups(
-      const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) const {
-    const int64_t agents = context_.num_agents();
-    return agents::ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
-      const int64_t first = group * agents / NumGroups();
-      return work(group, first, (group + 1) * agents / NumGroups() - first);
-    });
-  }
-  int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
-
   Tensor Values(const Tensor& observations) const {
     return CriticValues(whole_, critic_.theta, observations);
   }
@@ -161,8 +147,8 @@ class Lpg : public LearningLoop {
   }
 
   absl::Status TeachFrom(const OuterRows& rows, LoopReport* report) const {
-    std::vector<LpgGradient> parts(NumGroups());
-    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+    std::vector<LpgGradient> parts(NumGroups(context_));
+    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
       std::vector<LpgSteps> path;
       for (const LpgSteps& steps : path_) path.push_back(steps.Agents(first, count));
       MENTOR_ASSIGN_OR_RETURN(
@@ -187,9 +173,9 @@ class Lpg : public LearningLoop {
   }
 
   absl::Status Update(const LpgSteps& steps, LoopReport* report) {
-    std::vector<agents::AgentBatch> after(NumGroups());
-    std::vector<Tensor> pi_hats(NumGroups());
-    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+    std::vector<agents::AgentBatch> after(NumGroups(context_));
+    std::vector<Tensor> pi_hats(NumGroups(context_));
+    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
       const LpgSteps own = steps.Agents(first, count);
       const LpgOutputs said = Ask(options_.lpg, network_, context_.meta_parameters, own);
       pi_hats[group] = said.pi_hat;

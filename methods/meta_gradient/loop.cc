@@ -35,9 +35,6 @@ namespace {
 
 using torch::Tensor;
 
-// Agents whose graphs are built together. It fixes the order of sums.
-constexpr int64_t kGroupAgents = 8;
-
 // An update with everything that it and its signals depend on.
 struct Lesson {
   agents::UpdateInputs inputs;
@@ -286,17 +283,6 @@ class MetaGradient : public InnerLoop {
     return context_.Minibatches(iteration, config.epochs, config.minibatches, first_epoch);
   }
 
-  // Calls work(group, first agent, number of agents) side by side.
-  absl::Status ForGroups(
-      const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) const {
-    const int64_t agents = context_.num_agents();
-    return agents::ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
-      const int64_t first = group * agents / NumGroups();
-      return work(group, first, (group + 1) * agents / NumGroups() - first);
-    });
-  }
-  int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
-
   // Parts [count, ...] of groups as one tensor.
   static Tensor Joined(const std::vector<Tensor>& parts) { return torch::cat(parts, 0); }
   template <typename T>
@@ -320,8 +306,8 @@ class MetaGradient : public InnerLoop {
 
   absl::Status Update(const agents::UpdateConfig& config, const agents::UpdateInputs& inputs,
                       agents::UpdateOutputs* after) const {
-    std::vector<agents::UpdateOutputs> parts(NumGroups());
-    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+    std::vector<agents::UpdateOutputs> parts(NumGroups(context_));
+    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
       MENTOR_ASSIGN_OR_RETURN(parts[group],
                               agents::RunUpdate(shape_, config, inputs.Agents(first, count)));
       return absl::OkStatus();
@@ -336,8 +322,8 @@ class MetaGradient : public InnerLoop {
                                 const agents::UpdateInputs& next, const OuterRows& rows) const {
     if (config_.bootstrap_steps == 0) return Tensor();
     const agents::ParamLayout layout = agents::AgentLayout(shape_);
-    std::vector<Tensor> parts(NumGroups());
-    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+    std::vector<Tensor> parts(NumGroups(context_));
+    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
       const OuterRows own = rows.Agents(first, count);
       agents::UpdateInputs further = next.Agents(first, count);
       further.minibatches.resize(config_.bootstrap_steps - 1);
@@ -376,8 +362,8 @@ class MetaGradient : public InnerLoop {
       OuterStatistics outer;
       Tensor weights;  // [Q] float64
     };
-    std::vector<Part> parts(NumGroups());
-    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+    std::vector<Part> parts(NumGroups(context_));
+    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
       Part& part = parts[group];
       const OuterRows own = rows.Agents(first, count);
       MENTOR_ASSIGN_OR_RETURN(part.update,

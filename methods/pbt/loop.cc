@@ -106,12 +106,9 @@ class Population : public LearningLoop {
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
-    const CpuTimer timer;
-    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
-    normaliser_.Add(segment.observations);
-    report->update_seconds += timer.Seconds();
-    return segment;
+    return CollectAndLearn(iteration, collect, report, [&](const agents::Segment& segment) {
+      return Update(iteration, segment, report);
+    });
   }
 
  private:
