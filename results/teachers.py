@@ -91,16 +91,20 @@ class Task:
     goal_seeds: bool = False  # A meta-seed has goals of its own.
 
 
-def small(spec, buffer):
-    """The teachers of a small environment with choices."""
+def small(spec, buffer, seconds):
+    """The teachers of a small environment with choices, in the order of their seconds."""
+    settings = {
+        "reward": BLACK_BOX,
+        "advantage": f"{BLACK_BOX} signal.role=ADVANTAGE",
+        "es": "",
+        "epg": f"{EPG}{buffer}",
+        "lpo": LPO,
+        "lpg": LPG,
+        "bmg": f"{BMG} signal.input=SHAPED",
+    }
     return {
-        "reward": Taught(spec, BLACK_BOX, 0.54),
-        "advantage": Taught(spec, f"{BLACK_BOX} signal.role=ADVANTAGE", 0.54),
-        "es": Taught(spec, "", 0.31),
-        "epg": Taught(spec, f"{EPG}{buffer}", 0.83),
-        "lpo": Taught(spec, LPO, 0.8),
-        "lpg": Taught(spec, LPG, 2, inside=True),
-        "bmg": Taught(spec, f"{BMG} signal.input=SHAPED", 2, inside=True),
+        teacher: Taught(spec, words, cost, inside=teacher in ("lpg", "bmg"))
+        for (teacher, words), cost in zip(settings.items(), seconds, strict=True)
     }
 
 
@@ -110,24 +114,34 @@ TASKS = {
         60,
         "point_reach",
         {
-            "reward": Taught("point_reach_reward", "", 0.27),
-            "advantage": Taught("point_reach", "", 0.31),
-            "es": Taught("point_reach_es", "", 0.10),
+            "reward": Taught("point_reach_reward", "", 0.25),
+            "advantage": Taught("point_reach", "", 0.24),
+            "es": Taught("point_reach_es", "", 0.13),
             "epg": Taught(
                 "point_reach_lpo",
                 f"lifetime.steps_per_iteration=100 agent.minibatches=4 {EPG}200",
-                0.15,
+                0.19,
             ),
             "lpo": Taught(
-                "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.3
+                "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.14
             ),
-            "bmg": Taught("point_reach_bmg", "", 5, inside=True),
+            "bmg": Taught("point_reach_bmg", "", 1.5, inside=True),
         },
     ),
     "maze": Task(
-        "mazes of 4 x 4", 120, "teachers_maze", small("teachers_maze", 400), discrete=True
+        "mazes of 4 x 4",
+        120,
+        "teachers_maze",
+        small("teachers_maze", 400, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69)),
+        discrete=True,
     ),
-    "catch": Task("Catch", 120, "teachers_catch", small("teachers_catch", 280), discrete=True),
+    "catch": Task(
+        "Catch",
+        120,
+        "teachers_catch",
+        small("teachers_catch", 280, (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79)),
+        discrete=True,
+    ),
     "door-close": Task(
         "door-close",
         2260,

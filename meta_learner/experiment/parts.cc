@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/shards.h"
+#include "meta_learner/experiment/spec_memory.h"
 #include "meta_learner/experiment/task_sampler.h"
 #include "meta_learner/experiment/tensor_sections.h"
 #include "methods/base/inner_loop.h"
@@ -108,6 +109,7 @@ ExperimentParts MakeThem(methods::RuleContext context, const kernels::Device& de
     *shard.mutable_inner_loop() = methods::InnerLoopOf(spec.rule());
     methods::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
   }
+  if (violations->empty()) CheckSnapshots(spec, parts, violations);
   return parts;
 }
 

@@ -116,6 +116,25 @@ SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& 
               static_cast<uint64_t>(kMargin * static_cast<double>(parts.rule->DeviceBytes()))};
 }
 
+void CheckSnapshots(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
+                    Violations* violations) {
+  // rpc::kShardMessageBytesMax less the rest of the message.
+  constexpr int64_t kBytesMax = int64_t{480} << 20;
+  const v1::RuleSpec& rule = spec.rule();
+  if (!parts.rule->needs().decisions_inside_lifetime || rule.outer_updates() == 0) return;
+  const uint32_t agents = std::min(rule.shard_lifetimes(), rule.lifetimes_per_update());
+  const auto loop = methods::SizesOfLoop(ShardOf(spec, *parts.benchmark, agents),
+                                         parts.rule->Sizes().meta_parameters);
+  if (!loop || 4 * loop->saved * agents <= kBytesMax) return;
+  violations->Add(
+      "rule.shard_lifetimes",
+      absl::StrFormat("is %d; snapshots of agents with up to %d MiB each would pass the %d MiB of "
+                      "a message: give fewer lifetimes a shard, or agents that keep less "
+                      "(agent.hidden_units, steps of an iteration, replay or capacity of rule "
+                      "'%s'), or outer_updates 0 and evaluate the agents",
+                      rule.shard_lifetimes(), 4 * loop->saved >> 20, kBytesMax >> 20, rule.name()));
+}
+
 void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations) {
   if (machine_bytes == 0 || memory.meta_learner_bytes <= machine_bytes) return;
   violations->Add(

@@ -24,6 +24,10 @@ struct SpecMemory {
 
 // For a spec with its defaults, whose parts were made without violations.
 SpecMemory MemoryOfParts(const v1::ExperimentSpec& spec, const ExperimentParts& parts);
+// Adds a violation where agents live on over outer updates (RuleNeeds::decisions_inside_lifetime)
+// and a shard's snapshots of them do not fit into a message. For such parts.
+void CheckSnapshots(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
+                    Violations* violations);
 // Adds a violation when the meta-learner's machine has less memory; 0 bytes: unknown.
 void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations);
 

@@ -153,23 +153,6 @@ int64_t GraphNumbersPerStep(const agents::AgentShape& shape) {
   return shape.observation_size + 2 * (4 * shape.hidden_units) + 4 * shape.action_size + 8;
 }
 
-void CheckSnapshots(const v1::Shard& shard, int64_t saved, std::string_view remedy,
-                    Violations* violations) {
-  // rpc::kShardMessageBytesMax less the rest of the message.
-  constexpr int64_t kBytesMax = int64_t{480} << 20;
-  const v1::RuleSpec& rule = shard.spec().rule();
-  const int64_t agents = rule.outer_updates() > 0
-                             ? std::max<int64_t>(shard.lifetimes_size(), rule.shard_lifetimes())
-                             : 0;  // Agents that resume from snapshots.
-  if (4 * saved * agents <= kBytesMax) return;
-  violations->Add(
-      "rule.shard_lifetimes",
-      absl::StrFormat("is %d; snapshots of agents with up to %d MiB each would pass the %d MiB "
-                      "of a message: give fewer lifetimes a shard, %s, "
-                      "or outer_updates 0 and evaluate the agents",
-                      rule.shard_lifetimes(), 4 * saved >> 20, kBytesMax >> 20, remedy));
-}
-
 int64_t NumGroups(const InnerLoopContext& context) {
   return (context.num_agents() + kGroupAgents - 1) / kGroupAgents;
 }

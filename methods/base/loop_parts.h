@@ -74,11 +74,6 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentSha
                          const torch::Tensor& signal, agents::AgentBatch* agents,
                          LoopReport* report);
 
-// Adds a violation where the snapshots of a shard's agents, of up to `saved` numbers each, do not
-// fit into a message. `remedy`: what else makes them shorter.
-void CheckSnapshots(const v1::Shard& shard, int64_t saved, std::string_view remedy,
-                    Violations* violations);
-
 // Agents whose graphs are built together, by one task of the pool, and the groups of a shard. Both
 // fix the order of sums.
 inline constexpr int64_t kGroupAgents = 8;

@@ -693,7 +693,6 @@ void Check(const InnerLoopContext& context, Violations* violations) {
             kPolicyBytesMax >> 20,
             rows < config.actions ? "" : absl::StrFormat("at most %d, or", rows / config.actions)));
   }
-  CheckSnapshots(shard, bounds.saved, "a smaller capacity or replay", violations);
 }
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t /*num_meta_parameters*/) {

@@ -243,13 +243,7 @@ const RegisterInnerLoop kLpg({
                  .panel = MetricInfo::Panel::kOwn},
                 {.name = "pi_hat_mean", .help = "Mean of pi-hat over steps and agents."},
                 {.name = "pi_hat_sd", .help = "Standard deviation of pi-hat."}},
-    .check =
-        [](const InnerLoopContext& context, Violations* violations) {
-          CheckLpg(context, violations);
-          if (violations->empty())
-            CheckSnapshots(*context.shard, Sizes(context, 0).saved, "fewer steps in an iteration",
-                           violations);
-        },
+    .check = CheckLpg,
     .make = MadeLoop<Lpg>,
     .sizes = Sizes,
     .gives_gradient =

@@ -7,6 +7,7 @@
 #include "meta_learner/fleet/shard_board.h"
 #include "tests/checked_spec_of.h"
 #include "tests/paths.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -190,6 +191,39 @@ TEST_CASE("spec memory: grows with what a spec has more of", "[unit]") {
                                   "rule.lifetimes_per_update=64"}));
   CHECK(memory.largest.With(2) > uint64_t{8} << 30);
   CHECK(shards::kLearnerProcessBytes + memory.one_lifetime.With(2) < 1'500'000'000);
+}
+
+TEST_CASE("spec memory: snapshots of agents that live on fit into a message", "[unit]") {
+  struct Case {
+    const char* spec;
+    std::vector<std::string> large;
+  };
+  const Case all[] = {
+      {"grid_world_lpg", {"benchmark.option.level=rooms", "rule.shard_lifetimes=15"}},
+      {"point_reach_meta_gradient",
+       {"agent.hidden_units=1024", "rule.lifetimes_per_update=64", "rule.shard_lifetimes=64"}},
+      {"box_diayn",
+       {"agent.hidden_units=1024", "rule.lifetimes_per_update=64", "rule.shard_lifetimes=64"}}};
+  const auto refusal = [](const Case& one, const std::vector<std::string>& more) {
+    std::vector<std::string> overrides = one.large;
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    Violations violations;
+    Check(Spec(one.spec, overrides), &violations);
+    return std::string(violations.ToStatus().message());
+  };
+  for (const Case& one : all) {
+    const std::string refused = refusal(one, {});
+    INFO(one.spec << ": " << refused);
+    CHECK(testing::Contains(refused, "rule.shard_lifetimes: is "));
+    CHECK(testing::Contains(refused, "give fewer lifetimes a shard"));
+    CHECK(refusal(one, {"rule.shard_lifetimes=1"}) == "");
+    CHECK(refusal(one, {"rule.outer_updates=0"}) == "");
+  }
+  // Agents that live only within an outer update have no snapshots.
+  CHECK(refusal({"point_reach",
+                 {"agent.hidden_units=1024", "rule.lifetimes_per_update=64",
+                  "rule.shard_lifetimes=64"}},
+                {}) == "");
 }
 
 TEST_CASE("spec memory: every rule has a bound", "[unit]") {

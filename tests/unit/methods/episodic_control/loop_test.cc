@@ -516,13 +516,6 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
   CHECK(Make(shard) != nullptr);
   shard.mutable_inner_loop()->mutable_option(0)->set_value("120989");
   CHECK_THAT(Refusal(shard), Contains("rule.option.capacity"));
-  // Snapshots of agents that live on.
-  shard.mutable_inner_loop()->mutable_option(0)->set_value("120000");
-  shard.mutable_spec()->mutable_rule()->set_outer_updates(5);
-  shard.mutable_spec()->mutable_rule()->set_shard_lifetimes(8);
-  CHECK_THAT(Refusal(shard), Contains("rule.shard_lifetimes: is 8") && Contains("outer_updates 0"));
-  shard.mutable_spec()->mutable_rule()->set_outer_updates(0);
-  CHECK(Make(shard) != nullptr);
 }
 
 }  // namespace
