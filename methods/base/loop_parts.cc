@@ -195,7 +195,7 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
   const NetworkSight sight(context);
   sizes.at_once += context.num_agents() * steps * sight.NumbersPerStep();
   sizes.saved += sight.NumbersPerStep();
-  if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
+  if (shape.discrete) sizes.at_once += context.num_agents() * (9 * p + 2 * rows * graph);
   return sizes;
 }
 

@@ -322,7 +322,8 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
           .policy = agents::AgentLayout(config.agent.policy).size(),
           .at_once = num_meta_parameters + context.num_agents() * 8 * context.steps() *
                                                (config.agent.policy.observation_size + a),
-          .per_thread = 8 * p + (config.rollout + 1) * batch * of_step};
+          // theta's copy, gradients as autograd pads them, and the temporaries of Adam.
+          .per_thread = 14 * p + (config.rollout + 1) * batch * of_step};
 }
 
 const RegisterInnerLoop kDisco({

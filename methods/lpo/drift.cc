@@ -36,8 +36,9 @@ Tensor DriftNetwork::InitialWeights(uint64_t seed) const {
 }
 
 int64_t DriftNetwork::NumbersPerStep(bool graph) const {
-  // The inputs are made from each other and stacked.
-  return signals::SignalNetwork::NumbersPerStep(graph) + (graph ? 5 : 3) * kNumInputs;
+  // Sums, their activations, and with a graph their gradients. The inputs are made from each other
+  // and stacked.
+  return (graph ? 4 : 2) * config_.hidden + (graph ? 5 : 3) * kNumInputs;
 }
 
 Tensor DriftNetwork::Drift(const Tensor& weights, const Tensor& log_ratio, const Tensor& advantages,

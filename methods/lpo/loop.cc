@@ -120,7 +120,7 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   // Autograd updates all agents side by side, each with its copy and gradient of the drift.
   sizes.at_once +=
       context.num_agents() *
-      (6 * p + 2 * num_meta_parameters +
+      (9 * p + 2 * num_meta_parameters +
        2 * rows * (GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true)));
   return sizes;
 }

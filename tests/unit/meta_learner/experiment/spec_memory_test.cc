@@ -198,12 +198,10 @@ TEST_CASE("spec memory: snapshots of agents that live on fit into a message", "[
     const char* spec;
     std::vector<std::string> large;
   };
+  const std::vector<std::string> wide = {"agent.hidden_units=1024", "rule.lifetimes_per_update=64",
+                                         "rule.shard_lifetimes=64"};
   const Case all[] = {
-      {"grid_world_lpg", {"benchmark.option.level=rooms", "rule.shard_lifetimes=15"}},
-      {"point_reach_meta_gradient",
-       {"agent.hidden_units=1024", "rule.lifetimes_per_update=64", "rule.shard_lifetimes=64"}},
-      {"box_diayn",
-       {"agent.hidden_units=1024", "rule.lifetimes_per_update=64", "rule.shard_lifetimes=64"}}};
+      {"grid_world_lpg", wide}, {"point_reach_meta_gradient", wide}, {"box_diayn", wide}};
   const auto refusal = [](const Case& one, const std::vector<std::string>& more) {
     std::vector<std::string> overrides = one.large;
     overrides.insert(overrides.end(), more.begin(), more.end());
@@ -220,10 +218,7 @@ TEST_CASE("spec memory: snapshots of agents that live on fit into a message", "[
     CHECK(refusal(one, {"rule.outer_updates=0"}) == "");
   }
   // Agents that live only within an outer update have no snapshots.
-  CHECK(refusal({"point_reach",
-                 {"agent.hidden_units=1024", "rule.lifetimes_per_update=64",
-                  "rule.shard_lifetimes=64"}},
-                {}) == "");
+  CHECK(refusal({"point_reach", wide}, {}) == "");
 }
 
 TEST_CASE("spec memory: every rule has a bound", "[unit]") {
