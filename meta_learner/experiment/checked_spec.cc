@@ -16,6 +16,7 @@
 #include "envs/host/host_facts.h"
 #include "envs/promises.h"
 #include "envs/wrapper.h"
+#include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
 
@@ -151,6 +152,11 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
   for (const std::string& leftover : Leftovers(examples))
     warnings.push_back(absl::StrCat("benchmark.environment: ", leftover));
   for (const std::string& more : parts.rule->Warnings()) warnings.push_back(more);
+  if (spec.rule().outer_updates() == 0 && EvaluationCost(*parts.benchmark, spec).done == 0) {
+    warnings.push_back(
+        "rule.outer_updates: is 0, and the evaluation has no baseline, so no agent lives; set "
+        "evaluation.baseline, RANDOM_SIGNAL for agents with the signal as it begins");
+  }
   if (succeeds) return warnings;
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());

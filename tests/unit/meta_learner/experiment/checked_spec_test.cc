@@ -59,6 +59,16 @@ TEST_CASE("checked spec: a curriculum that waits for success where there is none
   CHECK(Checked(hopper + "option { name: 'performance' value: 'shaped' } }").warnings.empty());
 }
 
+TEST_CASE("checked spec: an experiment in which no agent lives is warned of", "[unit]") {
+  const std::string untrained =
+      "benchmark { name: 'point_reach' } rule { outer_updates: 0 } evaluation { goals: 1 ";
+  const auto warnings = Checked(untrained + "}").warnings;
+  REQUIRE(warnings.size() == 1);
+  CHECK(Contains(warnings[0], "rule.outer_updates: is 0"));
+  CHECK(Contains(warnings[0], "set evaluation.baseline"));
+  CHECK(Checked(untrained + "baseline: PPO_SPARSE }").warnings.empty());
+}
+
 TEST_CASE("checked spec: successes in random steps are counted where environments may report some",
           "[unit]") {
   using meta_learner::SuccessInRandomSteps;
