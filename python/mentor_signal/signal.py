@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 import numpy as np
@@ -188,6 +189,12 @@ class Signal:
         n_steps is one inner iteration of one environment."""
         agent, steps = self.facts["agent"], self.sizes.steps_per_iteration
         units = [agent["hidden_units"]] * 2
+        if "surrogate" in agent:
+            warnings.warn(
+                f"the signal taught agents with the surrogate {agent['surrogate']}, and PPO has a "
+                "clip in its place",
+                stacklevel=2,
+            )
         return {
             "n_steps": steps,
             "batch_size": max(2, steps // agent["minibatches"]),
