@@ -12,12 +12,12 @@ namespace mentor {
 // The hash of `mentor hash`: the state in the newest intact checkpoint of the experiment and spec
 // in whose folder it lies (signal network, optimizer, normalisers, best weights).
 struct RunHash {
-  std::string state_hash;
+  std::string state_hash = {};
   uint32_t outer_step = 0;
-  std::filesystem::path checkpoint;
-  std::string build;  // The version of Mentor that wrote it.
+  std::filesystem::path checkpoint = {};
+  std::string build = {};  // The version of Mentor that wrote it.
   // What is wrong with newer checkpoints, one per line: damaged, of something else, or missing.
-  std::string damaged;
+  std::string damaged = {};
 };
 // Takes paths as FindRun does.
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);

@@ -16,7 +16,6 @@
 #include <absl/strings/str_join.h>
 #include <absl/time/time.h>
 
-#include "agents/numerics.h"
 #include "cli/local/processor.h"
 #include "cli/local/run_bundles.h"
 #include "cli/local/run_hash.h"
@@ -24,7 +23,6 @@
 #include "cli/report/records.h"
 #include "common/check.h"
 #include "common/file.h"
-#include "common/printable.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -53,13 +51,6 @@ uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
   if (spec.benchmark().name() == "ml1") return 500;
   if (spec.benchmark().name() == "ml10") return 1500;
   return 0;
-}
-
-// Returns the steps per episode when all episodes have the same number, else 0.
-int EpisodeSteps(const envs::Benchmark* benchmark) {
-  return benchmark != nullptr && benchmark->info().independent_episodes
-             ? benchmark->info().episode_steps
-             : 0;
 }
 
 std::set<std::string> ListedTasks(const envs::Benchmark& benchmark, envs::Split split) {
@@ -173,8 +164,37 @@ std::optional<Origin> OriginOf(const v1::Experiment& experiment) {
   return origin;
 }
 
-std::string DateText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone());
+// Adds what a reader wants to know of the run in words, and where it continued from.
+void AddFacts(const v1::Experiment& experiment, const v1::ExperimentSpec& spec,
+              const envs::Benchmark* benchmark, report::ReportData* data) {
+  auto& facts = data->facts;
+  facts = {{"Seed", absl::StrCat(spec.seed())},
+           {"Spec", data->spec_hash.substr(0, 16)},
+           {"Mentor", std::string(kBuildVersion)},
+           {"Records written on", ProcessorName()},
+           {"State", StateText(experiment.state())}};
+  if (data->identity.goal_seed > 0)
+    facts.emplace_back("Goal seed", absl::StrCat(data->identity.goal_seed));
+  if (spec.has_curriculum()) {
+    facts.emplace_back(
+        "Evaluation",
+        "the benchmark's own tasks: at the limits of the curriculum, not where training is now");
+  }
+  if (const std::string cut =
+          benchmark == nullptr ? "" : meta_learner::CutEpisodes(*benchmark, spec);
+      !cut.empty())
+    facts.emplace_back("Episodes", cut);
+  if (const auto origin = OriginOf(experiment)) {
+    data->origin = origin->name;
+    facts.emplace_back(
+        "From", absl::StrFormat("%s, after outer update %d", origin->name, origin->outer_update));
+  }
+  const auto add_date = [&](const char* name, const google::protobuf::Timestamp& time) {
+    facts.emplace_back(name, absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::FromTimeT(time.seconds()),
+                                              absl::UTCTimeZone()));
+  };
+  if (experiment.has_start_time()) add_date("Began", experiment.start_time());
+  if (experiment.has_end_time()) add_date("Ended", experiment.end_time());
 }
 
 // Adds the newest of the generations whose agents have lived longest.
@@ -192,6 +212,41 @@ absl::Status AddBeside(const std::filesystem::path& experiment, report::ReportDa
     data->beside.push_back(RowOf(v1::EvaluationShard(), lifetime, nullptr, /*goal_seed=*/0));
   data->beside_known = meta_learner::KeptEpisodes(std::max<size_t>(1, data->beside.size()));
   return absl::OkStatus();
+}
+
+// Adds the evaluated lifetimes as rows, each once, and the signals of the first ones.
+void AddRows(const std::vector<v1::EvaluationShard>& shards, const envs::Benchmark* benchmark,
+             const v1::ExperimentSpec& spec, report::ReportData* data) {
+  // Steps per episode when all episodes have the same number.
+  const int episode_steps = benchmark != nullptr && benchmark->info().independent_episodes
+                                ? benchmark->info().episode_steps
+                                : 0;
+  // Show signals on test tasks, if there are any.
+  const bool has_test = std::any_of(shards.begin(), shards.end(),
+                                    [](const auto& shard) { return shard.split() == "test"; });
+  // `mentor evaluate` may repeat a lifetime of the evaluation at the end of the run.
+  std::set<std::tuple<v1::EvaluationMethod, std::string, std::string, uint32_t, uint32_t, uint64_t>>
+      known;
+  for (const v1::EvaluationShard& shard : shards) {
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
+      // For tasks given to `mentor evaluate` by name, only the numbers of goals are known.
+      const bool is_own = shard.tasks().empty() || shard.tasks() == shard.split();
+      report::EvaluationRow row =
+          RowOf(shard, lifetime, is_own ? benchmark : nullptr, spec.benchmark().goal_seed());
+      if (!known.insert({row.method, row.split, row.environment, row.goal, row.lifetime, row.seed})
+               .second)
+        continue;
+      if (row.split == (has_test ? "test" : "train") &&
+          row.method == v1::EVALUATION_METHOD_LEARNED && lifetime.signal_size() > 0 &&
+          data->signals.size() < kSignalSamples) {
+        data->signals.push_back({.signal = {lifetime.signal().begin(), lifetime.signal().end()},
+                                 .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()},
+                                 .episode_steps = episode_steps,
+                                 .iterations = data->iterations});
+      }
+      data->evaluation.push_back(std::move(row));
+    }
+  }
 }
 
 absl::StatusOr<std::vector<report::MapSample>> MapsOf(const std::filesystem::path& experiment) {
@@ -324,12 +379,7 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
 absl::StatusOr<std::filesystem::path> WriteRecordsOf(const std::filesystem::path& run,
                                                      const std::filesystem::path& otherwise) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
-  if (!data.damaged_checkpoints.empty()) {
-    RunHash used;
-    used.outer_step = data.outer_updates_made;
-    used.damaged = data.damaged_checkpoints;
-    WarnOfDamage(used);
-  }
+  WarnOfDamage({.outer_step = data.outer_updates_made, .damaged = data.damaged_checkpoints});
   const std::filesystem::path own = std::filesystem::path(data.folder) / report::kRecordsFolder;
   const absl::Status written = report::WriteRecords(data, own);
   if (written.ok()) return own;
@@ -353,7 +403,6 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   data.succeeded = experiment.state() == v1::Experiment::STATE_SUCCEEDED;
   data.spec_hash = SpecHash(spec);
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
-  data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
   if (data.succeeded && experiment.progress().outer_updates() < spec.rule().outer_updates())
@@ -364,7 +413,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   methods::RuleNeeds needs;
   if (parts.rule != nullptr) needs = parts.rule->needs();
   data.seg0_is_control = needs.signal_network() && !needs.conditions();
-  if (!needs.signal_network()) data.signal_role.clear();
+  if (needs.signal_network())
+    data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
   data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network());
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&
@@ -372,32 +422,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   const envs::Benchmark* benchmark = parts.benchmark.get();
   data.identity = IdentityOf(spec, benchmark);
   data.identity.experiment = experiment.uid();
-  data.facts = {{"Seed", absl::StrCat(spec.seed())},
-                {"Spec", data.spec_hash.substr(0, 16)},
-                {"Mentor", std::string(kBuildVersion)},
-                {"Records written on", ProcessorName()},
-                {"State", StateText(experiment.state())}};
-  if (data.identity.goal_seed > 0)
-    data.facts.emplace_back("Goal seed", absl::StrCat(data.identity.goal_seed));
-  if (spec.has_curriculum()) {
-    data.facts.emplace_back(
-        "Evaluation",
-        "the benchmark's own tasks: at the limits of the curriculum, not where training is now");
-  }
-  if (const std::string cut =
-          benchmark == nullptr ? "" : meta_learner::CutEpisodes(*benchmark, spec);
-      !cut.empty())
-    data.facts.emplace_back("Episodes", cut);
-  if (const auto origin = OriginOf(experiment)) {
-    data.origin = origin->name;
-    data.facts.emplace_back(
-        "From", absl::StrFormat("%s, after outer update %d", origin->name, origin->outer_update));
-  }
-  if (experiment.has_start_time())
-    data.facts.emplace_back("Began", DateText(absl::FromTimeT(experiment.start_time().seconds())));
-  if (experiment.has_end_time())
-    data.facts.emplace_back("Ended", DateText(absl::FromTimeT(experiment.end_time().seconds())));
-  if (const auto hash = HashRun(store->files.ExperimentFolder(experiment.uid())); hash.ok()) {
+  AddFacts(experiment, spec, benchmark, &data);
+  if (const auto hash = HashRun(own); hash.ok()) {
     data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
                             hash->state_hash);
     data.identity.state_hash = hash->state_hash;
@@ -408,39 +434,10 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->results.Points(experiment.uid()));
   data.metrics = meta_learner::AllMetrics(spec);
   data.training = TrainingPoints(points);
-
-  const std::filesystem::path folder = store->files.ExperimentFolder(experiment.uid());
-  MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
-  MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
-  MENTOR_RETURN_IF_ERROR(AddBeside(folder, &data));
-  const int episode_steps = EpisodeSteps(benchmark);
-  // Show signals on test tasks, if there are any.
-  const bool has_test = std::any_of(shards.begin(), shards.end(),
-                                    [](const auto& shard) { return shard.split() == "test"; });
-  // `mentor evaluate` may repeat a lifetime of the evaluation at the end of the run.
-  using Lived =
-      std::tuple<v1::EvaluationMethod, std::string, std::string, uint32_t, uint32_t, uint64_t>;
-  std::set<Lived> known;
-  for (const v1::EvaluationShard& shard : shards) {
-    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      // For tasks given to `mentor evaluate` by name, only the numbers of goals are known.
-      const bool is_own = shard.tasks().empty() || shard.tasks() == shard.split();
-      report::EvaluationRow row =
-          RowOf(shard, lifetime, is_own ? benchmark : nullptr, spec.benchmark().goal_seed());
-      if (!known.insert({row.method, row.split, row.environment, row.goal, row.lifetime, row.seed})
-               .second)
-        continue;
-      if (row.split == (has_test ? "test" : "train") &&
-          row.method == v1::EVALUATION_METHOD_LEARNED && lifetime.signal_size() > 0 &&
-          data.signals.size() < kSignalSamples) {
-        data.signals.push_back({.signal = {lifetime.signal().begin(), lifetime.signal().end()},
-                                .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()},
-                                .episode_steps = episode_steps,
-                                .iterations = data.iterations});
-      }
-      data.evaluation.push_back(std::move(row));
-    }
-  }
+  MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(own));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(own, &data));
+  MENTOR_RETURN_IF_ERROR(AddBeside(own, &data));
+  AddRows(shards, benchmark, spec, &data);
   return data;
 }
 
