@@ -16,6 +16,8 @@ namespace {
 
 using Numbers = google::protobuf::RepeatedField<double>;
 
+constexpr int kSizeMax = 100;
+
 std::string Entry(const char* list, int index, const char* field = "") {
   return absl::StrCat(list, "[", index, "]", *field == '\0' ? "" : ".", field);
 }
@@ -103,100 +105,98 @@ void CheckLength(const std::string& field, const Numbers& numbers, std::initiali
                                       absl::StrJoin(lengths, " or ")));
 }
 
-void CheckParts(const v1::MjcfTask& task, Violations* violations) {
-  constexpr int kSizeMax = 100;
+void CheckParameter(const std::string& field, const v1::MjcfParameter& p, Violations* violations) {
+  CheckChoice(field, p, {"body", "site", "mocap", "joint", "mass", "friction", "size", "damping"},
+              /*required=*/false, violations);
+  const bool point = p.has_body() || p.has_site() || p.has_mocap();
+  const bool field_of_model = p.has_mass() || p.has_friction() || p.has_size() || p.has_damping();
+  const int most = point ? 3 : p.has_joint() ? 7 : field_of_model ? 1 : kSizeMax;
+  CheckBounds(field, p.low(), p.high(), point ? 2 : 1, most, /*ordered=*/true, violations);
+  for (int k = 0; field_of_model && k < p.low_size(); ++k) {
+    if (p.low(k) > 0) continue;
+    violations->Add(field + ".low", absl::StrCat("is ", p.low(k), "; give numbers above 0"));
+  }
+  if (p.after_settling() && !p.has_joint() && !p.has_mocap()) {
+    violations->Add(field + ".after_settling",
+                    "is for a joint or a mocap body; leave it out, or write one of these");
+  }
+}
+
+void CheckAction(const v1::MjcfAction& action, Violations* violations) {
   constexpr double kActionMax = 1e30;
+  if (!(action.low() < action.high())) {
+    violations->Add("action.low", absl::StrCat("is ", action.low(), ", high is ", action.high(),
+                                               "; give low < high"));
+  }
+  for (const auto& [name, bound] : {std::pair{"low", action.low()}, {"high", action.high()}}) {
+    if (std::abs(bound) > kActionMax) {
+      violations->Add(absl::StrCat("action.", name),
+                      absl::StrCat("is ", bound, "; give a number within ", kActionMax,
+                                   ": agents act with 32 bits"));
+    }
+  }
+  if (action.has_mocap()) {
+    const v1::MjcfMocap& mocap = action.mocap();
+    CheckLength("action.mocap.scale", mocap.scale(), {1, 3}, violations);
+    CheckLength("action.mocap.low", mocap.low(), {0, 3}, violations);
+    CheckLength("action.mocap.high", mocap.high(), {0, 3}, violations);
+    CheckLength("action.mocap.start", mocap.start(), {0, 3}, violations);
+    CheckLength("action.mocap.orientation", mocap.orientation(), {0, 4}, violations);
+  }
+  for (int i = 0; i < action.actuator_size(); ++i) {
+    const v1::MjcfActuator& actuator = action.actuator(i);
+    CheckChoice(Entry("action.actuator", i), actuator, {"name", "index"}, /*required=*/true,
+                violations);
+    if (actuator.has_gain() && !(std::abs(actuator.gain()) <= kActionMax)) {
+      violations->Add(Entry("action.actuator", i, "gain"),
+                      absl::StrCat("is ", actuator.gain(), "; give a number within ", kActionMax));
+    }
+  }
+  if (!action.has_mocap() && action.actuator_size() == 0)
+    violations->Add("action", "moves nothing; give a mocap body or actuators");
+}
+
+void CheckNoise(const std::string& field, const v1::MjcfNoise& noise, Violations* violations) {
+  CheckChoice(field, noise, {"qpos", "qvel", "body"}, /*required=*/true, violations);
+  CheckBounds(field, noise.low(), noise.high(), 1, kSizeMax, /*ordered=*/!noise.normal(),
+              violations);
+  for (int k = 0; noise.normal() && k < noise.high_size(); ++k) {
+    if (!(noise.high(k) < 0)) continue;
+    violations->Add(
+        absl::StrCat(field, ".high[", k, "]"),
+        absl::StrCat("is ", noise.high(k), ", a standard deviation; give a number of at least 0"));
+  }
+  if (noise.has_body() && noise.after_settling()) {
+    violations->Add(field + ".after_settling",
+                    "is for joints; leave it out: a body has its place before anything settles");
+  }
+}
+
+void CheckParts(const v1::MjcfTask& task, Violations* violations) {
   for (int i = 0; i < task.quantity_size(); ++i) {
-    const v1::MjcfQuantity& q = task.quantity(i);
-    CheckChoice(Entry("quantity", i), q, {"body", "site", "geom", "joint", "sensor", "actuator"},
-                /*required=*/true, violations);
+    CheckChoice(Entry("quantity", i), task.quantity(i),
+                {"body", "site", "geom", "joint", "sensor", "actuator"}, /*required=*/true,
+                violations);
   }
   for (int i = 0; i < task.observation_size(); ++i) {
     const v1::MjcfObservation& o = task.observation(i);
+    const std::string field = Entry("observation", i);
     CheckChoice(
-        Entry("observation", i), o,
+        field, o,
         {"sensor", "qpos", "qvel", "position", "orientation", "expression", "parameter", "zeros"},
         /*required=*/true, violations);
-    if (o.low_size() + o.high_size() > 0) {
-      CheckBounds(Entry("observation", i), o.low(), o.high(), 1, kSizeMax, /*ordered=*/true,
-                  violations);
-    }
+    if (o.low_size() + o.high_size() > 0)
+      CheckBounds(field, o.low(), o.high(), 1, kSizeMax, /*ordered=*/true, violations);
   }
-  for (int i = 0; i < task.parameter_size(); ++i) {
-    const v1::MjcfParameter& p = task.parameter(i);
-    const std::string field = Entry("parameter", i);
-    CheckChoice(field, p, {"body", "site", "mocap", "joint", "mass", "friction", "size", "damping"},
-                /*required=*/false, violations);
-    const bool point = p.has_body() || p.has_site() || p.has_mocap();
-    const bool field_of_model = p.has_mass() || p.has_friction() || p.has_size() || p.has_damping();
-    CheckBounds(field, p.low(), p.high(), point ? 2 : 1,
-                point            ? 3
-                : p.has_joint()  ? 7
-                : field_of_model ? 1
-                                 : kSizeMax,
-                /*ordered=*/true, violations);
-    for (int k = 0; field_of_model && k < p.low_size(); ++k) {
-      if (p.low(k) > 0) continue;
-      violations->Add(field + ".low", absl::StrCat("is ", p.low(k), "; give numbers above 0"));
-    }
-    if (p.after_settling() && !p.has_joint() && !p.has_mocap()) {
-      violations->Add(field + ".after_settling",
-                      "is for a joint or a mocap body; leave it out, or write one of these");
-    }
-  }
+  for (int i = 0; i < task.parameter_size(); ++i)
+    CheckParameter(Entry("parameter", i), task.parameter(i), violations);
   if (task.has_action()) {
-    const v1::MjcfAction& action = task.action();
-    if (!(action.low() < action.high())) {
-      violations->Add("action.low", absl::StrCat("is ", action.low(), ", high is ", action.high(),
-                                                 "; give low < high"));
-    }
-    for (const auto& [name, bound] : {std::pair{"low", action.low()}, {"high", action.high()}}) {
-      if (std::abs(bound) > kActionMax) {
-        violations->Add(absl::StrCat("action.", name),
-                        absl::StrCat("is ", bound, "; give a number within ", kActionMax,
-                                     ": agents act with 32 bits"));
-      }
-    }
-    if (action.has_mocap()) {
-      const v1::MjcfMocap& mocap = action.mocap();
-      CheckLength("action.mocap.scale", mocap.scale(), {1, 3}, violations);
-      CheckLength("action.mocap.low", mocap.low(), {0, 3}, violations);
-      CheckLength("action.mocap.high", mocap.high(), {0, 3}, violations);
-      CheckLength("action.mocap.start", mocap.start(), {0, 3}, violations);
-      CheckLength("action.mocap.orientation", mocap.orientation(), {0, 4}, violations);
-    }
-    for (int i = 0; i < action.actuator_size(); ++i) {
-      const v1::MjcfActuator& actuator = action.actuator(i);
-      CheckChoice(Entry("action.actuator", i), actuator, {"name", "index"}, /*required=*/true,
-                  violations);
-      if (actuator.has_gain() && !(std::abs(actuator.gain()) <= kActionMax)) {
-        violations->Add(
-            Entry("action.actuator", i, "gain"),
-            absl::StrCat("is ", actuator.gain(), "; give a number within ", kActionMax));
-      }
-    }
-    if (!action.has_mocap() && action.actuator_size() == 0)
-      violations->Add("action", "moves nothing; give a mocap body or actuators");
+    CheckAction(task.action(), violations);
   } else {
     violations->Add("action", "is missing; give action { actuator { name: \"...\" } }");
   }
-  for (int i = 0; i < task.reset().noise_size(); ++i) {
-    const v1::MjcfNoise& noise = task.reset().noise(i);
-    const std::string field = Entry("reset.noise", i);
-    CheckChoice(field, noise, {"qpos", "qvel", "body"}, /*required=*/true, violations);
-    CheckBounds(field, noise.low(), noise.high(), 1, kSizeMax, /*ordered=*/!noise.normal(),
-                violations);
-    for (int k = 0; noise.normal() && k < noise.high_size(); ++k) {
-      if (!(noise.high(k) < 0)) continue;
-      violations->Add(absl::StrCat(field, ".high[", k, "]"),
-                      absl::StrCat("is ", noise.high(k),
-                                   ", a standard deviation; give a number of at least 0"));
-    }
-    if (noise.has_body() && noise.after_settling()) {
-      violations->Add(field + ".after_settling",
-                      "is for joints; leave it out: a body has its place before anything settles");
-    }
-  }
+  for (int i = 0; i < task.reset().noise_size(); ++i)
+    CheckNoise(Entry("reset.noise", i), task.reset().noise(i), violations);
   if (task.observation_size() == 0)
     violations->Add("observation", "is missing; say what the agent sees");
   if (task.reward_size() == 0)
@@ -211,14 +211,13 @@ v1::MjcfTask ReadTask(std::string_view text, Violations* violations) {
   if (!spec::ParseText(text, &task, violations, kTaskFile)) return {};
   spec::CheckRanges(task, violations);
   GivenNames names(violations);
-  for (int i = 0; i < task.quantity_size(); ++i)
-    names.Add(Entry("quantity", i, "name"), task.quantity(i).name());
-  for (int i = 0; i < task.parameter_size(); ++i)
-    names.Add(Entry("parameter", i, "name"), task.parameter(i).name());
-  for (int i = 0; i < task.value_size(); ++i)
-    names.Add(Entry("value", i, "name"), task.value(i).name());
-  for (int i = 0; i < task.reward_size(); ++i)
-    names.Add(Entry("reward", i, "name"), task.reward(i).name());
+  const auto add = [&](const char* list, const auto& entries) {
+    for (int i = 0; i < entries.size(); ++i) names.Add(Entry(list, i, "name"), entries[i].name());
+  };
+  add("quantity", task.quantity());
+  add("parameter", task.parameter());
+  add("value", task.value());
+  add("reward", task.reward());
   CheckParts(task, violations);
   return task;
 }
