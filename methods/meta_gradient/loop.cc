@@ -10,7 +10,6 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -492,49 +491,6 @@ class MetaGradient : public InnerLoop {
 };
 
 }  // namespace
-
-// Memory of differentiable_update.h, of critics outside of it, and of the last lesson.
-LoopSizes SizesOfMetaGradient(const InnerLoopContext& context, int64_t num_meta_parameters) {
-  const v1::AgentSpec& agent = context.spec().agent();
-  const MetaGradientConfig config = ReadMetaGradient(context.options, agent);
-  const signals::SignalGradient* gradient = context.network->gradient();
-  // Weights for a network of gamma and lambda; other networks ignore them.
-  const int64_t embedding =
-      gradient != nullptr ? gradient->SightOf(torch::zeros({2})).discounts.embedding : 0;
-  const agents::AgentShape whole = WithInput(ShapeWithCritic(context), embedding);
-  const int64_t p = agents::AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
-  const int64_t agents = context.num_agents(), steps = context.steps();
-  const int64_t group = std::min(kGroupAgents, agents);
-  const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
-  const int64_t differentiated = config.update.last_n > 0 ? config.update.last_n : updates;
-  const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
-  const bool replays = config.implementation == agents::UpdateImplementation::kReplay ||
-                       (config.implementation == agents::UpdateImplementation::kAuto &&
-                        differentiated > agents::kUnrolledStepsMax);
-  const int64_t targets = config.bootstrap_steps > 0 ? 1 : 0;
-  const int64_t permutations = (1 + targets) * int64_t{agent.epochs()} + config.critic.epochs;
-  const int64_t at_once = replays ? 1 : differentiated;
-  const int64_t graph = GraphNumbersPerStep(whole);
-  const int64_t signal = context.network->NumbersPerStep(/*graph=*/true);
-  const int64_t critic_rows = 2 * (steps / std::max<int64_t>(1, config.critic.minibatches) + 1);
-  const int64_t seen = 2 * (whole.observation_size + whole.action_size) + 16;
-  LoopSizes sizes;
-  // Agents before and after, and two separate critics, each with an optimizer.
-  sizes.state = 9 * p + 2 * 9 * critic;
-  sizes.saved = 3 * p + 2 * 3 * critic + (config.fresh ? 3 * p + steps * seen : 0);
-  sizes.policy = p - critic;
-  // Values of all steps, minibatches' rows as int64, and the critics' graph.
-  sizes.at_once =
-      agents * (steps * (2 * graph + 2 * permutations + seen) + 2 * critic_rows * graph);
-  sizes.at_once += targets * agents * p;
-  // The last step to a target is one on all steps of a segment.
-  sizes.per_thread =
-      group * targets * (10 * p + 4 * steps * graph) +
-      group * (3 * updates * p * (replays ? 1 : 0) + at_once * (4 * rows * graph + 10 * p) +
-               steps * (2 * graph + 2 * signal)) +
-      4 * num_meta_parameters;
-  return sizes;
-}
 
 std::unique_ptr<InnerLoop> MakeMetaGradient(const InnerLoopContext& context) {
   return std::make_unique<MetaGradient>(context);

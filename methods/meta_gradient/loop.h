@@ -32,7 +32,6 @@ MetaGradientConfig ReadMetaGradient(const OptionValues& options, const v1::Agent
 
 // The loop (loop.cc), which options.cc registers.
 std::unique_ptr<InnerLoop> MakeMetaGradient(const InnerLoopContext& context);
-LoopSizes SizesOfMetaGradient(const InnerLoopContext& context, int64_t num_meta_parameters);
 
 // True if the agents' gradients are differentiated with respect to their weights too.
 bool IsSecondOrder(const OptionValues& options);
