@@ -16,13 +16,13 @@
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
-#include "agents/gae.h"
 #include "agents/policy.h"
 #include "agents/ppo_config.h"
 #include "agents/ppo_loss.h"
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
+#include "methods/shared/critic.h"
 #include "methods/shared/perturbation.h"
 #include "methods/shared/state_std_policy.h"
 
@@ -202,16 +202,11 @@ class EvolvedLoss : public LearningLoop {
     const auto value = [&](const Tensor& observations) {
       return agents::Forward(networks.value, observations).squeeze(-1);
     };
-    targets->values = value(seen.observations);
-    agents::Truncations truncations;
-    if (targets->config.bootstrap_on_truncation) {
-      truncations = {seen.truncated,
-                     agents::AtTruncations(value(seen.final_observations), seen.truncated)};
-    }
+    agents::Segment judged = seen;
+    AddValues(value, seen, &judged);
+    targets->values = judged.values;
     const agents::Advantages advantages =
-        agents::Gae(RewardsOf(seen), targets->values, seen.prev_done, seen.last_done,
-                    value(seen.next_observations.unsqueeze(1)).squeeze(1), targets->config.gamma,
-                    targets->config.gae_lambda, truncations);
+        AdvantagesOf(RewardsOf(seen), judged, targets->config.gamma, targets->config.gae_lambda);
     targets->advantages = advantages.advantages.to(torch::kFloat32);
     targets->returns = advantages.returns.to(torch::kFloat32);
     targets->log_probs = seen.log_probs;

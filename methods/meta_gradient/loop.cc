@@ -73,33 +73,22 @@ class MetaGradient : public InnerLoop {
     const bool teaches = context_.shard->outer_learning();
 
     // `seen` is the segment with the critic's values, as the network sees it; `normal`, as agents
-    // see it.
+    // see it; `outer_seen` has the values of the outer objective's critic.
     agents::Segment seen = network_sight_.Show(collected);
     const agents::Segment normal = normaliser_.Normalise(collected);
-    const Tensor next = normal.next_observations.unsqueeze(1);
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
-    seen.values = Values(normal.observations);
-    seen.last_values = Values(next).squeeze(1);
+    agents::Segment outer_seen = seen;
+    AddValues([&](const Tensor& x) { return Values(x); }, normal, &seen);
+    AddValues(
+        [&](const Tensor& x) {
+          return CriticValues(Shape(/*critic=*/true), extrinsic_critic_.theta, x, OuterDiscounts());
+        },
+        normal, &outer_seen);
     const Tensor extrinsic = config_.success
                                  ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
                                  : seen.shaped_rewards;
-    const agents::AgentShape whole = Shape(/*critic=*/true);
-    agents::Truncations truncations, outer_truncations;
-    if (seen.truncated.defined()) {
-      seen.final_values = agents::AtTruncations(Values(normal.final_observations), seen.truncated);
-      truncations = {seen.truncated, seen.final_values};
-      outer_truncations = {
-          seen.truncated,
-          agents::AtTruncations(CriticValues(whole, extrinsic_critic_.theta,
-                                             normal.final_observations, OuterDiscounts()),
-                                seen.truncated)};
-    }
-    const agents::Advantages outer = agents::Gae(
-        extrinsic,
-        CriticValues(whole, extrinsic_critic_.theta, normal.observations, OuterDiscounts()),
-        seen.prev_done, seen.last_done,
-        CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
-        config_.gamma_out, config_.lambda_out, outer_truncations);
+    const agents::Advantages outer =
+        AdvantagesOf(extrinsic, outer_seen, config_.gamma_out, config_.lambda_out);
     const Tensor observations = AsPolicySees(normal.observations);
     const OuterRows rows{observations, normal.actions, normal.log_probs, ToFloat(outer.advantages),
                          config_.value_error() ? ToFloat(outer.returns) : Tensor()};
@@ -108,24 +97,18 @@ class MetaGradient : public InnerLoop {
     const CpuTimer signal_timer;
     const Tensor signals = gradient_.Signals(weights_, seen, &signal_).detach();
     report->signal_seconds += signal_timer.Seconds();
-    // Advantages, and targets of the critic.
-    Tensor advantages = signals, returns = signals + seen.values;
-    if (is_reward_) {
-      const agents::Advantages mixed = agents::Gae(
-          config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
-          seen.values, seen.prev_done, seen.last_done, seen.last_values, spec().agent().gamma(),
-          spec().agent().gae_lambda(), truncations);
-      advantages = ToFloat(mixed.advantages);
-      returns = ToFloat(mixed.returns);
-    }
-
+    const agents::Advantages mixed =
+        is_reward_ ? AdvantagesOf(config_.c_ex * extrinsic.cpu() +
+                                      config_.c_in * signals.to(torch::kFloat64).cpu(),
+                                  seen, spec().agent().gamma(), spec().agent().gae_lambda())
+                   : agents::Advantages{signals, signals + seen.values};
     const agents::UpdateConfig config = Config(iteration);
     lesson.inputs = {.agents = agents_,
                      .observations = observations,
                      .actions = normal.actions,
                      .log_probs = normal.log_probs,
                      .values = inside_ ? seen.values : Tensor(),
-                     .advantages = advantages,
+                     .advantages = ToFloat(mixed.advantages),
                      .minibatches = {}};
     MENTOR_ASSIGN_OR_RETURN(lesson.inputs.minibatches, Minibatches(iteration, config.ppo));
     if (teaches && config_.fresh && iteration > 0) {
@@ -143,17 +126,8 @@ class MetaGradient : public InnerLoop {
         MENTOR_RETURN_IF_ERROR(Update(config, lesson.inputs, &after));
       }
       Adopt(after, report);
-      MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
-                              Minibatches(iteration, config_.critic, spec().agent().epochs()));
-      MENTOR_ASSIGN_OR_RETURN(
-          extrinsic_critic_,
-          FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
-                    ToFloat(outer.returns), minibatches, OuterDiscounts()));
-      if (!inside_) {
-        MENTOR_ASSIGN_OR_RETURN(
-            critic_, FitCritic(whole, config_.critic, critic_, normal.observations, returns,
-                               minibatches, sight_.discounts));
-      }
+      MENTOR_RETURN_IF_ERROR(FitCritics(iteration, normal.observations, ToFloat(outer.returns),
+                                        ToFloat(mixed.returns)));
     }
     lesson_ = std::move(lesson);
     normaliser_.Add(collected.observations);
@@ -273,6 +247,21 @@ class MetaGradient : public InnerLoop {
     const int64_t value = CriticSize(whole);
     return CriticValues(whole, agents_.theta.narrow(1, agents_.theta.size(1) - value, value),
                         observations);
+  }
+
+  // Moves the critics that are not part of theta.
+  absl::Status FitCritics(uint32_t iteration, const Tensor& observations,
+                          const Tensor& outer_returns, const Tensor& returns) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<Tensor> minibatches,
+                            Minibatches(iteration, config_.critic, spec().agent().epochs()));
+    const auto fit = [&](const Tensor& targets, const signals::DiscountInput& discounts,
+                         agents::AgentBatch* critic) -> absl::Status {
+      MENTOR_ASSIGN_OR_RETURN(*critic, FitCritic(Shape(/*critic=*/true), config_.critic, *critic,
+                                                 observations, targets, minibatches, discounts));
+      return absl::OkStatus();
+    };
+    MENTOR_RETURN_IF_ERROR(fit(outer_returns, OuterDiscounts(), &extrinsic_critic_));
+    return inside_ ? absl::OkStatus() : fit(returns, sight_.discounts, &critic_);
   }
 
   // Permutations first_epoch, first_epoch + 1, ... of an iteration.

@@ -46,6 +46,21 @@ Tensor CriticValues(const agents::AgentShape& shape, const Tensor& theta,
   return agents::Forward({p[0], p[1], p[2], p[3], p[4], p[5]}, observations).squeeze(-1);
 }
 
+void AddValues(const std::function<Tensor(const Tensor&)>& critic, const agents::Segment& normal,
+               agents::Segment* segment) {
+  segment->values = critic(normal.observations);
+  segment->last_values = critic(normal.next_observations.unsqueeze(1)).squeeze(1);
+  if (!segment->truncated.defined()) return;
+  segment->final_values =
+      agents::AtTruncations(critic(normal.final_observations), segment->truncated);
+}
+
+agents::Advantages AdvantagesOf(const Tensor& rewards, const agents::Segment& segment, double gamma,
+                                double lambda) {
+  return agents::Gae(rewards, segment.values, segment.prev_done, segment.last_done,
+                     segment.last_values, gamma, lambda, {segment.truncated, segment.final_values});
+}
+
 absl::StatusOr<agents::AgentBatch> FitCritic(
     const agents::AgentShape& shape, const agents::PpoConfig& config, agents::AgentBatch critic,
     const torch::Tensor& observations, const torch::Tensor& returns,

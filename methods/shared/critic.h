@@ -6,13 +6,16 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "agents/agent_shape.h"
+#include "agents/gae.h"
 #include "agents/param_layout.h"
 #include "agents/ppo_config.h"
+#include "agents/segment.h"
 #include "signals/signal_network.h"
 
 namespace mentor::methods {
@@ -30,6 +33,14 @@ torch::Tensor EmbedDiscounts(const agents::AgentShape& shape, const torch::Tenso
 torch::Tensor CriticValues(const agents::AgentShape& shape, const torch::Tensor& theta,
                            const torch::Tensor& observations,
                            const signals::DiscountInput& discounts = {});
+
+// Fills in a segment's values by a critic, [S, N, D] -> [S, N], which sees it as in `normal`.
+void AddValues(const std::function<torch::Tensor(const torch::Tensor&)>& critic,
+               const agents::Segment& normal, agents::Segment* segment);
+
+// Generalised advantages (gae.h) of rewards [S, T] in a segment with values.
+agents::Advantages AdvantagesOf(const torch::Tensor& rewards, const agents::Segment& segment,
+                                double gamma, double lambda);
 
 // For each of `minibatches` ([S, B] int64, DrawMinibatches), makes one step of config's optimizer
 // on half the mean squared error. observations [S, T, D], returns [S, T]. CANCELLED between two
