@@ -338,82 +338,72 @@ absl::StatusOr<int> Delete(Session& session, const DeleteFlags& flags) {
 }  // namespace
 
 void AddExperimentVerbs(Commands* commands) {
-  {
-    const auto [command, flags] =
-        commands->Add<GetFlags>(kExperimentGroup, "get", "Show experiments",
-                                "mentorctl get first\n"
-                                "mentorctl get first second --output yaml\n"
-                                "mentorctl get first --spec > again.txtpb",
-                                Get);
-    AddNames(command, &flags->names);
-    command->add_flag(
-        "--spec", flags->spec_only,
-        "Print only the spec, with every default, as a file that can be submitted again");
-  }
-  {
-    const auto [command, flags] = commands->Add<ListFlags>(
-        kExperimentGroup, "list", "List experiments",
-        "mentorctl list\n"
-        "mentorctl list --state running --label team=a\n"
-        "mentorctl list --filter 'rule=black_box AND create_time>2026-01-01T00:00:00Z'\n"
-        "mentorctl list --order_by 'create_time desc' --output json",
-        List);
-    AddOption(command, "--filter", &flags->filter, "FILTER",
-              "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
-              "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
-              "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
-              "start_time, end_time, labels.KEY");
-    AddOption(command, "--state", &flags->state, "STATE:{" + StateNames(",") + "}",
-              "Only experiments in this state");
-    Repeatable(AddOption(command, "--label", &flags->labels, "KEY=VALUE",
-                         "Only experiments with this label; may be repeated"));
-    AddOption(
-        command, "--order_by", &flags->order_by, "ORDER",
-        "Sort by name, create_time, update_time, state or priority; ' desc' behind it reverses");
-  }
-  {
-    const auto [command, flags] = commands->Add<UpdateFlags>(
-        kExperimentGroup, "update", "Change priority, weight, labels, title, retention, deadline",
-        "mentorctl update first --priority high --weight 4\n"
-        "mentorctl update first --label team=a --label old-\n"
-        "mentorctl update first second --deadline 2h --retries 3 --keep_last 10 --ttl 30d",
-        Update);
-    AddNames(command, &flags->names);
-    AddExperimentFlags(command, &flags->changes, /*update=*/true);
-  }
-  {
-    const auto [command, names] = commands->Add<Names>(
-        kExperimentGroup, "pause", "Pause experiments at their last checkpoint",
-        "mentorctl pause first\nmentorctl pause $(mentorctl list --state running --output name)",
-        Pause);
-    AddNames(command, names);
-  }
-  {
-    const auto [command, names] = commands->Add<Names>(
-        kExperimentGroup, "resume", "Put paused experiments back into the queue",
-        "mentorctl resume first\nmentorctl resume $(mentorctl list --state paused --output name)",
-        Resume);
-    AddNames(command, names);
-  }
-  {
-    const auto [command, flags] = commands->Add<CancelFlags>(
-        kExperimentGroup, "cancel", "End experiments; their checkpoints stay",
-        "mentorctl cancel first\nmentorctl cancel first second --reason 'wrong seed'", Cancel);
-    AddNames(command, &flags->names);
-    AddOption(command, "--reason", &flags->reason, "TEXT",
-              "Why the experiment is cancelled, for later readers");
-  }
-  {
-    const auto [command, flags] = commands->Add<DeleteFlags>(
-        kExperimentGroup, "delete", "Remove experiments with all their files",
-        "mentorctl delete first\nmentorctl delete first --force\n"
-        "mentorctl delete maybe --allow_missing",
-        Delete);
-    AddNames(command, &flags->names);
-    command->add_flag("--force", flags->force, "Cancel them first when they have not ended");
-    command->add_flag("--allow_missing", flags->allow_missing,
-                      "A missing experiment is not an error");
-  }
+  const auto [get, shown] = commands->Add<GetFlags>(kExperimentGroup, "get", "Show experiments",
+                                                    "mentorctl get first\n"
+                                                    "mentorctl get first second --output yaml\n"
+                                                    "mentorctl get first --spec > again.txtpb",
+                                                    Get);
+  AddNames(get, &shown->names);
+  get->add_flag("--spec", shown->spec_only,
+                "Print only the spec, with every default, as a file that can be submitted again");
+
+  const auto [list, listed] = commands->Add<ListFlags>(
+      kExperimentGroup, "list", "List experiments",
+      "mentorctl list\n"
+      "mentorctl list --state running --label team=a\n"
+      "mentorctl list --filter 'rule=black_box AND create_time>2026-01-01T00:00:00Z'\n"
+      "mentorctl list --order_by 'create_time desc' --output json",
+      List);
+  AddOption(list, "--filter", &listed->filter, "FILTER",
+            "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
+            "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
+            "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
+            "start_time, end_time, labels.KEY");
+  AddOption(list, "--state", &listed->state, "STATE:{" + StateNames(",") + "}",
+            "Only experiments in this state");
+  Repeatable(AddOption(list, "--label", &listed->labels, "KEY=VALUE",
+                       "Only experiments with this label; may be repeated"));
+  AddOption(
+      list, "--order_by", &listed->order_by, "ORDER",
+      "Sort by name, create_time, update_time, state or priority; ' desc' behind it reverses");
+
+  const auto [update, updated] = commands->Add<UpdateFlags>(
+      kExperimentGroup, "update", "Change priority, weight, labels, title, retention, deadline",
+      "mentorctl update first --priority high --weight 4\n"
+      "mentorctl update first --label team=a --label old-\n"
+      "mentorctl update first second --deadline 2h --retries 3 --keep_last 10 --ttl 30d",
+      Update);
+  AddNames(update, &updated->names);
+  AddExperimentFlags(update, &updated->changes, /*update=*/true);
+
+  const auto [pause, paused] = commands->Add<Names>(
+      kExperimentGroup, "pause", "Pause experiments at their last checkpoint",
+      "mentorctl pause first\nmentorctl pause $(mentorctl list --state running --output name)",
+      Pause);
+  AddNames(pause, paused);
+
+  const auto [resume, resumed] = commands->Add<Names>(
+      kExperimentGroup, "resume", "Put paused experiments back into the queue",
+      "mentorctl resume first\nmentorctl resume $(mentorctl list --state paused --output name)",
+      Resume);
+  AddNames(resume, resumed);
+
+  const auto [cancel, cancelled] = commands->Add<CancelFlags>(
+      kExperimentGroup, "cancel", "End experiments; their checkpoints stay",
+      "mentorctl cancel first\nmentorctl cancel first second --reason 'wrong seed'", Cancel);
+  AddNames(cancel, &cancelled->names);
+  AddOption(cancel, "--reason", &cancelled->reason, "TEXT",
+            "Why the experiment is cancelled, for later readers");
+
+  const auto [remove, removed] = commands->Add<DeleteFlags>(
+      kExperimentGroup, "delete", "Remove experiments with all their files",
+      "mentorctl delete first\nmentorctl delete first --force\n"
+      "mentorctl delete maybe --allow_missing",
+      Delete);
+  AddNames(remove, &removed->names);
+  remove->add_flag("--force", removed->force, "Cancel them first when they have not ended");
+  remove->add_flag("--allow_missing", removed->allow_missing,
+                   "A missing experiment is not an error");
 }
 
 }  // namespace mentor::ctl
