@@ -229,28 +229,22 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
     if (peer.has_round_trip() && FromProto(peer.round_trip()) > kFarAway) far.push_back(name);
     if (peer.draining()) draining.push_back(name);
     if (peer.quarantined()) away.push_back(name);
-    if (IsLearner(peer) && std::none_of(peers.begin(), peers.end(), [&](const v1::Peer& other) {
-          return other.learner() == peer.name();
-        })) {
-      idle.push_back(name);
-    }
+    if (IsLearner(peer) && !HasActors(peers, peer)) idle.push_back(name);
   }
   const auto add = [&](Grade grade, const char* subject, const std::string& what,
                        const std::string& advice) {
     findings.push_back({grade, subject, what, advice});
   };
-  if (learners.empty()) {
-    add(Grade::kBad, "learners", "no learner is connected, so nothing is computed",
-        "start mentor-learner --meta_learner HOST:PORT; its log says why it does not connect");
-  } else {
-    add(Grade::kGood, "learners", absl::StrFormat("%d connected", learners.size()), "");
-  }
-  if (actors.empty()) {
-    add(Grade::kBad, "actors", "no actor is connected, so nothing is simulated",
-        "start mentor-actor --learner HOST:PORT; its log says why it does not connect");
-  } else {
-    add(Grade::kGood, "actors", absl::StrFormat("%d connected", actors.size()), "");
-  }
+  const auto add_connected = [&](const char* kind, size_t count, const char* none,
+                                 const char* start) {
+    add(count == 0 ? Grade::kBad : Grade::kGood, kind,
+        count == 0 ? none : absl::StrFormat("%d connected", count),
+        count == 0 ? absl::StrCat("start ", start, "; its log says why it does not connect") : "");
+  };
+  add_connected("learners", learners.size(), "no learner is connected, so nothing is computed",
+                "mentor-learner --meta_learner HOST:PORT");
+  add_connected("actors", actors.size(), "no actor is connected, so nothing is simulated",
+                "mentor-actor --learner HOST:PORT");
   if (!idle.empty() && !actors.empty()) {
     add(Grade::kNotice, "actors", Some(idle) + " without actors",
         "point some actors there with --learner");

@@ -69,12 +69,7 @@ Fleet Sum(const FleetPicture& picture) {
 std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
   if (peer.quarantined()) return "kept away";
   if (peer.draining()) return "draining";
-  if (IsLearner(peer)) {
-    const bool has_actors =
-        std::any_of(picture.peers.begin(), picture.peers.end(),
-                    [&](const v1::Peer& other) { return other.learner() == peer.name(); });
-    if (!has_actors) return "waits for actors";
-  }
+  if (IsLearner(peer) && !HasActors(picture.peers, peer)) return "waits for actors";
   return peer.work() == 0 ? "waits for work" : "";
 }
 
@@ -82,6 +77,51 @@ std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
 bool IsBusy(const v1::Experiment& experiment, const std::string& waits) {
   return experiment.state() == S::STATE_RUNNING &&
          (waits.empty() || absl::StartsWith(waits, "a slot"));
+}
+
+// Running ones come first, then higher classes, then older ones.
+std::vector<v1::Experiment> Sorted(std::vector<v1::Experiment> experiments) {
+  std::stable_sort(experiments.begin(), experiments.end(),
+                   [](const v1::Experiment& a, const v1::Experiment& b) {
+                     if (Rank(a) != Rank(b)) return Rank(a) < Rank(b);
+                     if (PriorityRank(a) != PriorityRank(b))
+                       return PriorityRank(a) > PriorityRank(b);
+                     return FromProto(a.create_time()) < FromProto(b.create_time());
+                   });
+  return experiments;
+}
+
+// `waits`: what each experiment waits for.
+std::vector<Row> ExperimentRows(const std::vector<v1::Experiment>& experiments,
+                                const std::vector<std::string>& waits, int bar_width) {
+  std::vector<Row> table = {
+      {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};
+  for (size_t i = 0; i < experiments.size(); ++i) {
+    const v1::Experiment& experiment = experiments[i];
+    const std::string state = StateText(experiment.state());
+    const v1::Progress& progress = experiment.progress();
+    const bool busy = IsBusy(experiment, waits[i]);
+    table.push_back({ShortName(experiment.name()), Cell(state, StyleOfState(state)),
+                     PriorityText(experiment.priority()), Bar(progress, bar_width),
+                     busy ? Count(progress.env_steps_per_second()) : "-",
+                     busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-",
+                     waits[i]});
+  }
+  return table;
+}
+
+std::vector<Row> PeerRows(const FleetPicture& picture) {
+  std::vector<Row> table = {
+      {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
+  for (const v1::Peer& peer : picture.peers) {
+    table.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
+                     ThreadsText(peer), WorkText(peer),
+                     peer.work() == 0 ? "-" : Count(peer.env_steps_per_second()),
+                     RoundTripText(peer),
+                     Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
+                     NoteOf(peer, picture)});
+  }
+  return table;
 }
 
 // Queries everything once. On an error, `picture` stays unchanged.
@@ -178,14 +218,7 @@ std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& pictu
 }
 
 std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int rows, bool color) {
-  std::vector<v1::Experiment> experiments = picture.experiments;
-  std::stable_sort(experiments.begin(), experiments.end(),
-                   [](const v1::Experiment& a, const v1::Experiment& b) {
-                     if (Rank(a) != Rank(b)) return Rank(a) < Rank(b);
-                     if (PriorityRank(a) != PriorityRank(b))
-                       return PriorityRank(a) > PriorityRank(b);
-                     return FromProto(a.create_time()) < FromProto(b.create_time());
-                   });
+  const std::vector<v1::Experiment> experiments = Sorted(picture.experiments);
   int running = 0, queued = 0, paused = 0;
   for (const v1::Experiment& experiment : experiments) {
     running += Rank(experiment) <= 1;
@@ -217,30 +250,10 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
                         " threads, ", Count(steps_per_second), " steps/s")));
   lines.push_back(Styled(clip(picture.trouble), Style::kWarning, color));
 
-  std::vector<Row> table = {
-      {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};
-  for (size_t i = 0; i < experiments.size(); ++i) {
-    const v1::Experiment& experiment = experiments[i];
-    const std::string state = StateText(experiment.state());
-    const v1::Progress& progress = experiment.progress();
-    const bool busy = IsBusy(experiment, waits[i]);
-    table.push_back(
-        {ShortName(experiment.name()), Cell(state, StyleOfState(state)),
-         PriorityText(experiment.priority()), Bar(progress, columns > 0 && columns < 100 ? 8 : 20),
-         busy ? Count(progress.env_steps_per_second()) : "-",
-         busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-", waits[i]});
-  }
+  const int bar_width = columns > 0 && columns < 100 ? 8 : 20;
+  const std::vector<Row> table = ExperimentRows(experiments, waits, bar_width);
+  const std::vector<Row> peers = PeerRows(picture);
   // Experiments take the rows that the fleet leaves, but at least half of them.
-  std::vector<Row> peers = {
-      {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
-  for (const v1::Peer& peer : picture.peers) {
-    peers.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
-                     ThreadsText(peer), WorkText(peer),
-                     peer.work() == 0 ? "-" : Count(peer.env_steps_per_second()),
-                     RoundTripText(peer),
-                     Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
-                     NoteOf(peer, picture)});
-  }
   const auto add = [&](std::vector<Row> part, size_t room, const char* what,
                        const std::vector<std::string>& expendable) {
     part = WithRoom(std::move(part), columns, expendable);

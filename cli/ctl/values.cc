@@ -1,5 +1,6 @@
 #include "cli/ctl/values.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -57,6 +58,10 @@ std::string ShortPeer(std::string_view name) {
 
 bool IsLearner(const v1::Peer& peer) {
   return peer.name().starts_with(kLearnersPrefix);
+}
+
+bool HasActors(const std::vector<v1::Peer>& peers, const v1::Peer& learner) {
+  return std::ranges::find(peers, learner.name(), &v1::Peer::learner) != peers.end();
 }
 
 std::string ThreadsText(const v1::Peer& peer) {

@@ -30,6 +30,8 @@ absl::StatusOr<std::string> FullCheckpointName(std::string_view name);
 // Shortens "actors/" and a UUID to "actors/25e027aa" for people; other names stay unchanged.
 std::string ShortPeer(std::string_view name);
 bool IsLearner(const v1::Peer& peer);
+// True if actors work for this learner.
+bool HasActors(const std::vector<v1::Peer>& peers, const v1::Peer& learner);
 std::string ThreadsText(const v1::Peer& peer);    // "8"; "-" for a learner.
 std::string WorkText(const v1::Peer& peer);       // "16 units" or "1/2 shards"
 std::string RoundTripText(const v1::Peer& peer);  // "1.5 ms"; "-" when unknown.
