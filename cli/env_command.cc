@@ -310,6 +310,26 @@ int RunVerify(const VerifyFlags& flags) {
   return verified->passed ? kExitOk : kExitFailed;
 }
 
+void AddFilmFlags(CLI::App* render, RenderFlags* flags) {
+  render->option_defaults()->group("Film");
+  render->add_option("--size", flags->size,
+                     "WIDTHxHEIGHT of one picture, without the caption below it; default 480x360, "
+                     "320x240 in a GIF and on a sheet");
+  render->add_option("--camera", flags->film.camera, "Camera of the scene, or free");
+  render
+      ->add_option("--fps", flags->film.fps,
+                   "Greatest number of frames a second; default 30, GIF 20")
+      ->check(NumberIn(0.1, 240));
+  render->add_option("--speed", flags->film.speed, "Speed: 1 is real time, 0.5 slow motion")
+      ->check(NumberIn(0.01, 100))
+      ->capture_default_str();
+  render
+      ->add_option("--frames", flags->film.frames,
+                   "Moments in a .png; 1: the end of the episode alone")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+}
+
 void AddRender(CLI::App* env, Action* action) {
   const auto [render, flags] = AddCommand<RenderFlags>(
       env, action, "render", "Draw an episode: pictures (.png) or a film (.gif, .mp4)", RunRender);
@@ -373,23 +393,7 @@ void AddRender(CLI::App* env, Action* action) {
       ->check(OneOf(teachers))
       ->capture_default_str();
 
-  render->option_defaults()->group("Film");
-  render->add_option("--size", flags->size,
-                     "WIDTHxHEIGHT of one picture, without the caption below it; default 480x360, "
-                     "320x240 in a GIF and on a sheet");
-  render->add_option("--camera", flags->film.camera, "Camera of the scene, or free");
-  render
-      ->add_option("--fps", flags->film.fps,
-                   "Greatest number of frames a second; default 30, GIF 20")
-      ->check(NumberIn(0.1, 240));
-  render->add_option("--speed", flags->film.speed, "Speed: 1 is real time, 0.5 slow motion")
-      ->check(NumberIn(0.01, 100))
-      ->capture_default_str();
-  render
-      ->add_option("--frames", flags->film.frames,
-                   "Moments in a .png; 1: the end of the episode alone")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
+  AddFilmFlags(render, flags);
 }
 
 }  // namespace

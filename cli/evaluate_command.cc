@@ -185,6 +185,51 @@ int RunEvaluate(EvaluateFlags& flags) {
   return written.ok() ? *written : Fail(written.status());
 }
 
+// Says which agents live how long on what, taught by what.
+void AddProtocolFlags(CLI::App* evaluate, EvaluateFlags* flags) {
+  evaluate->option_defaults()->group("Protocol");
+  evaluate->add_option("--tasks", flags->options.tasks,
+                       "test or train: the run's own goals; or another benchmark: NAME, "
+                       "NAME:ENVIRONMENT (with /train for its training goals), or a file with a "
+                       "benchmark in text format. Default: the run's test goals");
+  evaluate
+      ->add_option("--seeds", flags->seeds,
+                   "Seeds of the agents' randomness: 1,2,3, or 4-6, or how many")
+      ->capture_default_str();
+  evaluate
+      ->add_option("--lifetimes", flags->options.lifetimes,
+                   "Lifetimes on each goal; default: the spec's")
+      ->check(CLI::Range(1, 10000));
+  evaluate
+      ->add_option("--goals", flags->options.goals,
+                   "Goals of each environment, the first ones; default: the spec's")
+      ->check(CLI::Range(1, 100000));
+  evaluate
+      ->add_option("--iterations", flags->options.iterations,
+                   "Inner iterations of a life, one more than its updates, for instance 10: longer "
+                   "lives than in training; default: the spec's lifetime.iterations")
+      ->check(CLI::Range(1, 1000));
+  evaluate
+      ->add_option(
+          "--baselines", flags->baselines,
+          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, ppo_rnd, ppo_icm, "
+          "ppo_counts, random_signal, or none")
+      ->capture_default_str();
+  evaluate
+      ->add_option("--weights", flags->options.weights,
+                   "What teaches: last, the weights after the last outer update; best, those with "
+                   "the best score in training; both; or average:N, the mean of the N last "
+                   "checkpoints. Default: both, unless the spec sets evaluation.best_weights to "
+                   "false")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.starts_with("average:")
+                       ? ""
+                       : OneOf({"last", "best", "both", "average:N"})(text);
+          },
+          "WEIGHTS"));
+}
+
 }  // namespace
 
 void AddEvaluateCommand(CLI::App* app, Action* action) {
@@ -227,48 +272,7 @@ void AddEvaluateCommand(CLI::App* app, Action* action) {
                      "Check everything, and say what would be evaluated; evaluate nothing");
   evaluate->add_flag("--quiet", flags->options.quiet, "Show no progress");
   AddSimulatorFlags(evaluate, &flags->hosts);
-
-  evaluate->option_defaults()->group("Protocol");
-  evaluate->add_option("--tasks", flags->options.tasks,
-                       "test or train: the run's own goals; or another benchmark: NAME, "
-                       "NAME:ENVIRONMENT (with /train for its training goals), or a file with a "
-                       "benchmark in text format. Default: the run's test goals");
-  evaluate
-      ->add_option("--seeds", flags->seeds,
-                   "Seeds of the agents' randomness: 1,2,3, or 4-6, or how many")
-      ->capture_default_str();
-  evaluate
-      ->add_option("--lifetimes", flags->options.lifetimes,
-                   "Lifetimes on each goal; default: the spec's")
-      ->check(CLI::Range(1, 10000));
-  evaluate
-      ->add_option("--goals", flags->options.goals,
-                   "Goals of each environment, the first ones; default: the spec's")
-      ->check(CLI::Range(1, 100000));
-  evaluate
-      ->add_option("--iterations", flags->options.iterations,
-                   "Inner iterations of a life, one more than its updates, for instance 10: longer "
-                   "lives than in training; default: the spec's lifetime.iterations")
-      ->check(CLI::Range(1, 1000));
-  evaluate
-      ->add_option(
-          "--baselines", flags->baselines,
-          "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, ppo_potential, ppo_rnd, ppo_icm, "
-          "ppo_counts, random_signal, or none")
-      ->capture_default_str();
-  evaluate
-      ->add_option("--weights", flags->options.weights,
-                   "What teaches: last, the weights after the last outer update; best, those with "
-                   "the best score in training; both; or average:N, the mean of the N last "
-                   "checkpoints. Default: both, unless the spec sets evaluation.best_weights to "
-                   "false")
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            return text.starts_with("average:")
-                       ? ""
-                       : OneOf({"last", "best", "both", "average:N"})(text);
-          },
-          "WEIGHTS"));
+  AddProtocolFlags(evaluate, flags);
 }
 
 void AddReportCommand(CLI::App* app, Action* action) {
