@@ -111,6 +111,27 @@ absl::Status CheckBelongs(const Checkpoint& checkpoint, const CheckpointInfo& in
                                    info.path.string(), why));
 }
 
+// Cuts a body into the sections that its header lists: one after the other, and nothing between.
+absl::StatusOr<std::map<std::string, std::string>> SectionsOf(const std::filesystem::path& path,
+                                                              const v1::CheckpointHeader& header,
+                                                              std::string_view body) {
+  std::map<std::string, std::string> sections;
+  uint64_t offset = 0;
+  for (const auto& section : header.sections()) {
+    if (section.offset() != offset || section.length() > body.size() - offset)
+      return NotOurs(path, absl::StrFormat("section %s does not fit", section.name()));
+    const std::string_view bytes = body.substr(offset, section.length());
+    offset += section.length();
+    if (Crc32c(bytes) != section.crc32c())
+      return NotOurs(path, absl::StrFormat("the CRC32C of section %s is wrong", section.name()));
+    if (!sections.emplace(section.name(), bytes).second)
+      return NotOurs(path, absl::StrFormat("section %s is there twice", section.name()));
+  }
+  if (offset != body.size())
+    return NotOurs(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
+  return sections;
+}
+
 }  // namespace
 
 std::string StateHash(const std::map<std::string, std::string>& sections) {
@@ -234,24 +255,8 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   Checkpoint checkpoint{.experiment_uid = header.experiment_uid(),
                         .outer_step = header.outer_step(),
                         .spec_hash = header.spec_hash(),
-                        .build = header.build(),
-                        .sections = {}};
-  uint64_t offset = 0;
-  for (const auto& section : header.sections()) {
-    if (section.offset() != offset || section.length() > body.size() - offset) {
-      return NotOurs(path, absl::StrFormat("section %s does not fit", section.name()));
-    }
-    const std::string_view bytes = body.substr(offset, section.length());
-    offset += section.length();
-    if (Crc32c(bytes) != section.crc32c()) {
-      return NotOurs(path, absl::StrFormat("the CRC32C of section %s is wrong", section.name()));
-    }
-    if (!checkpoint.sections.emplace(section.name(), bytes).second) {
-      return NotOurs(path, absl::StrFormat("section %s is there twice", section.name()));
-    }
-  }
-  if (offset != body.size())
-    return NotOurs(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
+                        .build = header.build()};
+  MENTOR_ASSIGN_OR_RETURN(checkpoint.sections, SectionsOf(path, header, body));
   if (info != nullptr) {
     *info = {.path = path,
              .outer_step = checkpoint.outer_step,
