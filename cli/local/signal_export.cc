@@ -2,10 +2,6 @@
 
 #include <torch/types.h>
 
-#include <algorithm>
-#include <cstring>
-#include <functional>
-#include <set>
 #include <system_error>
 #include <utility>
 
@@ -40,11 +36,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using torch::Tensor;
 
-constexpr char kWeightsFile[] = "model.safetensors";
-constexpr char kOldWeightsFile[] = "signal.safetensors";
 constexpr char kCheckFile[] = "signal_check.safetensors";
 constexpr char kCardFile[] = "README.md";
-constexpr uint64_t kExportBytesMax = uint64_t{1} << 30;
 // A check covers two whole inner iterations, and more while they fit into this many steps.
 constexpr int64_t kCheckSteps = 2000;
 constexpr uint32_t kCheckIterations = 2;
@@ -109,27 +102,21 @@ absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
   return mix;
 }
 
-// A spec whose evaluation has at least one lifetime, and the shard of that lifetime.
-struct OneLifetime {
-  v1::ExperimentSpec spec;
-  v1::Shard shard;
-};
-
-OneLifetime FirstLifetime(const TrainedRun& run) {
-  OneLifetime one{.spec = run.spec, .shard = {}};
-  v1::EvaluationSpec& evaluation = *one.spec.mutable_evaluation();
-  evaluation.set_lifetimes_per_goal(1);
-  evaluation.set_goals(1);
-  const envs::Split split = meta_learner::EvaluatedSplits(*run.parts.benchmark, one.spec)[0];
-  const auto tasks = meta_learner::EvaluationTasks(*run.parts.benchmark, one.spec, split);
+// Returns the shard of one lifetime of the run's evaluation, also where the spec asks for none.
+v1::Shard FirstLifetime(const TrainedRun& run) {
+  v1::ExperimentSpec spec = run.spec;
+  spec.mutable_evaluation()->set_lifetimes_per_goal(1);
+  spec.mutable_evaluation()->set_goals(1);
+  const envs::Split split = meta_learner::EvaluatedSplits(*run.parts.benchmark, spec)[0];
+  const auto tasks = meta_learner::EvaluationTasks(*run.parts.benchmark, spec, split);
   MENTOR_CHECK(!tasks.empty());
   const std::string name = "evaluations/export";
-  one.shard =
-      meta_learner::EvaluationShards({name, one.spec, *run.parts.benchmark}, {tasks[0]},
+  v1::Shard shard =
+      meta_learner::EvaluationShards({name, spec, *run.parts.benchmark}, {tasks[0]},
                                      /*first_number=*/0, split, v1::REWARD_SOURCE_SIGNAL)[0];
-  one.shard.set_outcomes_only(false);
-  one.shard.set_deterministic_episodes(0);
-  return one;
+  shard.set_outcomes_only(false);
+  shard.set_deterministic_episodes(0);
+  return shard;
 }
 
 class Recorder {
@@ -139,7 +126,7 @@ class Recorder {
 
   absl::StatusOr<SafeTensors> Record() {
     const NetworkExample example =
-        ExampleOf(run_.parts.network, weights_, methods::SignalContextOf(FirstLifetime(run_).shard),
+        ExampleOf(run_.parts.network, weights_, methods::SignalContextOf(FirstLifetime(run_)),
                   run_.spec.agent());
     if (example.kind.empty()) {
       MENTOR_RETURN_IF_ERROR(RecordLifetime(*network_.signals()));
@@ -159,7 +146,7 @@ class Recorder {
   }
 
   absl::Status RecordLifetime(const signals::SignalSource& signals) {
-    const v1::Shard shard = FirstLifetime(run_).shard;
+    const v1::Shard shard = FirstLifetime(run_);
     signals::SignalState state = signals.InitialState(1, torch::kFloat32);
     const uint32_t iterations = agents::IterationsOf(shard);
     const auto emit = [&](const v1::Segment& proto) -> absl::Status {
@@ -319,29 +306,6 @@ absl::Status CheckOut(const ExportOptions& options, const std::string& flag, con
                              : " exists and is no earlier export; name another folder"));
 }
 
-absl::Status CheckRun(const TrainedRun& run) {
-  const std::string& rule = run.spec.rule().name();
-  if (!run.parts.rule->needs().signal_network()) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "rule.name: '%s' learns no signal network, so there is no signal to export; 'mentor rule "
-        "list' shows the rules, 'mentor rule show NAME' the networks that each one learns",
-        rule));
-  }
-  if (run.state_hash.empty()) {
-    return absl::FailedPreconditionError(
-        "rule.outer_updates: is 0, so the run has learned nothing to export; run the spec with "
-        "more outer updates");
-  }
-  // Each agent has its own scale there, which no file could hold.
-  if (rule == "lirpg" && run.spec.agent().normalize_observations()) {
-    return absl::FailedPreconditionError(
-        "the reward network of rule lirpg saw observations as its own agent normalised them, which "
-        "other agents cannot repeat; to export one, train with --set "
-        "agent.normalize_observations=false");
-  }
-  return absl::OkStatus();
-}
-
 // Returns the environment's name for people. A simulator's environment takes the name in its facts,
 // because "host" says nothing.
 std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
@@ -385,11 +349,76 @@ SafeTensors NamedWeights(const agents::ParamLayout& layout, const Tensor& weight
   return file;
 }
 
+// Returns config.json, in which `weights`, `check` and `evaluation` are null.
+Json ConfigOf(const TrainedRun& run, const signals::SignalContext& context, const RewardMix& mix) {
+  Json columns;
+  const Json network_json = NetworkJson(run, context, &columns);
+  const signals::SignalSource* source = run.parts.network->signals();
+  const bool normalised = source != nullptr && source->sees_normalised();
+  return {{"format", normalised ? kNormalisedSignalFormat : kSignalFormat},
+          {"mentor", std::string(kBuildVersion)},
+          {"network", network_json},
+          {"role", v1::SignalRole_Name(run.spec.signal().role())},
+          {"input", v1::SignalInput_Name(run.spec.signal().input())},
+          {"sizes",
+           {{"observation", context.observation_size},
+            {"action", context.action_size},
+            {"discrete_actions", context.discrete_actions},
+            {"episode_steps", context.episode_steps},
+            {"independent_episodes", context.independent_episodes},
+            {"steps_per_iteration", context.steps_per_iteration},
+            {"iterations", run.spec.lifetime().iterations()}}},
+          {"columns", columns},
+          {"reward",
+           {{"task", mix.task},
+            {"signal", mix.signal},
+            {"task_reward", mix.task_reward},
+            {"scale", mix.scale}}},
+          {"agent", AgentJson(run.spec.agent())},
+          {"weights", nullptr},
+          {"check", nullptr},
+          {"trained",
+           {{"benchmark", run.spec.benchmark().name()},
+            {"environment", EnvironmentOf(run.spec.benchmark())},
+            {"rule", run.spec.rule().name()},
+            {"seed", run.spec.seed()},
+            {"outer_updates", run.outer_step},
+            {"lifetimes_per_update", run.spec.rule().lifetimes_per_update()},
+            {"environment_steps", StepsOfTraining(run)},
+            {"result_hash", run.state_hash},
+            {"spec_hash", SpecHash(run.spec)}}},
+          {"evaluation", nullptr},
+          {"spec", PrintSpec(run.spec)}};
+}
+
 }  // namespace
+
+absl::Status CheckExports(const TrainedRun& run) {
+  const std::string& rule = run.spec.rule().name();
+  if (!run.parts.rule->needs().signal_network()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "rule.name: '%s' learns no signal network, so there is no signal to export; 'mentor rule "
+        "list' shows the rules, 'mentor rule show NAME' the networks that each one learns",
+        rule));
+  }
+  if (run.state_hash.empty()) {
+    return absl::FailedPreconditionError(
+        "rule.outer_updates: is 0, so the run has learned nothing to export; run the spec with "
+        "more outer updates");
+  }
+  // Each agent has its own scale there, which no file could hold.
+  if (rule == "lirpg" && run.spec.agent().normalize_observations()) {
+    return absl::FailedPreconditionError(
+        "the reward network of rule lirpg saw observations as its own agent normalised them, which "
+        "other agents cannot repeat; to export one, train with --set "
+        "agent.normalize_observations=false");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
                                                    const ExportOptions& options) {
-  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  MENTOR_RETURN_IF_ERROR(CheckExports(run));
   if (methods::AsDiscriminator(run.parts.network) == nullptr) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "signal.name: '%s' tells no skills apart; --discriminator takes a run of rule diayn, and "
@@ -411,16 +440,14 @@ absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
 }
 
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
-  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  MENTOR_RETURN_IF_ERROR(CheckExports(run));
   MENTOR_RETURN_IF_ERROR(CheckOut(options, "--out", kSignalConfig));
-  const signals::SignalNetwork& network = *run.parts.network;
   const Tensor weights = WeightsOf(run, options);
-  const v1::Shard shard = FirstLifetime(run).shard;
-  const signals::SignalContext context = methods::SignalContextOf(shard);
+  const v1::Shard shard = FirstLifetime(run);
   MENTOR_ASSIGN_OR_RETURN(const RewardMix mix, MixOf(shard));
   MENTOR_ASSIGN_OR_RETURN(const auto results, ResultsOf(run));
 
-  SafeTensors file = NamedWeights(network.layout(), weights);
+  SafeTensors file = NamedWeights(run.parts.network->layout(), weights);
   file.metadata = {{"network", run.spec.signal().name()}, {"result_hash", run.state_hash}};
   const std::string weights_bytes = WriteSafeTensors(file);
 
@@ -439,48 +466,12 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
     check_bytes = WriteSafeTensors(*check);
   }
 
-  Json columns;
-  const Json network_json = NetworkJson(run, context, &columns);
-  const signals::SignalSource* source = network.signals();
-  const bool normalised = source != nullptr && source->sees_normalised();
-  Json json = {{"format", normalised ? kNormalisedSignalFormat : kSignalFormat},
-               {"mentor", std::string(kBuildVersion)},
-               {"network", network_json},
-               {"role", v1::SignalRole_Name(run.spec.signal().role())},
-               {"input", v1::SignalInput_Name(run.spec.signal().input())},
-               {"sizes",
-                {{"observation", context.observation_size},
-                 {"action", context.action_size},
-                 {"discrete_actions", context.discrete_actions},
-                 {"episode_steps", context.episode_steps},
-                 {"independent_episodes", context.independent_episodes},
-                 {"steps_per_iteration", context.steps_per_iteration},
-                 {"iterations", run.spec.lifetime().iterations()}}},
-               {"columns", columns},
-               {"reward",
-                {{"task", mix.task},
-                 {"signal", mix.signal},
-                 {"task_reward", mix.task_reward},
-                 {"scale", mix.scale}}},
-               {"agent", AgentJson(run.spec.agent())},
-               {"weights",
-                {{"file", kWeightsFile},
-                 {"parameters", weights.numel()},
-                 {"sha256", Sha256Hex(weights_bytes)},
-                 {"which", options.best ? "best" : "last"}}},
-               {"check", nullptr},
-               {"trained",
-                {{"benchmark", run.spec.benchmark().name()},
-                 {"environment", EnvironmentOf(run.spec.benchmark())},
-                 {"rule", run.spec.rule().name()},
-                 {"seed", run.spec.seed()},
-                 {"outer_updates", run.outer_step},
-                 {"lifetimes_per_update", run.spec.rule().lifetimes_per_update()},
-                 {"environment_steps", StepsOfTraining(run)},
-                 {"result_hash", run.state_hash},
-                 {"spec_hash", SpecHash(run.spec)}}},
-               {"evaluation", EvaluationJson(results)},
-               {"spec", PrintSpec(run.spec)}};
+  Json json = ConfigOf(run, methods::SignalContextOf(shard), mix);
+  json["weights"] = {{"file", kSignalWeights},
+                     {"parameters", weights.numel()},
+                     {"sha256", Sha256Hex(weights_bytes)},
+                     {"which", options.best ? "best" : "last"}};
+  json["evaluation"] = EvaluationJson(results);
   if (options.check) {
     json["check"] = {
         {"file", kCheckFile}, {"sha256", Sha256Hex(check_bytes)}, {"steps", exported.check_steps}};
@@ -493,7 +484,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
   std::error_code error;
   std::filesystem::remove(options.out / kSignalConfig, error);
   std::filesystem::remove(options.out / kCheckFile, error);
-  std::vector<std::pair<const char*, std::string>> files = {{kWeightsFile, weights_bytes}};
+  std::vector<std::pair<const char*, std::string>> files = {{kSignalWeights, weights_bytes}};
   if (options.check) files.emplace_back(kCheckFile, check_bytes);
   files.emplace_back(kCardFile, SignalCard(name, options.license, facts, results));
   files.emplace_back(kSignalConfig, facts);
@@ -503,98 +494,6 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
     exported.bytes += bytes.size();
   }
   return exported;
-}
-
-absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder) {
-  std::error_code error;
-  const bool is_old = !std::filesystem::exists(folder / kSignalConfig, error) &&
-                      std::filesystem::exists(folder / kOldSignalConfig, error);
-  const std::filesystem::path path = folder / (is_old ? kOldSignalConfig : kSignalConfig);
-  const std::string weights_file = is_old ? kOldWeightsFile : kWeightsFile;
-  const auto bytes = ReadFile(path, kExportBytesMax);
-  if (absl::IsNotFound(bytes.status())) {
-    return absl::NotFoundError(absl::StrCat(
-        folder.string(), " is no exported signal: it has no ", kSignalConfig,
-        "; 'mentor export RUN --out DIR' writes one, and 'mentor evaluate RUN' takes a run"));
-  }
-  MENTOR_RETURN_IF_ERROR(bytes.status());
-  const auto bad = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", what));
-  };
-  const Json json = Json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
-    return bad("is no JSON object; the file was changed or is damaged: fetch or export it again");
-  // Returns null for a missing path.
-  const auto at = [&](const char* path_in_json) {
-    const Json::json_pointer pointer(path_in_json);
-    return json.contains(pointer) ? json.at(pointer) : Json();
-  };
-  const Json format = at("/format"), spec = at("/spec"), hash = at("/weights/sha256"),
-             updates = at("/trained/outer_updates");
-  if (!format.is_number()) {
-    return bad(
-        "format is no number, so it describes no signal of Mentor; take a folder that 'mentor "
-        "export' has written");
-  }
-  if (format != kSignalFormat && format != kNormalisedSignalFormat) {
-    return bad(
-        absl::StrFormat("format is %s, but this build reads %d; use the version that "
-                        "wrote it",
-                        format.dump(), kSignalFormat));
-  }
-  if (!spec.is_string() || !hash.is_string()) {
-    return bad(absl::StrCat(spec.is_string() ? "weights.sha256" : "spec",
-                            " is no text; the file was changed or is damaged: fetch or export it "
-                            "again"));
-  }
-  if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX) {
-    return bad(
-        absl::StrFormat("trained.outer_updates is no number of updates (0 to %d); the file "
-                        "was changed or is damaged: fetch or export it again",
-                        UINT32_MAX));
-  }
-  TrainedRun run;
-  run.outer_step = updates.get<uint32_t>();
-  run.state_hash = hash.get<std::string>();
-  Violations violations;
-  run.spec = ReadTrainedSpec(spec.get<std::string>(), &run.parts, &violations);
-  if (!violations.empty())
-    return bad("spec is none of this build: " + violations.ToStatus().ToString());
-  MENTOR_RETURN_IF_ERROR(CheckRun(run));
-
-  MENTOR_ASSIGN_OR_RETURN(const std::string weights,
-                          ReadFile(folder / weights_file, kExportBytesMax));
-  if (Sha256Hex(weights) != run.state_hash) {
-    return bad(absl::StrCat("weights.sha256 differs from the SHA-256 of ", weights_file,
-                            "; the file was changed or is damaged: fetch or export it again"));
-  }
-  const auto read = ReadSafeTensors(weights);
-  if (!read.ok())
-    return bad(absl::StrCat("weights: ", weights_file, ": ", read.status().message()));
-  const SafeTensors& file = *read;
-  const agents::ParamLayout& layout = run.parts.network->layout();
-  run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
-  if (file.tensors.size() != layout.slices().size())
-    return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", weights_file,
-                               file.tensors.size(), layout.slices().size()));
-  for (const SafeTensor& tensor : file.tensors) {
-    const auto slice =
-        std::find_if(layout.slices().begin(), layout.slices().end(),
-                     [&](const agents::ParamSlice& one) { return one.name == tensor.name; });
-    if (slice == layout.slices().end() || slice->shape != tensor.shape || tensor.dtype != "F32") {
-      return bad(absl::StrCat("weights: '", tensor.name, "' of ", weights_file,
-                              " is no part of the spec's network, or of another shape"));
-    }
-    std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
-                tensor.data.data(), tensor.data.size());
-  }
-  if (!run.learned_parameters.isfinite().all().item<bool>()) {
-    return bad(absl::StrCat("weights: not every number of ", weights_file,
-                            " is finite; export another state of the run"));
-  }
-  run.initial_parameters = run.parts.rule->meta_parameters().clone();
-  run.best_parameters = run.learned_parameters;
-  return run;
 }
 
 }  // namespace mentor

@@ -33,6 +33,7 @@ namespace mentor {
 
 inline constexpr char kSignalConfig[] = "config.json";
 inline constexpr char kOldSignalConfig[] = "signal.json";
+inline constexpr char kSignalWeights[] = "model.safetensors";
 inline constexpr int kSignalFormat = 1;
 // The format of signals that see normalised observations, which readers of the first would show raw
 // ones.
@@ -54,18 +55,21 @@ struct ExportedSignal {
   uint64_t bytes = 0;       // Total size of all files.
 };
 
-// Returns FAILED_PRECONDITION when the run learns no signal network or has learned nothing yet, and
-// ALREADY_EXISTS when the folder exists.
+// Returns FAILED_PRECONDITION when the run learns no signal network that other agents could learn
+// from, or has learned nothing yet.
+absl::Status CheckExports(const TrainedRun& run);
+// Fails as CheckExports does, and with ALREADY_EXISTS when the folder exists.
 absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options);
 // Writes the bundle. Uses `out`, `best` and `replace`. Fails as ExportSignal does, and with
 // FAILED_PRECONDITION when the run's network is no discriminator.
 absl::StatusOr<ExportedSignal> ExportDiscriminator(const TrainedRun& run,
                                                    const ExportOptions& options);
 
-// Reads an export for `mentor evaluate`; the result has no run folder.
+// Reads an export for `mentor evaluate` (exported_signal.cc); the result has no run folder.
 absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder);
 
-// Returns the text of the card. `facts` is the content of config.json; `license` may be empty.
+// Returns the text of the card (signal_card.cc). `facts` is the content of config.json; `license`
+// may be empty.
 std::string SignalCard(const std::string& name, const std::string& license,
                        const std::string& facts, const std::vector<report::MethodResult>& results);
 
