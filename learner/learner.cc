@@ -1,40 +1,23 @@
 #include "learner/learner.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <optional>
 #include <utility>
 
-#include <absl/cleanup/cleanup.h>
-#include <absl/strings/str_cat.h>
-
-#include "agents/numerics.h"
-#include "common/check.h"
-#include "common/failpoint.h"
-#include "common/hash.h"
 #include "common/history.h"
 #include "common/log.h"
 #include "common/machine_memory.h"
 #include "common/protocol.h"
-#include "common/result_hash.h"
 #include "common/rpc/keep_open.h"
-#include "common/status.h"
 #include "shards/learner_fingerprint.h"
-#include "shards/segment_proto.h"
-#include "shards/shard_done.h"
-#include "shards/shard_runner.h"
 #include "shards/tensor_proto.h"
 
 namespace mentor::learner {
 namespace {
 
-// Segments of one shard that may be under way to the meta-learner.
-constexpr uint32_t kWindow = 2;
 // Shards that run at once; more of them wait.
 constexpr size_t kThreadsMax = 64;
-// Shards that can be taken back after their end.
-constexpr size_t kEndedMax = 65'536;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 // Longest time from the last shard of a drained learner to its end: the queue may still hold
 // hundreds of megabytes. Missing heartbeats end a silent meta-learner's stream sooner.
@@ -48,37 +31,7 @@ constexpr std::chrono::milliseconds kSayGoodbyeWithin{2'000};
 // Shards are reported every second; the fleet every second time, and at once after a change.
 constexpr int kLooksPerFleetReport = 2;
 
-// What a learner that lies would send (a failpoint).
-void Falsify(v1::Segment* segment) {
-  for (v1::NamedTensor& one : *segment->mutable_tensors()) {
-    if (one.name() == "shaped_rewards") MakeWrong(one.mutable_tensor());
-  }
-}
-
 }  // namespace
-
-// One stream to the meta-learner and what came over it.
-struct Learner::Connection {
-  std::shared_ptr<ShardStream> stream;
-  // Guarded by the learner's mutex_.
-  bool welcomed = false;
-  bool closed = false;
-  std::string server = {};  // The meta-learner's uid; fixed before the first shard.
-  // The last version received. The meta-learner sends another before a shard that needs one; a
-  // shard holds its own until it ends.
-  uint64_t signal_version = 0;
-  torch::Tensor meta_parameters;
-};
-
-struct Learner::Job {
-  v1::Shard shard;
-  uint64_t unit_shard = 0;
-  torch::Tensor meta_parameters;
-  std::shared_ptr<Connection> connection;
-  std::atomic<bool> cancel = false;
-  // Guarded by the learner's mutex_.
-  uint32_t acknowledged = 0;  // Segments.
-};
 
 Learner::Options Learner::WithFingerprint(Options options) {
   if (options.device_name.empty()) options.device_name = options.device.name;
@@ -258,28 +211,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       connection->meta_parameters = *std::move(meta_parameters);
       return;
     }
-    case v1::RunResponse::kShard: {
-      auto job = std::make_shared<Job>();
-      job->shard = std::move(*message.mutable_shard());
-      job->connection = connection;
-      const MutexLock lock(mutex_);
-      if (stopping_) return;
-      if (connection->signal_version == job->shard.signal_version())
-        job->meta_parameters = connection->meta_parameters;
-      job->unit_shard = next_unit_shard_++;
-      MENTOR_HISTORY("received", {{"server", connection->server},
-                                  {"shard", job->shard.shard_id()},
-                                  {"epoch", job->shard.epoch()},
-                                  {"experiment", job->shard.experiment()},
-                                  {"unit_shard", job->unit_shard}});
-      queue_.push_back(std::move(job));
-      // The meta-learner decides how many shards the learner gets at once. They may exceed its
-      // slots when others make no room.
-      if (queue_.size() > static_cast<size_t>(idle_workers_) && threads_.size() < kThreadsMax)
-        threads_.emplace_back([this] { Work(); });
-      changed_.NotifyAll();
-      return;
-    }
+    case v1::RunResponse::kShard:
+      return Take(connection, std::move(*message.mutable_shard()));
     case v1::RunResponse::kAck: {
       const MutexLock lock(mutex_);
       for (auto& [id, job] : running_) {
@@ -291,23 +224,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       changed_.NotifyAll();
       return;
     }
-    case v1::RunResponse::kDropShard: {
-      const auto is_dropped = [&](const Job& job) {
-        return job.connection == connection &&
-               job.shard.shard_id() == message.drop_shard().shard_id() &&
-               job.shard.epoch() == message.drop_shard().epoch();
-      };
-      {
-        const MutexLock lock(mutex_);
-        std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
-        for (auto& [id, job] : running_) {
-          if (is_dropped(*job)) CancelLocked(job.get());
-        }
-        changed_.NotifyAll();
-      }
-      LeaveWhenDrained();
-      return;
-    }
+    case v1::RunResponse::kDropShard:
+      return Drop(connection, message.drop_shard());
     case v1::RunResponse::kDrainActor:
       options_.rollout->Drain(message.drain_actor().name());
       return;
@@ -322,6 +240,44 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
     default:
       return;  // From a newer version.
   }
+}
+
+void Learner::Take(const std::shared_ptr<Connection>& connection, v1::Shard shard) {
+  auto job = std::make_shared<Job>();
+  job->shard = std::move(shard);
+  job->connection = connection;
+  const MutexLock lock(mutex_);
+  if (stopping_) return;
+  if (connection->signal_version == job->shard.signal_version())
+    job->meta_parameters = connection->meta_parameters;
+  job->unit_shard = next_unit_shard_++;
+  MENTOR_HISTORY("received", {{"server", connection->server},
+                              {"shard", job->shard.shard_id()},
+                              {"epoch", job->shard.epoch()},
+                              {"experiment", job->shard.experiment()},
+                              {"unit_shard", job->unit_shard}});
+  queue_.push_back(std::move(job));
+  // The meta-learner decides how many shards the learner gets at once. They may exceed its slots
+  // when others make no room.
+  if (queue_.size() > static_cast<size_t>(idle_workers_) && threads_.size() < kThreadsMax)
+    threads_.emplace_back([this] { Work(); });
+  changed_.NotifyAll();
+}
+
+void Learner::Drop(const std::shared_ptr<Connection>& connection, const v1::DropShard& dropped) {
+  const auto is_dropped = [&](const Job& job) {
+    return job.connection == connection && job.shard.shard_id() == dropped.shard_id() &&
+           job.shard.epoch() == dropped.epoch();
+  };
+  {
+    const MutexLock lock(mutex_);
+    std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
+    for (auto& [id, job] : running_) {
+      if (is_dropped(*job)) CancelLocked(job.get());
+    }
+    changed_.NotifyAll();
+  }
+  LeaveWhenDrained();
 }
 
 void Learner::TellDeviceLost(const absl::Status& why) {
@@ -394,164 +350,6 @@ void Learner::CountPhase(int learning, int simulating) {
   phase_since_ = now;
   num_learning_ += learning;
   num_simulating_ += simulating;
-}
-
-void Learner::RunJob(const std::shared_ptr<Job>& job) {
-  Sha256 hash;
-  uint32_t sent = 0;
-  const shards::EmitSegment emit = [&](v1::Segment segment) -> absl::Status {
-    {
-      MutexLock lock(mutex_);
-      while (!job->cancel && !job->connection->closed && sent >= job->acknowledged + kWindow) {
-        changed_.Wait(lock);
-      }
-      if (job->cancel || job->connection->closed)
-        return absl::CancelledError("the shard was dropped");
-    }
-    if (MENTOR_FAILPOINT("learner.segment.wrong")) Falsify(&segment);
-    shards::HashSegment(segment, &hash);
-    ++sent;
-    updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
-    last_update_.SetToCurrentTime();
-    if (history::On()) {
-      history::Write("sent", {{"server", job->connection->server},
-                              {"shard", segment.shard_id()},
-                              {"epoch", segment.epoch()},
-                              {"segment", segment.iteration()},
-                              {"hash", shards::DigestOf(segment)}});
-    }
-    MENTOR_FAILPOINT("learner.segment.before_send");
-    v1::RunRequest message;
-    *message.mutable_segment() = std::move(segment);
-    if (!job->connection->stream->Send(std::move(message)))
-      return absl::CancelledError("the stream has ended");
-    return absl::OkStatus();
-  };
-  const shards::RunUnits run_units = [&](std::vector<v1::Unit> units,
-                                         const std::atomic<bool>& cancel) {
-    CountPhase(/*learning=*/-1, /*simulating=*/+1);
-    auto results = options_.rollout->RunUnits(std::move(units), cancel);
-    CountPhase(/*learning=*/+1, /*simulating=*/-1);
-    return results;
-  };
-
-  const auto run = [&]() -> absl::StatusOr<shards::ShardReport> {
-    MENTOR_RETURN_IF_ERROR(shards::CheckShard(job->shard));
-    if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->meta_parameters.defined()) {
-      return absl::InvalidArgumentError("the shard came before its meta-parameters");
-    }
-    return shards::RunShard({.shard = &job->shard,
-                             .unit_shard = job->unit_shard,
-                             .meta_parameters = job->meta_parameters,
-                             .pool = pool_.get(),
-                             .device = options_.device},
-                            run_units, emit, job->cancel);
-  };
-  // A dropped shard also ends in the middle of its update.
-  const agents::CallerScope caller(&job->cancel, &job->shard.share());
-  absl::StatusOr<shards::ShardReport> report = run();
-  const absl::Cleanup ends = [&] { options_.rollout->ForgetChecks(job->unit_shard); };
-  if (report.ok()) {
-    CountPhase(/*learning=*/-1, /*simulating=*/+1);
-    const absl::Status checked = options_.rollout->AwaitChecks(job->unit_shard, job->cancel);
-    CountPhase(/*learning=*/+1, /*simulating=*/-1);
-    if (!checked.ok()) report = checked;
-  }
-  if (job->cancel) return;
-
-  v1::ShardDone done;
-  done.set_shard_id(job->shard.shard_id());
-  done.set_epoch(job->shard.epoch());
-  if (report.ok()) {
-    done.set_segments_hash(hash.Finish());
-    *done.mutable_seconds() = report->seconds;
-    done.set_nonfinite_updates(report->nonfinite_updates);
-    if (job->shard.return_snapshot()) {
-      MENTOR_FAILPOINT("learner.snapshot.before_send");
-      *done.mutable_snapshot() = std::move(report->snapshot);
-    }
-    if (report->outer_gradient.defined())
-      *done.mutable_outer_gradient() = shards::ToProto(report->outer_gradient);
-    for (const auto& [name, value] : report->statistics) (*done.mutable_statistics())[name] = value;
-    shards_.Increment();
-    nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
-    signal_seconds_.Observe(report->seconds.signal());
-    update_seconds_.Observe(report->seconds.update());
-    // For rules that want no segments, one shard is one iteration.
-    if (sent == 0) updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
-    last_update_.SetToCurrentTime();
-  } else if (options_.rollout->StillGood(job->unit_shard).ok()) {
-    MENTOR_LOG(kError, "shard failed",
-               {{"experiment", job->shard.experiment()},
-                {"shard", job->shard.shard_id()},
-                {"why", report.status()}});
-    done.set_error(std::string(report.status().message()));
-  }
-  SendDone(*job, std::move(done));
-}
-
-void Learner::SendDone(const Job& job, v1::ShardDone done) {
-  // Comes first, as the end of this shard may end its round.
-  TakeBackEnded();
-  const auto taint = [&]() -> std::string {
-    const absl::Status good = options_.rollout->StillGood(job.unit_shard);
-    return good.ok() ? "" : absl::StrCat(shards::kTakenBack, good.message());
-  };
-  const auto send = [&](const v1::ShardDone& end) {
-    MENTOR_HISTORY("sent", {{"server", job.connection->server},
-                            {"shard", end.shard_id()},
-                            {"epoch", end.epoch()},
-                            {"hash", history::Digest(end.segments_hash())},
-                            {"error", end.error()}});
-    v1::RunRequest message;
-    *message.mutable_shard_done() = end;
-    job.connection->stream->Send(std::move(message));
-  };
-  v1::ShardDone taken_back;
-  taken_back.set_shard_id(done.shard_id());
-  taken_back.set_epoch(done.epoch());
-  taken_back.set_error(taint());
-  if (!taken_back.error().empty()) return send(taken_back);
-  const bool ended_well = done.error().empty();
-  send(done);
-  if (!ended_well) return;
-  {
-    const MutexLock lock(mutex_);
-    ended_[job.unit_shard] = {job.connection->server, done.shard_id(), done.epoch()};
-    if (ended_.size() > kEndedMax) ended_.erase(ended_.begin());
-  }
-  // Found out since: TakeBackEnded may have looked too early.
-  taken_back.set_error(taint());
-  if (taken_back.error().empty()) return;
-  {
-    const MutexLock lock(mutex_);
-    if (ended_.erase(job.unit_shard) == 0) return;
-  }
-  send(taken_back);
-}
-
-void Learner::TakeBackEnded() {
-  const MutexLock one_at_a_time(take_back_mutex_);
-  const std::vector<UnitDispatcher::FoundOut> found = options_.rollout->TakeFoundOut();
-  MutexLock lock(mutex_);
-  for (const UnitDispatcher::FoundOut& one : found) {
-    MENTOR_LOG(kError, "an actor was found out; the shards that used its results begin again",
-               {{"why", one.why}, {"shards", one.shards.size()}});
-    for (const uint64_t shard : one.shards) {
-      if (auto ended = ended_.extract(shard))
-        taken_back_.emplace_back(std::move(ended.mapped()), one.why);
-    }
-  }
-  const std::shared_ptr<Connection> connection = connection_;
-  if (connection == nullptr || !connection->welcomed) return;
-  for (const auto& [shard, why] : std::exchange(taken_back_, {})) {
-    if (shard.server != connection->server) continue;  // That meta-learner is gone.
-    v1::RunRequest message;
-    message.mutable_shard_done()->set_shard_id(shard.shard_id);
-    message.mutable_shard_done()->set_epoch(shard.epoch);
-    message.mutable_shard_done()->set_error(absl::StrCat(shards::kTakenBack, why));
-    connection->stream->Send(std::move(message));
-  }
 }
 
 void Learner::ReportProgress() {

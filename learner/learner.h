@@ -21,6 +21,7 @@
 #include <grpcpp/channel.h>
 
 #include "agents/worker_pool.h"
+#include "common/hash.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
@@ -62,8 +63,27 @@ class Learner {
 
  private:
   using ShardStream = rpc::Stream<v1::RunRequest, v1::RunResponse>;
-  struct Job;
-  struct Connection;
+  // One stream to the meta-learner and what came over it.
+  struct Connection {
+    std::shared_ptr<ShardStream> stream;
+    // Guarded by the learner's mutex_.
+    bool welcomed = false;
+    bool closed = false;
+    std::string server = {};  // The meta-learner's uid; fixed before the first shard.
+    // The last version received. The meta-learner sends another before a shard that needs one; a
+    // shard holds its own until it ends.
+    uint64_t signal_version = 0;
+    torch::Tensor meta_parameters;
+  };
+  struct Job {
+    v1::Shard shard;
+    uint64_t unit_shard = 0;
+    torch::Tensor meta_parameters;
+    std::shared_ptr<Connection> connection;
+    std::atomic<bool> cancel = false;
+    // Guarded by the learner's mutex_.
+    uint32_t acknowledged = 0;  // Segments.
+  };
 
   // Fills in empty fields.
   static Options WithFingerprint(Options options);
@@ -71,13 +91,24 @@ class Learner {
   // nullopt when the learner is stopping.
   std::optional<ShardStream::Handlers> Open(std::shared_ptr<ShardStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message);
+  void Take(const std::shared_ptr<Connection>& connection, v1::Shard shard);
+  void Drop(const std::shared_ptr<Connection>& connection, const v1::DropShard& dropped);
   void Work();
+
+  // In shard_work.cc: a shard from its first unit to its end.
   void RunJob(const std::shared_ptr<Job>& job);
-  void ReportProgress();
+  struct Sent {
+    Sha256 hash;
+    uint32_t segments = 0;
+  };
+  // Waits until the meta-learner wants another segment.
+  absl::Status SendSegment(const Job& job, v1::Segment segment, Sent* sent);
   // Sends the end of a shard, and takes it back when it used numbers that are found to be wrong.
   void SendDone(const Job& job, v1::ShardDone done);
   // Takes back ended shards that used results of actors that were found out.
   void TakeBackEnded();
+
+  void ReportProgress();
   // Call it without the lock after each change of the shards it holds.
   void LeaveWhenDrained();
   // Reports a planned end, so that the shards it holds are not suspected of killing it. The stream
