@@ -93,48 +93,45 @@ absl::StatusOr<int> NewToken(Session& session, const TokenFlags& flags) {
 }  // namespace
 
 void AddAccessVerbs(Commands* commands) {
-  {
-    CLI::App* noun =
-        commands->AddNoun(kClientGroup, "certs", "Create certificates for your own cluster",
-                          "mentorctl certs init certs --name lab.example --name 10.0.0.7");
-    const auto [command, flags] = commands->Add<CertificateFlags>(
-        noun, "init", "Create an authority and a certificate for each role, or renew them",
-        "mentorctl certs init certs --name lab.example --name 10.0.0.7\n"
-        "mentorctl certs init certs --days 30    # again: the authority stays, the pairs are new",
-        InitCertificates, Needs::kNothing);
-    AddOption(command, "folder", &flags->folder, "DIR", "Folder for the files")
-        ->required()
-        ->check([](const std::string& folder) {
-          return folder.empty() ? "is empty; name a folder" : std::string();
-        });
-    Repeatable(AddOption(command, "--name", &flags->request.names, "HOST",
-                         "A DNS name or an IP address of the servers, beside localhost; "
-                         "meta-learner=HOST or learner=HOST is a name of one of them; may be "
-                         "repeated"));
-    AddOption(command, "--days", &flags->request.days, "NUMBER",
-              "How many days the certificates are valid")
-        ->check(CLI::Range(1, 3650))
-        ->capture_default_str();
-  }
-  {
-    CLI::App* noun =
-        commands->AddNoun(kClientGroup, "token", "Create tokens for a server's --tokens file",
-                          "mentorctl token new operator ann");
-    const auto [command, flags] = commands->Add<TokenFlags>(
-        noun, "new", "Create a token and the line for a server's --tokens file",
-        "mentorctl token new operator ann\n"
-        "mentorctl token new actor rack-1 --out rack-1.token --append tokens",
-        NewToken, Needs::kNothing);
-    AddOption(command, "role", &flags->role, "ROLE:{viewer,operator,admin,actor,learner}",
-              "viewer, operator, admin, actor or learner")
-        ->required();
-    AddOption(command, "name", &flags->name, "NAME",
-              "Name of the person or process that receives the token")
-        ->required();
-    AddOption(command, "--out", &flags->out, "FILE", "Write the token to this new file, mode 0600");
-    AddOption(command, "--append", &flags->append, "FILE",
-              "Append the line to this --tokens file; it is created if missing");
-  }
+  CLI::App* certs =
+      commands->AddNoun(kClientGroup, "certs", "Create certificates for your own cluster",
+                        "mentorctl certs init certs --name lab.example --name 10.0.0.7");
+  const auto [init, init_flags] = commands->Add<CertificateFlags>(
+      certs, "init", "Create an authority and a certificate for each role, or renew them",
+      "mentorctl certs init certs --name lab.example --name 10.0.0.7\n"
+      "mentorctl certs init certs --days 30    # again: the authority stays, the pairs are new",
+      InitCertificates, Needs::kNothing);
+  AddOption(init, "folder", &init_flags->folder, "DIR", "Folder for the files")
+      ->required()
+      ->check([](const std::string& folder) {
+        return folder.empty() ? "is empty; name a folder" : std::string();
+      });
+  Repeatable(AddOption(init, "--name", &init_flags->request.names, "HOST",
+                       "A DNS name or an IP address of the servers, beside localhost; "
+                       "meta-learner=HOST or learner=HOST is a name of one of them; may be "
+                       "repeated"));
+  AddOption(init, "--days", &init_flags->request.days, "NUMBER",
+            "How many days the certificates are valid")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+
+  CLI::App* token =
+      commands->AddNoun(kClientGroup, "token", "Create tokens for a server's --tokens file",
+                        "mentorctl token new operator ann");
+  const auto [make, make_flags] = commands->Add<TokenFlags>(
+      token, "new", "Create a token and the line for a server's --tokens file",
+      "mentorctl token new operator ann\n"
+      "mentorctl token new actor rack-1 --out rack-1.token --append tokens",
+      NewToken, Needs::kNothing);
+  AddOption(make, "role", &make_flags->role, "ROLE:{viewer,operator,admin,actor,learner}",
+            "viewer, operator, admin, actor or learner")
+      ->required();
+  AddOption(make, "name", &make_flags->name, "NAME",
+            "Name of the person or process that receives the token")
+      ->required();
+  AddOption(make, "--out", &make_flags->out, "FILE", "Write the token to this new file, mode 0600");
+  AddOption(make, "--append", &make_flags->append, "FILE",
+            "Append the line to this --tokens file; it is created if missing");
 }
 
 }  // namespace mentor::ctl

@@ -216,42 +216,38 @@ void AddBundleVerbs(Commands* commands) {
   CLI::App* noun = commands->AddNoun(kExperimentGroup, "bundles",
                                      "Keep folders of models and tasks for experiments to name",
                                      "mentorctl bundles push my_robot/\nmentorctl bundles list");
-  {
-    const auto [command, folders] = commands->Add<Names>(
-        noun, "push",
-        "Send folders; an interrupted upload resumes, and files that the server has are not sent",
-        "mentorctl bundles push my_robot/\n"
-        "mentorctl bundles push my_robot/ --output name    # sha256:HEX, for a spec",
-        PushBundles);
-    AddOption(command, "folders", folders, "DIR",
-              "Folders of at most 256 MB, 2,000 files and 2,000 folders; links may not lead out of "
-              "them. Version control (.git), swap files and backups are left out")
-        ->required();
-  }
+
+  const auto [push, push_folders] = commands->Add<Names>(
+      noun, "push",
+      "Send folders; an interrupted upload resumes, and files that the server has are not sent",
+      "mentorctl bundles push my_robot/\n"
+      "mentorctl bundles push my_robot/ --output name    # sha256:HEX, for a spec",
+      PushBundles);
+  AddOption(push, "folders", push_folders, "DIR",
+            "Folders of at most 256 MB, 2,000 files and 2,000 folders; links may not lead out of "
+            "them. Version control (.git), swap files and backups are left out")
+      ->required();
   commands->Add(noun, "list", "List bundles with their size and owner",
                 "mentorctl bundles list\nmentorctl bundles list --output json", ListBundles);
-  {
-    const auto [command, name] = commands->Add<std::string>(
-        noun, "show", "Show a bundle and its files",
-        "mentorctl bundles show sha256:0b5c2f1a\nmentorctl bundles show my_robot/", ShowBundle);
-    AddOption(command, "bundle", name, "BUNDLE", kNameHelp)->required();
-  }
-  {
-    const auto [command, flags] =
-        commands->Add<PullFlags>(noun, "pull", "Fetch a bundle into a new folder, and verify it",
-                                 "mentorctl bundles pull sha256:0b5c2f1a robot_copy", PullBundle);
-    AddOption(command, "bundle", &flags->bundle, "BUNDLE", kNameHelp)->required();
-    AddOption(command, "folder", &flags->folder, "DIR", "New folder for the files")->required();
-  }
-  {
-    const auto [command, flags] = commands->Add<DeleteBundleFlags>(
-        noun, "delete", "Delete bundles that no experiment names",
-        "mentorctl bundles delete sha256:0b5c2f1a\nmentorctl bundles delete my_robot/ "
-        "--allow_missing",
-        DeleteBundles);
-    AddOption(command, "bundles", &flags->names, "BUNDLE", kNameHelp)->required();
-    command->add_flag("--allow_missing", flags->allow_missing, "A missing bundle is no error");
-  }
+
+  const auto [show, show_name] = commands->Add<std::string>(
+      noun, "show", "Show a bundle and its files",
+      "mentorctl bundles show sha256:0b5c2f1a\nmentorctl bundles show my_robot/", ShowBundle);
+  AddOption(show, "bundle", show_name, "BUNDLE", kNameHelp)->required();
+
+  const auto [pull, pull_flags] =
+      commands->Add<PullFlags>(noun, "pull", "Fetch a bundle into a new folder, and verify it",
+                               "mentorctl bundles pull sha256:0b5c2f1a robot_copy", PullBundle);
+  AddOption(pull, "bundle", &pull_flags->bundle, "BUNDLE", kNameHelp)->required();
+  AddOption(pull, "folder", &pull_flags->folder, "DIR", "New folder for the files")->required();
+
+  const auto [remove, remove_flags] = commands->Add<DeleteBundleFlags>(
+      noun, "delete", "Delete bundles that no experiment names",
+      "mentorctl bundles delete sha256:0b5c2f1a\nmentorctl bundles delete my_robot/ "
+      "--allow_missing",
+      DeleteBundles);
+  AddOption(remove, "bundles", &remove_flags->names, "BUNDLE", kNameHelp)->required();
+  remove->add_flag("--allow_missing", remove_flags->allow_missing, "A missing bundle is no error");
 }
 
 }  // namespace mentor::ctl

@@ -265,57 +265,53 @@ CLI::Option* AddFiles(CLI::App* command, CreateFlags* flags, const std::string& 
 }  // namespace
 
 void AddCreateVerbs(Commands* commands) {
-  {
-    const auto [command, flags] = commands->Add<CreateFlags>(
-        kExperimentGroup, "create", "Submit an experiment",
-        "mentorctl create -f point_reach\n"
-        "mentorctl create -f spec.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
-        "mentorctl create -f spec.txtpb --priority high --label team=a --deadline 2h --wait\n"
-        "mentorctl get first --spec | mentorctl create -f - --set seed=3",
-        Create);
-    AddFiles(command, flags, "; - reads the standard input")->expected(1);
-    AddOption(command, "--id", &flags->id, "ID",
-              "Name of the experiment; default: the server chooses one");
-    AddExperimentFlags(command, &flags->experiment, /*update=*/false);
-    command->add_flag("--wait", flags->wait, "Watch it until it ends");
-    command->add_flag("--validate_only", flags->validate_only, "Check everything; create nothing");
-  }
-  {
-    const auto [command, flags] = commands->Add<CreateFlags>(
-        kExperimentGroup, "apply", "Create or update experiments to match files",
-        "mentorctl apply -f experiments/first.txtpb\n"
-        "mentorctl apply -f experiments/*.txtpb --validate_only\n"
-        "mentorctl apply -f spec.txtpb --id first --set seed=2",
-        ApplyFiles);
-    AddFiles(command, flags,
-             ", each named after its file. Missing ones are created, settings that may change are "
-             "updated, a changed spec is refused");
-    AddOption(command, "--id", &flags->id, "ID", "Name of the experiment, if there is one file");
-    command->add_flag("--validate_only", flags->validate_only,
-                      "Say what would be done; change nothing");
-  }
-  {
-    const auto [command, flags] = commands->Add<CreateFlags>(
-        kExperimentGroup, "validate", "Check specs without creating anything",
-        "mentorctl validate -f experiments/*.txtpb\n"
-        "mentorctl validate -f spec.txtpb --set agent.gamma=0.9",
-        Validate);
-    AddFiles(command, flags);
-  }
-  {
-    const auto [command, flags] = commands->Add<CloneFlags>(
-        kExperimentGroup, "clone", "Start a new experiment from a checkpoint",
-        "mentorctl clone first --id longer --set rule.outer_updates=1000\n"
-        "mentorctl clone first/checkpoints/42 --wait",
-        Clone);
-    AddOption(command, "checkpoint", &flags->source, "CHECKPOINT",
-              "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
-        ->required();
-    AddOption(command, "--id", &flags->id, "ID",
-              "Name of the new experiment; default: the server chooses one");
-    AddOverrides(command, &flags->overrides);
-    command->add_flag("--wait", flags->wait, "Watch it until it ends");
-  }
+  const auto [create, create_flags] = commands->Add<CreateFlags>(
+      kExperimentGroup, "create", "Submit an experiment",
+      "mentorctl create -f point_reach\n"
+      "mentorctl create -f spec.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
+      "mentorctl create -f spec.txtpb --priority high --label team=a --deadline 2h --wait\n"
+      "mentorctl get first --spec | mentorctl create -f - --set seed=3",
+      Create);
+  AddFiles(create, create_flags, "; - reads the standard input")->expected(1);
+  AddOption(create, "--id", &create_flags->id, "ID",
+            "Name of the experiment; default: the server chooses one");
+  AddExperimentFlags(create, &create_flags->experiment, /*update=*/false);
+  create->add_flag("--wait", create_flags->wait, "Watch it until it ends");
+  create->add_flag("--validate_only", create_flags->validate_only,
+                   "Check everything; create nothing");
+
+  const auto [apply, apply_flags] = commands->Add<CreateFlags>(
+      kExperimentGroup, "apply", "Create or update experiments to match files",
+      "mentorctl apply -f experiments/first.txtpb\n"
+      "mentorctl apply -f experiments/*.txtpb --validate_only\n"
+      "mentorctl apply -f spec.txtpb --id first --set seed=2",
+      ApplyFiles);
+  AddFiles(apply, apply_flags,
+           ", each named after its file. Missing ones are created, settings that may change are "
+           "updated, a changed spec is refused");
+  AddOption(apply, "--id", &apply_flags->id, "ID", "Name of the experiment, if there is one file");
+  apply->add_flag("--validate_only", apply_flags->validate_only,
+                  "Say what would be done; change nothing");
+
+  const auto [validate, validate_flags] = commands->Add<CreateFlags>(
+      kExperimentGroup, "validate", "Check specs without creating anything",
+      "mentorctl validate -f experiments/*.txtpb\n"
+      "mentorctl validate -f spec.txtpb --set agent.gamma=0.9",
+      Validate);
+  AddFiles(validate, validate_flags);
+
+  const auto [clone, clone_flags] = commands->Add<CloneFlags>(
+      kExperimentGroup, "clone", "Start a new experiment from a checkpoint",
+      "mentorctl clone first --id longer --set rule.outer_updates=1000\n"
+      "mentorctl clone first/checkpoints/42 --wait",
+      Clone);
+  AddOption(clone, "checkpoint", &clone_flags->source, "CHECKPOINT",
+            "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
+      ->required();
+  AddOption(clone, "--id", &clone_flags->id, "ID",
+            "Name of the new experiment; default: the server chooses one");
+  AddOverrides(clone, &clone_flags->overrides);
+  clone->add_flag("--wait", clone_flags->wait, "Watch it until it ends");
 }
 
 }  // namespace mentor::ctl

@@ -156,41 +156,37 @@ absl::StatusOr<int> DownloadFile(Session& session, const DownloadFlags& flags) {
 }  // namespace
 
 void AddFileVerbs(Commands* commands) {
-  {
-    const auto [command, flags] = commands->Add<CheckpointFlags>(
-        kResultGroup, "checkpoints", "List the checkpoints of an experiment, or pin some of them",
-        "mentorctl checkpoints first\n"
-        "mentorctl checkpoints first --pin 42 --pin 43\n"
-        "mentorctl checkpoints first --unpin 42",
-        Checkpoints);
-    AddName(command, &flags->name);
-    Repeatable(AddOption(command, "--pin", &flags->pin, "NUMBER",
-                         "Keep this checkpoint whatever the retention says; may be repeated"));
-    Repeatable(AddOption(command, "--unpin", &flags->unpin, "NUMBER",
-                         "Leave this checkpoint to the retention again; may be repeated"));
-  }
-  {
-    const auto [command, name] = commands->Add<std::string>(
-        kResultGroup, "artifacts", "List the files that an experiment has produced",
-        "mentorctl artifacts first\nmentorctl artifacts first --output name", Artifacts);
-    AddName(command, name);
-  }
-  {
-    const auto [command, flags] = commands->Add<DownloadFlags>(
-        kResultGroup, "download",
-        "Download a checkpoint or an artifact; an interrupted download resumes",
-        "mentorctl download first                              # its newest checkpoint\n"
-        "mentorctl download first/checkpoints/42 --out best.ckpt\n"
-        "mentorctl download first/artifacts/merged.txtpb",
-        DownloadFile);
-    AddOption(command, "name", &flags->name, "CHECKPOINT",
-              "EXPERIMENT/checkpoints/NUMBER, EXPERIMENT/artifacts/PATH, or an experiment for its "
-              "newest checkpoint")
-        ->required();
-    AddOption(command, "--out", &flags->out, "FILE",
-              "File or folder to write; default: its own name in this folder");
-    command->add_flag("--force", flags->force, "Overwrite an existing file");
-  }
+  const auto [checkpoints, checkpoints_flags] = commands->Add<CheckpointFlags>(
+      kResultGroup, "checkpoints", "List the checkpoints of an experiment, or pin some of them",
+      "mentorctl checkpoints first\n"
+      "mentorctl checkpoints first --pin 42 --pin 43\n"
+      "mentorctl checkpoints first --unpin 42",
+      Checkpoints);
+  AddName(checkpoints, &checkpoints_flags->name);
+  Repeatable(AddOption(checkpoints, "--pin", &checkpoints_flags->pin, "NUMBER",
+                       "Keep this checkpoint whatever the retention says; may be repeated"));
+  Repeatable(AddOption(checkpoints, "--unpin", &checkpoints_flags->unpin, "NUMBER",
+                       "Leave this checkpoint to the retention again; may be repeated"));
+
+  const auto [artifacts, artifacts_name] = commands->Add<std::string>(
+      kResultGroup, "artifacts", "List the files that an experiment has produced",
+      "mentorctl artifacts first\nmentorctl artifacts first --output name", Artifacts);
+  AddName(artifacts, artifacts_name);
+
+  const auto [download, download_flags] = commands->Add<DownloadFlags>(
+      kResultGroup, "download",
+      "Download a checkpoint or an artifact; an interrupted download resumes",
+      "mentorctl download first                              # its newest checkpoint\n"
+      "mentorctl download first/checkpoints/42 --out best.ckpt\n"
+      "mentorctl download first/artifacts/merged.txtpb",
+      DownloadFile);
+  AddOption(download, "name", &download_flags->name, "CHECKPOINT",
+            "EXPERIMENT/checkpoints/NUMBER, EXPERIMENT/artifacts/PATH, or an experiment for its "
+            "newest checkpoint")
+      ->required();
+  AddOption(download, "--out", &download_flags->out, "FILE",
+            "File or folder to write; default: its own name in this folder");
+  download->add_flag("--force", download_flags->force, "Overwrite an existing file");
 }
 
 }  // namespace mentor::ctl

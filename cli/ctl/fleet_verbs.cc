@@ -224,44 +224,41 @@ absl::StatusOr<int> Catalogue(Session& session, const CatalogueFlags& flags) {
 void AddFleetVerbs(Commands* commands) {
   commands->Add(kFleetGroup, "peers", "List the connected learners and actors",
                 "mentorctl peers\nmentorctl peers --output json", Peers);
-  {
-    const auto [command, names] = commands->Add<Names>(
-        kFleetGroup, "drain", "Let actors or learners finish their work and give them no more",
-        "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6", Drain);
-    AddOption(command, "names", names, "PEER",
-              "actors/NAME or learners/NAME; the beginning of a name is enough")
-        ->required();
-  }
-  {
-    const auto [command, name] =
-        commands->Add<std::string>(kFleetGroup, "shards", "List running and waiting shards",
-                                   "mentorctl shards\nmentorctl shards first", Shards);
-    AddOption(command, "name", name, "EXPERIMENT", "Only the shards of this experiment");
-  }
-  {
-    const auto [command, flags] = commands->Add<TaskFlags>(
-        kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
-        "mentorctl tasks point_reach\n"
-        "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
-        "mentorctl tasks -f push_near_far",
-        Tasks);
-    AddOption(command, "benchmark", &flags->benchmark, "BENCHMARK", "Name of the benchmark");
-    AddOption(command, "--environment", &flags->environment, "NAME",
-              "Environment, for a benchmark that offers several");
-    AddOption(command, "-f,--file", &flags->file, "SPEC:FILE", "Take the benchmark of this spec");
-    AddOption(command, "--limit", &flags->limit, "NUMBER", "Show at most this many");
-  }
-  {
-    const auto [command, flags] = commands->Add<CatalogueFlags>(
-        kFleetGroup, "catalogue",
-        "List what a spec can name: environments, benchmarks, signal networks, rules",
-        "mentorctl catalogue\nmentorctl catalogue rule\nmentorctl catalogue rule black_box",
-        Catalogue);
-    AddOption(command, "kind", &flags->kind, "KIND",
-              "environment, benchmark, signal, rule, wrapper or curriculum")
-        ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper", "curriculum"}));
-    AddOption(command, "entry", &flags->entry, "NAME", "Show this entry with its settings");
-  }
+
+  const auto [drain, drain_names] = commands->Add<Names>(
+      kFleetGroup, "drain", "Let actors or learners finish their work and give them no more",
+      "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6", Drain);
+  AddOption(drain, "names", drain_names, "PEER",
+            "actors/NAME or learners/NAME; the beginning of a name is enough")
+      ->required();
+
+  const auto [shards, shards_name] =
+      commands->Add<std::string>(kFleetGroup, "shards", "List running and waiting shards",
+                                 "mentorctl shards\nmentorctl shards first", Shards);
+  AddOption(shards, "name", shards_name, "EXPERIMENT", "Only the shards of this experiment");
+
+  const auto [tasks, tasks_flags] = commands->Add<TaskFlags>(
+      kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
+      "mentorctl tasks point_reach\n"
+      "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
+      "mentorctl tasks -f push_near_far",
+      Tasks);
+  AddOption(tasks, "benchmark", &tasks_flags->benchmark, "BENCHMARK", "Name of the benchmark");
+  AddOption(tasks, "--environment", &tasks_flags->environment, "NAME",
+            "Environment, for a benchmark that offers several");
+  AddOption(tasks, "-f,--file", &tasks_flags->file, "SPEC:FILE", "Take the benchmark of this spec");
+  AddOption(tasks, "--limit", &tasks_flags->limit, "NUMBER", "Show at most this many");
+
+  const auto [catalogue, catalogue_flags] = commands->Add<CatalogueFlags>(
+      kFleetGroup, "catalogue",
+      "List what a spec can name: environments, benchmarks, signal networks, rules",
+      "mentorctl catalogue\nmentorctl catalogue rule\nmentorctl catalogue rule black_box",
+      Catalogue);
+  AddOption(catalogue, "kind", &catalogue_flags->kind, "KIND",
+            "environment, benchmark, signal, rule, wrapper or curriculum")
+      ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper", "curriculum"}));
+  AddOption(catalogue, "entry", &catalogue_flags->entry, "NAME",
+            "Show this entry with its settings");
 }
 
 }  // namespace mentor::ctl

@@ -267,43 +267,39 @@ absl::StatusOr<int> Logs(Session& session, const LogFlags& flags) {
 }  // namespace
 
 void AddWatchVerbs(Commands* commands) {
-  {
-    const auto [command, names] = commands->Add<Names>(
-        kExperimentGroup, "watch", "Follow experiments until they end",
-        "mentorctl watch first             # Ctrl-C ends the watch, not the experiment\n"
-        "mentorctl watch first second\n"
-        "mentorctl watch                   # every change of every experiment\n"
-        "mentorctl watch first --output json",
-        WatchNames);
-    AddNames(command, names)->required(false);
-  }
-  {
-    const auto [command, flags] = commands->Add<WaitFlags>(
-        kExperimentGroup, "wait", "Wait until experiments are in a state",
-        "mentorctl wait first                            # exit code 0: SUCCEEDED, 7: another end\n"
-        "mentorctl wait first --for=RUNNING --within 10m\n"
-        "mentorctl wait first second --for=SUCCEEDED,CANCELLED\n"
-        "mentorctl wait first --for=DELETED",
-        Wait);
-    AddNames(command, &flags->names);
-    AddOption(command, "--for", &flags->states, "STATE:{" + StateNames(",") + ",DELETED}",
-              "States to wait for, separated by commas; also DELETED. The wait ends too when "
-              "an experiment ends in another state")
-        ->capture_default_str();
-    AddOption(command, "--within", &flags->within, "SPAN", "Longest time to wait, for instance 2h");
-  }
-  {
-    const auto [command, flags] =
-        commands->Add<LogFlags>(kExperimentGroup, "logs", "Show the log of an experiment",
-                                "mentorctl logs first --tail 20\n"
-                                "mentorctl logs first --follow\n"
-                                "mentorctl logs first --output json",
-                                Logs);
-    AddName(command, &flags->name);
-    AddOption(command, "--tail", &flags->tail, "NUMBER", "Print only this many of the last lines");
-    command->add_flag("-f,--follow", flags->follow,
-                      "Keep running and print new lines until the experiment ends");
-  }
+  const auto [watch, watch_names] = commands->Add<Names>(
+      kExperimentGroup, "watch", "Follow experiments until they end",
+      "mentorctl watch first             # Ctrl-C ends the watch, not the experiment\n"
+      "mentorctl watch first second\n"
+      "mentorctl watch                   # every change of every experiment\n"
+      "mentorctl watch first --output json",
+      WatchNames);
+  AddNames(watch, watch_names)->required(false);
+
+  const auto [wait, wait_flags] = commands->Add<WaitFlags>(
+      kExperimentGroup, "wait", "Wait until experiments are in a state",
+      "mentorctl wait first                            # exit code 0: SUCCEEDED, 7: another end\n"
+      "mentorctl wait first --for=RUNNING --within 10m\n"
+      "mentorctl wait first second --for=SUCCEEDED,CANCELLED\n"
+      "mentorctl wait first --for=DELETED",
+      Wait);
+  AddNames(wait, &wait_flags->names);
+  AddOption(wait, "--for", &wait_flags->states, "STATE:{" + StateNames(",") + ",DELETED}",
+            "States to wait for, separated by commas; also DELETED. The wait ends too when "
+            "an experiment ends in another state")
+      ->capture_default_str();
+  AddOption(wait, "--within", &wait_flags->within, "SPAN", "Longest time to wait, for instance 2h");
+
+  const auto [logs, logs_flags] =
+      commands->Add<LogFlags>(kExperimentGroup, "logs", "Show the log of an experiment",
+                              "mentorctl logs first --tail 20\n"
+                              "mentorctl logs first --follow\n"
+                              "mentorctl logs first --output json",
+                              Logs);
+  AddName(logs, &logs_flags->name);
+  AddOption(logs, "--tail", &logs_flags->tail, "NUMBER", "Print only this many of the last lines");
+  logs->add_flag("-f,--follow", logs_flags->follow,
+                 "Keep running and print new lines until the experiment ends");
 }
 
 }  // namespace mentor::ctl
