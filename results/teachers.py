@@ -53,10 +53,7 @@ COLOURS = {
     "disco_103": "ink",
 }
 # Teachers of agents with discrete actions alone.
-DISCRETE = {
-    "lpg": "needs discrete actions",
-    "disco_103": "needs discrete actions",
-}
+DISCRETE = {"lpg": "needs discrete actions", "disco_103": "needs discrete actions"}
 # disco_103 is a file of its authors (docs/rules.md).
 NO_FILE = (
     "not run: `mentor run {} --set rule.name=disco --bundle disco_103`, with the authors' file"

@@ -171,12 +171,7 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
             raise ValueError(f"segment: is {segment!r}; give a number of steps, at least 1")
         if isinstance(bonus, str):
             bonus = Bonus(
-                bonus,
-                env.observation_space,
-                env.action_space,
-                seed=seed,
-                agent=agent,
-                **settings,
+                bonus, env.observation_space, env.action_space, seed=seed, agent=agent, **settings
             )
         elif settings:
             raise ValueError(f"{min(settings)}: is a setting of a new bonus; give its name")

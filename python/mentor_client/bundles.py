@@ -199,10 +199,7 @@ def push(connection: Connection, folder: Folder) -> str:
         except MentorError as error:
             # The server lost bytes: the upload was removed, or another client pushes the same
             # bundle.
-            lost = error.code in (
-                grpc.StatusCode.OUT_OF_RANGE,
-                grpc.StatusCode.FAILED_PRECONDITION,
-            )
+            lost = error.code in (grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.FAILED_PRECONDITION)
             restarts += 1
             if not lost or restarts > _RESTARTS_MAX:
                 raise

@@ -538,10 +538,7 @@ class Client:
         """
         deadline = _deadline(timeout)
         request = _message(
-            wire.WatchMetricsRequest,
-            name=_name(name),
-            metrics=_list(names),
-            after_step=after_step,
+            wire.WatchMetricsRequest, name=_name(name), metrics=_list(names), after_step=after_step
         )
         for message in self._connection.resumed(
             lambda: self._connection.stream("WatchMetrics", request, deadline), deadline, ends=True

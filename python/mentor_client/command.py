@@ -15,10 +15,7 @@ from . import __version__
 from .client import Client
 from .errors import MentorError
 
-DONE, FAILED, USAGE, NOT_FOUND, CREDENTIALS, STATE, UNAVAILABLE, INTERRUPTED = (
-    *range(7),
-    130,
-)
+DONE, FAILED, USAGE, NOT_FOUND, CREDENTIALS, STATE, UNAVAILABLE, INTERRUPTED = (*range(7), 130)
 _EXIT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: USAGE,
     grpc.StatusCode.OUT_OF_RANGE: USAGE,

@@ -125,10 +125,7 @@ def _proxy_options(server: str) -> List[Tuple[str, Any]]:
     if proxy_for(server, os.environ) is not None:
         return []
     # The second option outvotes GRPC_ADDRESS_HTTP_PROXY_ENABLED_ADDRESSES of newer versions.
-    return [
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.address_http_proxy_enabled_addresses", ""),
-    ]
+    return [("grpc.enable_http_proxy", 0), ("grpc.address_http_proxy_enabled_addresses", "")]
 
 
 def open_channel(
@@ -252,9 +249,7 @@ class Connection:
             stub = self._servers.stub()
             try:
                 return getattr(stub, method)(
-                    request,
-                    timeout=min(left, span),
-                    metadata=self._token.metadata(),
+                    request, timeout=min(left, span), metadata=self._token.metadata()
                 )
             except grpc.RpcError as failure:
                 error = self._error(failure)

@@ -12,15 +12,7 @@ import numpy as np
 
 
 from .errors import SignalError
-from .lifetimes import (
-    OF_A_SHARE,
-    Array,
-    Segment,
-    State,
-    SuccessSignal,
-    as_array,
-    as_flag,
-)
+from .lifetimes import OF_A_SHARE, Array, Segment, State, SuccessSignal, as_array, as_flag
 from .signal import RewardMix, Signal
 from .tasks import TaskCheck
 

@@ -65,10 +65,7 @@ class Signal:
     """
 
     def __init__(
-        self,
-        facts: Dict[str, Any],
-        weights: Dict[str, Any],
-        folder: Optional[pathlib.Path] = None,
+        self, facts: Dict[str, Any], weights: Dict[str, Any], folder: Optional[pathlib.Path] = None
     ):
         self.facts = facts
         self.folder = folder

@@ -352,10 +352,7 @@ def rows(
             x=x_of("low"), x2="high:Q", y=y, color=color
         ),
         base.mark_point(filled=True, size=110, opacity=1).encode(
-            x=x_of("y"),
-            y=y,
-            color=color,
-            tooltip=[_tip("name:N", "row"), _tip("text:N", x)],
+            x=x_of("y"), y=y, color=color, tooltip=[_tip("name:N", "row"), _tip("text:N", x)]
         ),
         base.mark_text(
             align="left", dy=-17, limit=alt.ExprRef(f"{narrow} ? width : width - 130")

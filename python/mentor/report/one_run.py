@@ -229,11 +229,7 @@ class Report:
             )
             for name, value in zip(training.PHASES, means):
                 share = value / means.sum() if means.sum() else 0
-                found.add(
-                    name,
-                    tables.digits(value),
-                    tables.number(share, f"{100 * share:.0f} %"),
-                )
+                found.add(name, tables.digits(value), tables.number(share, f"{100 * share:.0f} %"))
             found.add("all", tables.digits(means.sum()), tables.NONE)
             chapter.tables = self._kept([found])
         return chapter

@@ -145,10 +145,7 @@ def _say(line: str) -> None:
 
 
 def _follow(
-    command: Sequence[str],
-    delivery: _Delivery,
-    shown: Optional[Progress],
-    stop_seconds: float,
+    command: Sequence[str], delivery: _Delivery, shown: Optional[Progress], stop_seconds: float
 ) -> "tuple[int, Child]":
     """Runs the program to its end. Returns its exit status."""
     table = delivery.table

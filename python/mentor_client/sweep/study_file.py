@@ -671,10 +671,7 @@ def _pruner(top: _Fields, objective: Objective, sampler: str) -> Pruner:
             "metric", "is missing: objective.evaluation is known at the end only; name a metric"
         )
     pruner = Pruner(
-        name,
-        metric,
-        fields.whole("min_updates", 1, 1, 1_000_000),
-        fields.whole("factor", 3, 2, 10),
+        name, metric, fields.whole("min_updates", 1, 1, 1_000_000), fields.whole("factor", 3, 2, 10)
     )
     fields.done()
     return pruner

@@ -33,12 +33,7 @@ class WandbLogger:
     """
 
     def __init__(
-        self,
-        about: About,
-        project: str,
-        entity: Optional[str],
-        mode: str,
-        folder: pathlib.Path,
+        self, about: About, project: str, entity: Optional[str], mode: str, folder: pathlib.Path
     ):
         self._wandb = needs("wandb", INSTALL, "mentor-sync wandb")
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Tuple
 import numpy as np
 
 from ..lifetimes import Array, Segment, State
-from .base import (
-    LAYERS_MAX,
-    Context,
-    Network,
-    Shapes,
-    layer_shapes,
-    linear_shapes,
-    register,
-)
+from .base import LAYERS_MAX, Context, Network, Shapes, layer_shapes, linear_shapes, register
 
 if TYPE_CHECKING:
     from ..onnx import Graph
