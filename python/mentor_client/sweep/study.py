@@ -103,8 +103,7 @@ class Study:
             )
         if "mentor.uid" not in attributes:
             self.study.set_user_attr("mentor.uid", uuid.uuid4().hex[:12])
-        uid: str = self.study.user_attrs["mentor.uid"]
-        return uid
+        return str(self.study.user_attrs["mentor.uid"])
 
     def _may_seek_another(self) -> bool:
         """Checks the objective. Optuna keeps the direction and every reported value."""
@@ -148,7 +147,7 @@ class Study:
 
     def _begin(self, trial: Any, verb: str) -> None:
         params = suggest(self.study, trial, self._file)
-        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        frozen = self._trials()[trial.number]
         active = _Trial(trial.number, trial, params, set(frozen.intermediate_values))
         self._active[active.number] = active
         self._say(f"trial {trial.number} {verb}: {settings_text(params)}")
@@ -220,9 +219,8 @@ class Study:
         experiment = self._client.get(name)
         if not experiment.is_final:
             experiment.wait(FINAL)
-        if experiment.state != "SUCCEEDED":
-            return experiment.state, None
-        return experiment.state, self._objective(experiment, points)
+        succeeded = experiment.state == "SUCCEEDED"
+        return experiment.state, self._objective(experiment, points) if succeeded else None
 
     def _objective(self, experiment: Experiment, points: Mapping[int, float]) -> Optional[float]:
         wanted = self._file.objective
@@ -230,9 +228,9 @@ class Study:
             return wanted.value(points)
         results = [one for one in experiment.evaluation() if not one.environment]
         for one in results:
-            if (one.split, one.method) == (wanted.split, wanted.method):
-                if wanted.evaluation in one.numbers:
-                    return one.numbers[wanted.evaluation]
+            is_wanted = (one.split, one.method) == (wanted.split, wanted.method)
+            if is_wanted and wanted.evaluation in one.numbers:
+                return one.numbers[wanted.evaluation]
         there = ", ".join(f"{one.split} {one.method}" for one in results) or "nothing"
         raise MentorError(
             grpc.StatusCode.FAILED_PRECONDITION,
@@ -402,13 +400,8 @@ def _suggest(trial: Any, parameter: Parameter) -> Any:
     if parameter.kind == "choices":
         return trial.suggest_categorical(parameter.path, list(parameter.choices))
     if parameter.kind == "int":
-        return trial.suggest_int(
-            parameter.path,
-            int(parameter.low),
-            int(parameter.high),
-            step=int(parameter.step or 1),
-            log=parameter.log,
-        )
+        low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+        return trial.suggest_int(parameter.path, low, high, step=step, log=parameter.log)
     return trial.suggest_float(
         parameter.path, parameter.low, parameter.high, step=parameter.step, log=parameter.log
     )
