@@ -65,6 +65,38 @@ absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(StoreDatabase* data
   return response;
 }
 
+absl::Status RememberAnswer(StoreDatabase* database, const NewExperiment& submitted,
+                            const v1::Experiment& answer, int64_t now_ns)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(database->writer_mutex) {
+  if (submitted.request_id.empty()) return absl::OkStatus();
+  sql::Database* const writer = database->writer.get();
+  MENTOR_RETURN_IF_ERROR(writer->Run("DELETE FROM requests WHERE expire_time <= ?", now_ns));
+  MENTOR_RETURN_IF_ERROR(writer->Run(
+      "INSERT INTO requests(request_id, body_hash, response, expire_time) VALUES(?, ?, ?, ?)",
+      RequestKey(submitted), submitted.request_hash, sql::Blob{answer.SerializeAsString()},
+      now_ns + kRequestKeptNs));
+  return sql::Seal(sql::TableOf("requests"), {RequestKey(submitted)}, writer);
+}
+
+// The row of a new experiment, before its progress is known.
+v1::Experiment NewRow(const NewExperiment& submitted, const std::string& uid, const std::string& id,
+                      int64_t now_ns) {
+  v1::Experiment row = sql::DetailsOf(submitted.experiment);
+  row.clear_warnings();
+  row.set_uid(uid);
+  row.set_name(ExperimentName(id));
+  row.set_owner(submitted.owner);
+  row.set_state(S::STATE_QUEUED);
+  row.set_priority(submitted.experiment.priority() == v1::PRIORITY_UNSPECIFIED
+                       ? v1::PRIORITY_NORMAL
+                       : submitted.experiment.priority());
+  if (submitted.experiment.has_deadline())
+    *row.mutable_deadline() = submitted.experiment.deadline();
+  *row.mutable_create_time() = TimeUtil::NanosecondsToTimestamp(now_ns);
+  *row.mutable_spec() = submitted.experiment.spec();
+  return row;
+}
+
 }  // namespace
 
 absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
@@ -123,19 +155,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
       MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, folder));
       MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));
     }
-    v1::Experiment row = sql::DetailsOf(submitted.experiment);
-    row.clear_warnings();
-    row.set_uid(uid);
-    row.set_name(ExperimentName(id));
-    row.set_owner(submitted.owner);
-    row.set_state(S::STATE_QUEUED);
-    row.set_priority(submitted.experiment.priority() == v1::PRIORITY_UNSPECIFIED
-                         ? v1::PRIORITY_NORMAL
-                         : submitted.experiment.priority());
-    if (submitted.experiment.has_deadline())
-      *row.mutable_deadline() = submitted.experiment.deadline();
-    *row.mutable_create_time() = TimeUtil::NanosecondsToTimestamp(now_ns);
-    *row.mutable_spec() = submitted.experiment.spec();
+    v1::Experiment row = NewRow(submitted, uid, id, now_ns);
     MENTOR_RETURN_IF_ERROR(WriteAbout(folder, row));
     if (submitted.fill_folder) {
       // The progress of a clone begins at its checkpoint.
@@ -150,16 +170,7 @@ absl::StatusOr<v1::Experiment> Records::Create(const NewExperiment& submitted) {
     MENTOR_ASSIGN_OR_RETURN(experiment, database_->GetWith(database_->writer.get(), id));
     MENTOR_RETURN_IF_ERROR(
         database_->WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
-    if (!submitted.request_id.empty()) {
-      MENTOR_RETURN_IF_ERROR(
-          database_->writer->Run("DELETE FROM requests WHERE expire_time <= ?", now_ns));
-      MENTOR_RETURN_IF_ERROR(database_->writer->Run(
-          "INSERT INTO requests(request_id, body_hash, response, expire_time) VALUES(?, ?, ?, ?)",
-          RequestKey(submitted), submitted.request_hash, sql::Blob{experiment.SerializeAsString()},
-          now_ns + kRequestKeptNs));
-      MENTOR_RETURN_IF_ERROR(
-          sql::Seal(sql::TableOf("requests"), {RequestKey(submitted)}, database_->writer.get()));
-    }
+    MENTOR_RETURN_IF_ERROR(RememberAnswer(database_, submitted, experiment, now_ns));
     MENTOR_RETURN_IF_ERROR(failpoint::Error(MENTOR_FAILPOINT("api.create.before_commit")));
     // A commit with a lost answer may have succeeded, so keep the folder; the next start decides.
     std::move(remove_folder).Cancel();
