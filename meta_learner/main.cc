@@ -68,61 +68,52 @@ struct Flags {
 };
 
 void AddQueueFlags(CLI::App* app, Flags* flags) {
+  const InGroup group(app, "Queue");
   app->add_option("--max_running", flags->scheduling.running_max,
                   "How many experiments run at once; the rest wait")
       ->check(CLI::Range(1, 64))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_queued", flags->control.queued_max,
                   "How many experiments may be queued or paused")
       ->check(CLI::Range(1, 1'000'000))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--low_share", flags->scheduling.low_share,
                   "Share of turns that LOW experiments get while others wait too")
       ->check(NumberIn(0, 1))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_running_per_owner", flags->scheduling.running_per_owner_max,
                   "How many experiments of one owner run at once; 0: no limit")
       ->check(CLI::Range(0, 64))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_queued_per_owner", flags->control.per_owner.queued,
                   "How many experiments of one owner may be queued or paused; 0: no limit")
       ->check(CLI::Range(0, 1'000'000))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_storage_per_owner_gb", flags->storage_per_owner_gb,
                   "Size of one owner's checkpoints from which on new experiments are refused and "
                   "the owner's "
                   "others wait, PAUSED; 0: no limit")
       ->check(NumberIn(0, 1e9))
-      ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_bundles_per_owner_gb", flags->bundles_per_owner_gb,
                   "Size of one owner's bundles beyond which no more are taken; 0: no limit")
       ->check(NumberIn(0, 1e9))
-      ->group("Queue")
       ->capture_default_str();
 }
 
 void AddObjectFlags(CLI::App* app, S3Options* options) {
+  const InGroup group(app, "Objects");
   app->add_option("--objects", options->url,
                   "s3://BUCKET/PREFIX: durable copies of checkpoints and artifacts by the S3 API; "
                   "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the "
-                  "credentials file of AWS's tools")
-      ->group("Objects");
+                  "credentials file of AWS's tools");
   app->add_option("--objects_endpoint", options->endpoint,
-                  "https://HOST:PORT of a service other than Amazon's")
-      ->group("Objects");
+                  "https://HOST:PORT of a service other than Amazon's");
   app->add_option("--objects_region", options->region,
-                  "Region of the bucket; otherwise AWS_REGION, or us-east-1")
-      ->group("Objects");
+                  "Region of the bucket; otherwise AWS_REGION, or us-east-1");
   app->add_option("--objects_addressing", options->addressing,
                   "Where the bucket's name goes: path, host, or auto (path with an endpoint)")
       ->check(OneOf({"auto", "path", "host"}))
-      ->group("Objects")
       ->capture_default_str();
 }
 

@@ -31,6 +31,20 @@ CLI::Validator OneOf(std::vector<std::string> names);
 // Accepts numbers of the range. CLI::Range accepts NaN, too, which is not beyond either end.
 CLI::Validator NumberIn(double least, double most);
 
+// While it lives, options of the app are added under this heading of its help.
+class InGroup {
+ public:
+  InGroup(CLI::App* app, const std::string& name)
+      : defaults_(app->option_defaults()), before_(defaults_->get_group()) {
+    defaults_->group(name);
+  }
+  ~InGroup() { defaults_->group(before_); }
+
+ private:
+  CLI::OptionDefaults* const defaults_;
+  const std::string before_;
+};
+
 // Sets the action of `command`; each program has its own implementation.
 using SetAction = std::function<void(CLI::App* command, std::function<int()> action)>;
 

@@ -20,35 +20,29 @@
 namespace mentor {
 
 void AddSecurityFlags(CLI::App* app, SecurityFlags* flags, Side side) {
-  app->add_option("--tls_cert", flags->tls.certificate, "Own certificate (PEM)")->group("Security");
-  app->add_option("--tls_key", flags->tls.key, "Key of the own certificate (PEM)")
-      ->group("Security");
+  const InGroup group(app, "Security");
+  app->add_option("--tls_cert", flags->tls.certificate, "Own certificate (PEM)");
+  app->add_option("--tls_key", flags->tls.key, "Key of the own certificate (PEM)");
   app->add_option("--tls_ca", flags->tls.authority,
-                  "Authority that the peer's certificate must come from (PEM)")
-      ->group("Security");
+                  "Authority that the peer's certificate must come from (PEM)");
   if (side != Side::kServer) {
     app->add_option("--token_file", flags->token_file,
                     "File of the token that this process shows to servers; mode 0600, read again "
                     "when it changes")
-        ->envname("MENTOR_TOKEN_FILE")
-        ->group("Security");
+        ->envname("MENTOR_TOKEN_FILE");
   }
   if (side != Side::kClient) {
     app->add_option("--tokens", flags->tokens,
                     "File of the tokens that callers must show: lines ROLE NAME SHA256; mode 0600, "
-                    "read again when it changes")
-        ->group("Security");
+                    "read again when it changes");
     app->add_option("--roles", flags->roles,
-                    "File of roles for client certificates: lines ROLE COMMON-NAME")
-        ->group("Security");
+                    "File of roles for client certificates: lines ROLE COMMON-NAME");
     app->add_flag("--no_client_certificates", flags->no_client_certificates,
-                  "Ask clients for no certificate although --tls_ca is set: tokens identify them")
-        ->group("Security");
+                  "Ask clients for no certificate although --tls_ca is set: tokens identify them");
   }
   app->add_flag("--allow_insecure", flags->allow_insecure,
                 "Plain text or no authentication beyond this machine: only on a network that "
-                "protects itself")
-      ->group("Security");
+                "protects itself");
 }
 
 void AddRateLimitFlags(CLI::App* app, rpc::RateLimiter::Options* options) {
@@ -83,29 +77,27 @@ BundleCache::Options BundleFlags::CacheOptions() const {
 }
 
 void AddBundleFlags(CLI::App* app, BundleFlags* flags) {
+  const InGroup group(app, "Bundles");
   app->add_option("--bundle_cache", flags->folder,
                   "Folder for bundles of experiments, which processes of one machine may share "
-                  "(default: mentor/bundles in XDG_CACHE_HOME or ~/.cache)")
-      ->group("Bundles");
+                  "(default: mentor/bundles in XDG_CACHE_HOME or ~/.cache)");
   app->add_option(
          "--bundle_cache_mb", flags->megabytes,
          "Size of that folder, MB; beyond it, bundles that were used longest ago are removed")
       ->check(CLI::Range(1, 100'000'000))
-      ->group("Bundles")
       ->capture_default_str();
 }
 
 void AddSimulatorFlags(CLI::App* app, SimulatorFlags* flags) {
+  const InGroup group(app, "Simulators");
   app->add_option(
-         "--simulator,--host", flags->hosts,
-         "NAME=COMMAND of a program that simulates environments, for instance "
-         "gym='python3 -m mentor_env'; no shell sees it; may be repeated. --host is the old "
-         "name, valid for one more version")
-      ->group("Simulators");
+      "--simulator,--host", flags->hosts,
+      "NAME=COMMAND of a program that simulates environments, for instance "
+      "gym='python3 -m mentor_env'; no shell sees it; may be repeated. --host is the old "
+      "name, valid for one more version");
   app->add_option("--simulator_timeout_s,--host_timeout_s", flags->timeout_s,
                   "Seconds within which a simulator must answer; a slower one is ended")
       ->check(CLI::Range(1, 3600))
-      ->group("Simulators")
       ->capture_default_str();
 }
 
