@@ -164,8 +164,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
 };
 
 // Registers a method and the expression that answers it. The expression is a StatusOr<Response>
-// made of `request`, `caller`, `cancel` and members; a thread of Calls evaluates it. The casts
-// silence warnings for expressions that do not use all of these.
+// made of `request`, `caller`, `cancel` and members; a thread of Calls evaluates it.
 #define MENTOR_UNARY(cost, method, Request, Response, ...)                                      \
   Register(#method, new CallbackUnaryHandler<grpc::ByteBuffer, Response>(                       \
                         [this](grpc::CallbackServerContext* context,                            \
@@ -174,9 +173,6 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                               Calls::Cost::cost, context, *received, response,                  \
                               [this](const Request& request, const rpc::Caller& caller,         \
                                      const Calls::Cancel* cancel) -> absl::StatusOr<Response> { \
-                                static_cast<void>(this);                                        \
-                                static_cast<void>(caller);                                      \
-                                static_cast<void>(cancel);                                      \
                                 MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                     \
                                 return AsCallersKnow<Response>(__VA_ARGS__);                    \
                               });                                                               \
@@ -190,7 +186,6 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                      Calls::Cost::cost, context, *received,                                     \
                      [this](const Request& request, const Calls::Cancel* cancel)                \
                          -> absl::StatusOr<PullStream<Response>::Produce> {                     \
-                       static_cast<void>(cancel);                                               \
                        MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                              \
                        return __VA_ARGS__;                                                      \
                      });                                                                        \
