@@ -383,6 +383,40 @@ bool Scheduler::WaitForStorage(const v1::Experiment& experiment, const absl::Sta
   return true;
 }
 
+void Scheduler::SetOutcome(const absl::Status& status, std::optional<Stopped> interrupted,
+                           v1::Experiment* now) {
+  const auto fail = [&](const absl::Status& why) {
+    now->set_state(S::STATE_FAILED);
+    *now->mutable_error() = StatusToProto(why);
+  };
+  if (status.ok()) {
+    now->set_state(S::STATE_SUCCEEDED);
+  } else if (now->state() == S::STATE_CANCELLING && MayBeStopped(status)) {
+    now->set_state(S::STATE_CANCELLED);
+  } else if (now->state() == S::STATE_PAUSING && MayBeStopped(status)) {
+    now->set_state(S::STATE_PAUSED);
+  } else if (interrupted) {
+    // Otherwise this process stops: the experiment stays RUNNING and continues after the next
+    // start.
+    if (*interrupted == Stopped::kPreempted) {
+      now->set_state(S::STATE_QUEUED);
+      now->set_preemptions(now->preemptions() + 1);
+    } else if (*interrupted == Stopped::kDeadline) {
+      fail(PastDeadlineError(*now));
+    }
+  } else if (ReasonOf(status) == ReasonName(Reason::kDiskFull)) {
+    now->set_state(S::STATE_PAUSED);
+    now->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+  } else if (now->state() == S::STATE_RUNNING && now->retries() < now->retries_max() &&
+             MayHelpToRetry(status)) {
+    now->set_state(S::STATE_QUEUED);
+    now->set_retries(now->retries() + 1);
+    *now->mutable_error() = StatusToProto(status);
+  } else {
+    fail(status);
+  }
+}
+
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
   KeepWarnings();  // They are there when its end is seen.
@@ -390,48 +424,13 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
   const bool interrupted = job.cancel && MayBeStopped(status);
   const bool disk_full = ReasonOf(status) == ReasonName(Reason::kDiskFull);
   if (disk_full) {
-    uint64_t wanted = kFirstCheckpointBytes;
-    if (const auto rows = options_.results->Checkpoints(experiment.uid());
-        rows.ok() && !rows->empty())
-      wanted = rows->back().size_bytes;
-    options_.disk->Full(experiment.uid(), wanted);
+    const auto rows = options_.results->Checkpoints(experiment.uid());
+    const bool known = rows.ok() && !rows->empty();
+    options_.disk->Full(experiment.uid(), known ? rows->back().size_bytes : kFirstCheckpointBytes);
   }
   const auto moved = options_.records->Change(name, "", [&](v1::Experiment* now) {
     now->set_served_env_steps(now->served_env_steps() + served);
-    const auto fail = [&](const absl::Status& why) {
-      now->set_state(S::STATE_FAILED);
-      *now->mutable_error() = StatusToProto(why);
-    };
-    if (status.ok()) {
-      now->set_state(S::STATE_SUCCEEDED);
-    } else if (now->state() == S::STATE_CANCELLING && MayBeStopped(status)) {
-      now->set_state(S::STATE_CANCELLED);
-    } else if (now->state() == S::STATE_PAUSING && MayBeStopped(status)) {
-      now->set_state(S::STATE_PAUSED);
-    } else if (interrupted) {
-      switch (job.why.load()) {
-        case Stopped::kPreempted:
-          now->set_state(S::STATE_QUEUED);
-          now->set_preemptions(now->preemptions() + 1);
-          break;
-        case Stopped::kDeadline:
-          fail(PastDeadlineError(*now));
-          break;
-        default:
-          // This process stops: the experiment stays RUNNING and continues after the next start.
-          break;
-      }
-    } else if (disk_full) {
-      now->set_state(S::STATE_PAUSED);
-      now->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
-    } else if (now->state() == S::STATE_RUNNING && now->retries() < now->retries_max() &&
-               MayHelpToRetry(status)) {
-      now->set_state(S::STATE_QUEUED);
-      now->set_retries(now->retries() + 1);
-      *now->mutable_error() = StatusToProto(status);
-    } else {
-      fail(status);
-    }
+    SetOutcome(status, interrupted ? std::optional(job.why.load()) : std::nullopt, now);
     return absl::OkStatus();
   });
   if (!moved.ok()) {

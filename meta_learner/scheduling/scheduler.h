@@ -101,6 +101,9 @@ class Scheduler {
   // Until then no thread takes it again.
   void HoldBack(const std::string& name, std::chrono::milliseconds wait);
   void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
+  // Moves an experiment whose run ended so. `interrupted`: why it was told to end, if it was.
+  static void SetOutcome(const absl::Status& status, std::optional<Stopped> interrupted,
+                         v1::Experiment* now);
   // Runs the experiment until it ends or is interrupted. While storage is unavailable, the
   // experiment keeps its place and waits.
   absl::Status RunThroughFaults(const v1::Experiment& experiment, const Job& job);
