@@ -354,73 +354,73 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       connection->stream->Send(CreditMessage(units));
       return;
     }
-    case v1::WorkResponse::kUnit: {
-      MENTOR_FAILPOINT("actor.unit.received");
-      MutexLock lock(mutex_);
-      // Sent before the learner knew that this actor leaves: the learner gives the unit to another
-      // one.
-      if (connection->leaving_since) return;
-      if (connection->credit == 0) {
-        lock.Unlock();
-        connection->stream->Close(MakeError(Reason::kCreditExceeded,
-                                            "the learner sent more units than it was asked for"));
-        return;
-      }
-      --connection->credit;
-      MENTOR_HISTORY("received", {{"unit", NameOf(message.unit().id())},
-                                  {"attempt", message.unit().attempt()},
-                                  {"server", connection->learner}});
-      const Turns::Id id = ++received_;
-      auto unit = std::make_shared<Unit>(this, id);
-      unit->unit = std::move(*message.mutable_unit());
-      unit->connection = connection;
-      unit->received = std::chrono::steady_clock::now();
-      turns_.Add(id, unit->unit.share());
-      units_.emplace(id, std::move(unit));
-      FillPlacesLocked();
-      return;
-    }
-    case v1::WorkResponse::kCancelUnit: {
-      const v1::UnitId& id = message.cancel_unit().id();
-      v1::WorkRequest answer;
-      {
-        const MutexLock lock(mutex_);
-        const auto found = std::find_if(units_.begin(), units_.end(), [&](const auto& entry) {
-          const v1::UnitId& other = entry.second->unit.id();
-          return entry.second->connection == connection && other.shard() == id.shard() &&
-                 other.iteration() == id.iteration() && other.agent() == id.agent() &&
-                 other.part() == id.part();
-        });
-        if (found == units_.end()) return;  // The unit is done, and its result is on the way.
-        if (found->second->worker != nullptr) {
-          EndLocked(found->second.get(), absl::CancelledError("cancelled"));
-          return;  // The unit's worker answers.
-        }
-        answer.mutable_result()->set_attempt(found->second->unit.attempt());
-        turns_.Remove(found->first, Now());
-        units_.erase(found);
-        ++connection->credit;
-        instruments_->units_cancelled.Increment();
-        instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
-      }
-      // Every unit is answered, so that both sides agree on the outstanding units.
-      *answer.mutable_result()->mutable_id() = id;
-      answer.mutable_result()->set_error("cancelled");
-      connection->stream->Send(std::move(answer));
-      connection->stream->Send(CreditMessage(1));
-      return;
-    }
+    case v1::WorkResponse::kUnit:
+      return Take(connection, std::move(*message.mutable_unit()));
+    case v1::WorkResponse::kCancelUnit:
+      return Cancel(connection, message.cancel_unit().id());
     case v1::WorkResponse::kDrain: {
-      {
-        const MutexLock lock(mutex_);
-        told_to_leave_ = true;
-      }
+      const MutexLock lock(mutex_);
+      told_to_leave_ = true;
+    }
       if (options_.on_drain) options_.on_drain();
       return;
-    }
     default:
       return;  // A message of a newer version.
   }
+}
+
+void Actor::Take(const std::shared_ptr<Connection>& connection, v1::Unit given) {
+  MENTOR_FAILPOINT("actor.unit.received");
+  MutexLock lock(mutex_);
+  // Sent before the learner knew that this actor leaves: the learner gives the unit to another one.
+  if (connection->leaving_since) return;
+  if (connection->credit == 0) {
+    lock.Unlock();
+    connection->stream->Close(
+        MakeError(Reason::kCreditExceeded, "the learner sent more units than it was asked for"));
+    return;
+  }
+  --connection->credit;
+  MENTOR_HISTORY("received", {{"unit", NameOf(given.id())},
+                              {"attempt", given.attempt()},
+                              {"server", connection->learner}});
+  const Turns::Id id = ++received_;
+  auto unit = std::make_shared<Unit>(this, id);
+  unit->unit = std::move(given);
+  unit->connection = connection;
+  unit->received = std::chrono::steady_clock::now();
+  turns_.Add(id, unit->unit.share());
+  units_.emplace(id, std::move(unit));
+  FillPlacesLocked();
+}
+
+void Actor::Cancel(const std::shared_ptr<Connection>& connection, const v1::UnitId& id) {
+  v1::WorkRequest answer;
+  {
+    const MutexLock lock(mutex_);
+    const auto found = std::find_if(units_.begin(), units_.end(), [&](const auto& entry) {
+      const v1::UnitId& other = entry.second->unit.id();
+      return entry.second->connection == connection && other.shard() == id.shard() &&
+             other.iteration() == id.iteration() && other.agent() == id.agent() &&
+             other.part() == id.part();
+    });
+    if (found == units_.end()) return;  // The unit is done, and its result is on the way.
+    if (found->second->worker != nullptr) {
+      EndLocked(found->second.get(), absl::CancelledError("cancelled"));
+      return;  // The unit's worker answers.
+    }
+    answer.mutable_result()->set_attempt(found->second->unit.attempt());
+    turns_.Remove(found->first, Now());
+    units_.erase(found);
+    ++connection->credit;
+    instruments_->units_cancelled.Increment();
+    instruments_->queue_items.Set(static_cast<double>(turns_.waiting()));
+  }
+  // Every unit is answered, so that both sides agree on the outstanding units.
+  *answer.mutable_result()->mutable_id() = id;
+  answer.mutable_result()->set_error("cancelled");
+  connection->stream->Send(std::move(answer));
+  connection->stream->Send(CreditMessage(1));
 }
 
 void Actor::CountIdleLocked() {

@@ -72,6 +72,8 @@ class Actor {
   // Returns nullopt when the actor is ending.
   std::optional<WorkStream::Handlers> Open(std::shared_ptr<WorkStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message);
+  void Take(const std::shared_ptr<Connection>& connection, v1::Unit given);
+  void Cancel(const std::shared_ptr<Connection>& connection, const v1::UnitId& id);
   void Work(Worker* worker);
   void Run(Worker* worker, const std::shared_ptr<Unit>& unit) ABSL_LOCKS_EXCLUDED(mutex_);
   // Asks units for their places when a time slice is over, and ends units that take too long.
