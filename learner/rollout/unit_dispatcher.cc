@@ -610,6 +610,39 @@ std::shared_ptr<const v1::Unit> UnitDispatcher::Held(ActorId id, const UnitKey& 
   return nullptr;
 }
 
+UnitDispatcher::Outcome UnitDispatcher::Failed(const UnitKey& key, const Actor& actor, Entry* entry,
+                                               const std::string& error) {
+  Experiment& experiment = experiments_.at(entry->unit->share().experiment());
+  if (actor.standing.good()) {
+    entry->good_failed_at.insert(actor.info.uid);
+    if (!experiment.succeeded) experiment.failed_at.insert(actor.info.uid);
+  }
+  if (++experiment.errors >= kErrorsInARow) {
+    const int doublings = std::min(experiment.errors - kErrorsInARow, 16);
+    experiment.held_until =
+        options_.now() + std::min(options_.hold_max, options_.hold_min * (1 << doublings));
+    retries_.insert(experiment.held_until);
+  }
+  entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
+  if (IsSameEverywhere(error)) entry->same_everywhere.insert(actor.info.uid);
+  // No unit of the experiment has ever succeeded, wherever it was tried.
+  const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
+  absl::Status& failure = shards_.at(key.shard).failure;
+  if ((never || IsHopeless(*entry)) && failure.ok()) {
+    failure = MakeError(Reason::kUnitFailed,
+                        absl::StrFormat("%s failed %d times; the last time: %s", ToString(key),
+                                        entry->failed_at.errors(), error));
+  }
+  // Another holder may still bring a result.
+  if (entry->holders.empty() && Requeue(key)) {
+    ++reissued_["error"];
+    retries_.insert(entry->failed_at.again());
+  } else {
+    SetOut(key, entry);
+  }
+  return Outcome::kError;
+}
+
 UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const UnitKey key = ToKey(result.id());
   const auto found = actors_.find(id);
@@ -624,7 +657,6 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const Holding holding = *std::move(held);
   const std::string& name = holding.unit->share().experiment();
   const std::chrono::nanoseconds turnaround = options_.now() - holding.sent;
-  const bool in_good_standing = actor.standing.good();
   actor.silent = false;
   actor.spoke = options_.now();
   if (result.error().empty()) {
@@ -636,50 +668,17 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const double most = std::chrono::duration<double>(turnaround).count();
   queue_.Charge(name, result.work_seconds() > 0 ? std::min(result.work_seconds(), most) : 0);
   Refresh(id, &actor);
-
   Entry* entry = Find(key);
   const bool was_holder = entry != nullptr && entry->holders.erase(id) > 0;
   if (entry == nullptr || entry->done || entry->is_check)
     return Compare(id, key, holding, was_holder, result);
-  Shard& shard = shards_.at(key.shard);
-  if (!result.error().empty()) {
-    Experiment& experiment = experiments_.at(name);
-    if (in_good_standing) {
-      entry->good_failed_at.insert(actor.info.uid);
-      if (!experiment.succeeded) experiment.failed_at.insert(actor.info.uid);
-    }
-    if (++experiment.errors >= kErrorsInARow) {
-      const int doublings = std::min(experiment.errors - kErrorsInARow, 16);
-      experiment.held_until =
-          options_.now() + std::min(options_.hold_max, options_.hold_min * (1 << doublings));
-      retries_.insert(experiment.held_until);
-    }
-    entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
-    if (IsSameEverywhere(result.error())) entry->same_everywhere.insert(actor.info.uid);
-    // No unit of the experiment has ever succeeded, wherever it was tried.
-    const bool never = static_cast<int>(experiment.failed_at.size()) >= options_.retries.errors_max;
-    if ((never || IsHopeless(*entry)) && shard.failure.ok()) {
-      shard.failure =
-          MakeError(Reason::kUnitFailed,
-                    absl::StrFormat("%s failed %d times; the last time: %s", ToString(key),
-                                    entry->failed_at.errors(), result.error()));
-    }
-    // Another holder may still bring a result.
-    if (entry->holders.empty() && Requeue(key)) {
-      ++reissued_["error"];
-      retries_.insert(entry->failed_at.again());
-    } else {
-      SetOut(key, entry);
-    }
-    return Outcome::kError;
-  }
+  if (!result.error().empty()) return Failed(key, actor, entry, result.error());
   Experiment& experiment = experiments_.at(name);
   experiment.errors = 0;
   experiment.held_until = {};
   experiment.succeeded = true;
   experiment.failed_at.clear();
-  // The unit may be queued again, because its actor is leaving or was silent; the queue skips units
-  // that are not ready.
+  // It may be queued again, as its actor leaves or was silent: the queue skips what is not ready.
   if (std::exchange(entry->ready, false)) CountReady(*entry, -1);
   entry->done = true;
   SetOut(key, entry);
@@ -697,6 +696,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   if (turnarounds.size() > kTurnarounds) turnarounds.pop_front();
   last_turnaround_ = turnaround;
   CountUse(key, id, *entry, result.result_hash());
+  Shard& shard = shards_.at(key.shard);
   shard.results[entry->index] = std::move(result);
   --shard.missing;
   return Outcome::kUsed;

@@ -319,6 +319,8 @@ class UnitDispatcher {
   std::map<ActorId, Actor>::iterator FindUid(const std::string& uid);
   bool KeptAway(const Actor& actor) const { return actor.standing.InQuarantine(options_.now()); }
   void Strike(ActorId id);
+  // Takes an error as the actor's result of a unit.
+  Outcome Failed(const UnitKey& key, const Actor& actor, Entry* entry, const std::string& error);
   // Sets its place in out_ by its holders' limits; none when it is ready or done.
   void SetOut(const UnitKey& key, Entry* entry);
   std::chrono::nanoseconds DueOf(const Holding& holding) const;
