@@ -30,7 +30,7 @@
 #include "envs/environment.h"
 #include "envs/pool/environment_pool.h"
 #include "envs/render/scene_renderer.h"
-#include "python/native/bonus.h"
+#include "python/native/bonus_class.h"
 #include "python/native/unlocked.h"
 
 namespace mentor::python {

@@ -1,4 +1,4 @@
-#include "python/native/bonus.h"
+#include "python/native/bonus_class.h"
 
 #include <cstdint>
 #include <map>
