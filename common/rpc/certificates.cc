@@ -348,6 +348,29 @@ absl::StatusOr<std::string> AlternativeNames(const std::vector<std::string>& nam
   return text;
 }
 
+// Reads an authority that must last for `days`.
+absl::StatusOr<Pair> ReadAuthority(const std::string& ca_key, const std::string& ca_crt, int days) {
+  Pair authority;
+  MENTOR_ASSIGN_OR_RETURN(const std::string key, ReadPem("ca.key", ca_key));
+  MENTOR_ASSIGN_OR_RETURN(const std::string certificate, ReadPem("ca.crt", ca_crt));
+  MENTOR_ASSIGN_OR_RETURN(authority.key, ParseKey("ca.key", ca_key, key));
+  MENTOR_ASSIGN_OR_RETURN(auto parsed, ParseCertificates("ca.crt", ca_crt, certificate));
+  authority.certificate = std::move(parsed.front());
+  X509* const own = authority.certificate.get();
+  const bool matches = X509_check_private_key(own, authority.key.get()) == 1;
+  ERR_clear_error();
+  if (!matches) {
+    return absl::FailedPreconditionError("'" + ca_key + "' does not belong to '" + ca_crt + "'");
+  }
+  const ASN1_TIME* const end = X509_get0_notAfter(own);
+  if (Seconds(end) < std::time(nullptr) + int64_t{86'400} * days) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the authority '", ca_crt, "' ends on ", Text(end), ", before the ", days,
+                     " days asked for; ask for fewer, or begin a new folder"));
+  }
+  return authority;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& folder,
@@ -376,24 +399,7 @@ absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& fol
   }
   Pair authority;
   if (has_key) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string key, ReadPem("ca.key", ca_key));
-    MENTOR_ASSIGN_OR_RETURN(const std::string certificate, ReadPem("ca.crt", ca_crt));
-    MENTOR_ASSIGN_OR_RETURN(authority.key, ParseKey("ca.key", ca_key, key));
-    MENTOR_ASSIGN_OR_RETURN(auto parsed, ParseCertificates("ca.crt", ca_crt, certificate));
-    authority.certificate = std::move(parsed.front());
-    const bool matches =
-        X509_check_private_key(authority.certificate.get(), authority.key.get()) == 1;
-    ERR_clear_error();
-    if (!matches) {
-      return absl::FailedPreconditionError("'" + ca_key + "' does not belong to '" + ca_crt + "'");
-    }
-    const int64_t end = Seconds(X509_get0_notAfter(authority.certificate.get()));
-    if (end < std::time(nullptr) + int64_t{86'400} * request.days) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the authority '", ca_crt, "' ends on ",
-                       Text(X509_get0_notAfter(authority.certificate.get())), ", before the ",
-                       request.days, " days asked for; ask for fewer, or begin a new folder"));
-    }
+    MENTOR_ASSIGN_OR_RETURN(authority, ReadAuthority(ca_key, ca_crt, request.days));
   } else {
     MENTOR_ASSIGN_OR_RETURN(authority, MakePair({.common_name = "mentor authority",
                                                  .days = request.authority_days,
