@@ -254,6 +254,32 @@ bool CheckSupply(const v1::TaskSetSpec& set, int num_parameters, const std::stri
   return violations->list().size() == before;
 }
 
+// A task of the set without its parameters.
+v1::EnvironmentTask BlankTask(const v1::TaskSetSpec& set, const v1::BenchmarkSpec& benchmark) {
+  v1::EnvironmentTask blank;
+  blank.set_environment(set.environment());
+  *blank.mutable_options() = set.option();
+  blank.set_goal_visible(set.goal_visible());
+  *blank.mutable_wrappers() = set.wrapper();
+  blank.mutable_wrappers()->MergeFrom(benchmark.wrapper());
+  return blank;
+}
+
+// Adds the tasks that the set lists, each of which the environment must accept.
+bool AddListed(const v1::TaskSetSpec& set, const std::string& path, Environment* environment,
+               TaskList* tasks, Violations* violations) {
+  for (const v1::TaskVector& vector : set.task()) {
+    if (EndsHere(path + ".task", violations)) return false;
+    tasks->Add(Span(vector.parameters()));
+    const absl::Status status = environment->SetTask((*tasks)[tasks->size() - 1]);
+    if (status.ok()) continue;
+    violations->Add(absl::StrFormat("%s.task[%d]", path, tasks->size() - 1),
+                    std::string(status.message()));
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::unique_ptr<Environment> MakeEnvironmentOf(const v1::TaskSetSpec& set, const std::string& path,
@@ -295,13 +321,7 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
   Violations none;
   const OptionValues options = OptionValues::Parse(entry.options, set.option(), "", &none);
 
-  v1::EnvironmentTask blank;
-  blank.set_environment(set.environment());
-  *blank.mutable_options() = set.option();
-  blank.set_goal_visible(set.goal_visible());
-  *blank.mutable_wrappers() = set.wrapper();
-  blank.mutable_wrappers()->MergeFrom(benchmark.wrapper());
-
+  const v1::EnvironmentTask blank = BlankTask(set, benchmark);
   auto own_distribution = [&entry, options, blank](const RandomStream& random, uint32_t index) {
     v1::EnvironmentTask task = blank;
     *task.mutable_parameters() = DrawTask(entry, options, random, index).parameters();
@@ -316,15 +336,7 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
                    .info = environment->info()};
 
   TaskList& tasks = made.tasks.tasks;
-  for (const v1::TaskVector& vector : set.task()) {
-    if (EndsHere(path + ".task", violations)) return std::nullopt;
-    tasks.Add(Span(vector.parameters()));
-    const absl::Status status = environment->SetTask(tasks[tasks.size() - 1]);
-    if (status.ok()) continue;
-    violations->Add(absl::StrFormat("%s.task[%d]", path, tasks.size() - 1),
-                    std::string(status.message()));
-    return std::nullopt;
-  }
+  if (!AddListed(set, path, environment.get(), &tasks, violations)) return std::nullopt;
   if (!tasks.empty()) return made;
 
   // Reports what the environment refuses of the fields that all tasks of the set share.
