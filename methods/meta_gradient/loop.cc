@@ -57,7 +57,9 @@ class MetaGradient : public InnerLoop {
         network_sight_(context_) {}
 
   void Begin() override {
-    const Tensor theta = FreshAgents(context_, WithCritic(shape_)).theta;
+    agents::AgentShape whole = shape_;
+    whole.critic = true;
+    const Tensor theta = FreshAgents(context_, whole).theta;
     const int64_t policy = theta.size(1) - CriticSize(shape_);
     agents_ = agents::NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
     const Tensor critic = FreshCritics();
@@ -79,11 +81,7 @@ class MetaGradient : public InnerLoop {
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
     agents::Segment outer_seen = seen;
     AddValues([&](const Tensor& x) { return Values(x); }, normal, &seen);
-    AddValues(
-        [&](const Tensor& x) {
-          return CriticValues(Shape(/*critic=*/true), extrinsic_critic_.theta, x, OuterDiscounts());
-        },
-        normal, &outer_seen);
+    AddValues([&](const Tensor& x) { return OuterValues(x); }, normal, &outer_seen);
     const Tensor extrinsic = config_.success
                                  ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
                                  : seen.shaped_rewards;
@@ -185,11 +183,6 @@ class MetaGradient : public InnerLoop {
     return weights.defined() ? gradient_.SightOf(weights) : signals::DiscountSight();
   }
 
-  static agents::AgentShape WithCritic(agents::AgentShape shape) {
-    shape.critic = true;
-    return shape;
-  }
-
   // The input of the outer objective's critic.
   signals::DiscountInput OuterDiscounts() const {
     return {.embedding = sight_.discounts.embedding,
@@ -247,6 +240,12 @@ class MetaGradient : public InnerLoop {
     const int64_t value = CriticSize(whole);
     return CriticValues(whole, agents_.theta.narrow(1, agents_.theta.size(1) - value, value),
                         observations);
+  }
+
+  // Values [S, N] of the task's own reward.
+  Tensor OuterValues(const Tensor& observations) const {
+    return CriticValues(Shape(/*critic=*/true), extrinsic_critic_.theta, observations,
+                        OuterDiscounts());
   }
 
   // Moves the critics that are not part of theta.
