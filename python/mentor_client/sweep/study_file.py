@@ -137,8 +137,7 @@ class StudyFile:
 
     @property
     def updates(self) -> int:
-        found: int = self.experiment.spec.rule.outer_updates
-        return found
+        return int(self.experiment.spec.rule.outer_updates)
 
     def id(self, trial: int, seed: int) -> str:
         """Returns the id of the experiment of one trial and seed."""
@@ -310,11 +309,10 @@ def with_spec(file: StudyFile, client: Client) -> StudyFile:
     searched = any(one.path == "rule.outer_updates" for one in file.parameters)
     updates = 0 if searched else experiment.spec.rule.outer_updates
     if objective.at in ("update", "mean") and updates and objective.count > updates:
-        wanted = f"{objective.at}: {objective.count}"
         problems.add(
             "objective.at",
-            f"is {wanted}, and the spec makes {updates} outer updates; give at most so many, or "
-            "set rule.outer_updates",
+            f"is {objective.at}: {objective.count}, and the spec makes {updates} outer updates; "
+            "give at most so many, or set rule.outer_updates",
         )
     if pruner.name != "none" and updates and pruner.min_updates > updates:
         problems.add(
@@ -436,20 +434,7 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
     if not cells and not top.has("trials"):
         top.wrong("trials", "is missing; say how many settings shall be tried, for instance 40")
     parallel = top.whole("parallel", max(1, min(cells, _PARALLEL_MAX)), 1, _PARALLEL_MAX)
-    storage = top.word("storage", f"sqlite:///{name}.db")
-    if not re.fullmatch(r"sqlite:///(?!:memory:).*[^/]|postgresql.*", storage):
-        top.wrong(
-            "storage",
-            f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
-        )
-    missing = missing_folder(storage)
-    there = next((one for one in missing.parents if one.exists()), None) if missing else None
-    if there and not (there.is_dir() and os.access(there, os.W_OK)):
-        top.wrong(
-            "storage",
-            f"is '{storage}', and its folder cannot be made in {there}; give a folder that you may "
-            "write to",
-        )
+    storage = _storage(top, name)
     top.done()
     longest = f"{name}-best{max(trials, 1000)}-s{max(seeds + fresh)}"
     if len(longest) > _ID_CHARACTERS:
@@ -475,6 +460,24 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         Confirm(fresh),
         storage,
     )
+
+
+def _storage(top: _Fields, name: str) -> str:
+    storage = top.word("storage", f"sqlite:///{name}.db")
+    if not re.fullmatch(r"sqlite:///(?!:memory:).*[^/]|postgresql.*", storage):
+        top.wrong(
+            "storage",
+            f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
+        )
+    missing = missing_folder(storage)
+    there = next((one for one in missing.parents if one.exists()), None) if missing else None
+    if there and not (there.is_dir() and os.access(there, os.W_OK)):
+        top.wrong(
+            "storage",
+            f"is '{storage}', and its folder cannot be made in {there}; give a folder that you may "
+            "write to",
+        )
+    return storage
 
 
 def missing_folder(storage: str) -> Optional[pathlib.Path]:
@@ -535,9 +538,8 @@ def _short(path: str) -> str:
 
 def _sampler(top: _Fields) -> Tuple[str, int, int]:
     """Returns its name, its seed and the number of trials that are drawn at random first."""
-    found = top.take("sampler")
-    if isinstance(found, str):
-        found = {"name": found}
+    given = top.take("sampler")
+    found = {"name": given} if isinstance(given, str) else given
     fields = _Fields(top._problems, "sampler", found or {}, "seed: 1")
     name = fields.word("name", "tpe", ("tpe", "grid"))
     seed = fields.whole("seed", 0, 0, 2**31)
@@ -592,10 +594,10 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
         return Parameter(path, "choices", choices=tuple(choices))
     numbers = {}
     most = _WHOLE_BOUND_MAX if kind == "int" else _BOUND_MAX
+    what = "a whole number" if kind == "int" else "a number"
     for name, one in (("low", low), ("high", high)):
         number = as_number(one)
         if number is None or (kind == "int" and number != int(number)):
-            what = "a whole number" if kind == "int" else "a number"
             fields.wrong(name, f"is {_shown(one)}; give {what}, or choices: [...] instead")
         elif abs(number) > most:
             fields.wrong(name, f"is {number:g}; give a number from {-most:g} to {most:g}")
@@ -609,7 +611,6 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
     if step is not None and (
         size is None or size <= 0 or log or (kind == "int" and size != int(size))
     ):
-        what = "a whole number" if kind == "int" else "a number"
         fields.wrong("step", f"is {_shown(step)}; give {what} above 0, and no log: true beside it")
     elif size and len(numbers) == 2 and size * (1 - 1e-9) > numbers["high"] - numbers["low"]:
         fields.wrong("step", f"is {size:g}, more than from low to high; give a smaller one")
@@ -647,20 +648,18 @@ def _objective(top: _Fields) -> Objective:
             words = "last"
         else:
             count = int(whole)
+    elif at in ("last", "best"):
+        words = str(at)
     elif at is not None:
-        if at not in ("last", "best"):
-            fields.wrong("at", f"is {_shown(at)}; give last, best, {{mean: 5}} or {{update: 20}}")
-        else:
-            words = str(at)
+        fields.wrong("at", f"is {_shown(at)}; give last, best, {{mean: 5}} or {{update: 20}}")
     return Objective(
         metric, words, count, evaluation, method.lower(), split, direction == "maximise"
     )
 
 
 def _pruner(top: _Fields, objective: Objective, sampler: str) -> Pruner:
-    found = top.take("pruner")
-    if isinstance(found, str):
-        found = {"name": found}
+    given = top.take("pruner")
+    found = {"name": given} if isinstance(given, str) else given
     fields = _Fields(top._problems, "pruner", found or {}, "name: hyperband")
     # Evaluations and grids have no pruner by default, unless the study names one.
     usual = "hyperband" if (objective.metric and sampler != "grid") or found else "none"
