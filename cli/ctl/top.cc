@@ -92,8 +92,8 @@ std::vector<v1::Experiment> Sorted(std::vector<v1::Experiment> experiments) {
 }
 
 // `waits`: what each experiment waits for.
-std::vector<Row> ExperimentRows(const std::vector<v1::Experiment>& experiments,
-                                const std::vector<std::string>& waits, int bar_width) {
+std::vector<Row> TableOfExperiments(const std::vector<v1::Experiment>& experiments,
+                                    const std::vector<std::string>& waits, int bar_width) {
   std::vector<Row> table = {
       {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};
   for (size_t i = 0; i < experiments.size(); ++i) {
@@ -110,7 +110,7 @@ std::vector<Row> ExperimentRows(const std::vector<v1::Experiment>& experiments,
   return table;
 }
 
-std::vector<Row> PeerRows(const FleetPicture& picture) {
+std::vector<Row> TableOfPeers(const FleetPicture& picture) {
   std::vector<Row> table = {
       {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
   for (const v1::Peer& peer : picture.peers) {
@@ -251,8 +251,8 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   lines.push_back(Styled(clip(picture.trouble), Style::kWarning, color));
 
   const int bar_width = columns > 0 && columns < 100 ? 8 : 20;
-  const std::vector<Row> table = ExperimentRows(experiments, waits, bar_width);
-  const std::vector<Row> peers = PeerRows(picture);
+  const std::vector<Row> table = TableOfExperiments(experiments, waits, bar_width);
+  const std::vector<Row> peers = TableOfPeers(picture);
   // Experiments take the rows that the fleet leaves, but at least half of them.
   const auto add = [&](std::vector<Row> part, size_t room, const char* what,
                        const std::vector<std::string>& expendable) {
