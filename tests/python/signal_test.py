@@ -258,13 +258,6 @@ class StudentTest(unittest.TestCase):
     def signal(self, name):
         return signals.load(ZOO / name)
 
-    def test_a_student_without_its_surrogate_is_warned_of(self):
-        signal = self.signal("point-reach-reward")
-        clipped = signal.student()
-        signal.facts["agent"]["surrogate"] = "DPO"
-        with self.assertWarnsRegex(UserWarning, "surrogate DPO"):
-            self.assertEqual(signal.student(), clipped)
-
     def test_rewards_step_by_step_are_those_of_the_whole_lifetime(self):
         signal = self.signal("point-reach-reward")
         random = np.random.default_rng(0)

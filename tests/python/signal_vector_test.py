@@ -381,6 +381,12 @@ class VectorTest(unittest.TestCase):
             with self.subTest(says), self.assertRaisesRegex(signals.SignalError, says):
                 call()
 
+    def test_a_student_without_its_surrogate_is_warned_of(self):
+        clipped = self.signal.student()
+        self.signal.facts["agent"]["surrogate"] = "DPO"
+        with self.assertWarnsRegex(UserWarning, "surrogate DPO"):
+            self.assertEqual(self.signal.student(), clipped)
+
     def test_an_error_leaves_the_lifetime_as_it_was(self):
         env = signals.LearnedReward(vector(AutoresetMode.SAME_STEP), self.signal, log_prob=density)
         env.reset(seed=0)
