@@ -119,22 +119,14 @@ class Lpg : public LearningLoop {
         {seen.prev_done.narrow(1, 1, seen.prev_done.size(1) - 1), seen.last_done.unsqueeze(1)}, 1);
   }
 
-  Tensor Values(const Tensor& observations) const {
-    return CriticValues(whole_, critic_.theta, observations);
-  }
-
   // Fits the critic of the task's reward; before that, its advantages judge the agents if asked.
   absl::Status Judge(uint32_t iteration, const agents::Segment& seen, const Tensor& rewards,
                      bool judges, LoopReport* report) {
-    agents::Truncations truncations;
-    if (seen.truncated.defined()) {
-      truncations = {seen.truncated,
-                     agents::AtTruncations(Values(seen.final_observations), seen.truncated)};
-    }
+    agents::Segment judged = seen;
+    AddValues([this](const Tensor& x) { return CriticValues(whole_, critic_.theta, x); }, seen,
+              &judged);
     const agents::Advantages outer =
-        agents::Gae(rewards, Values(seen.observations), seen.prev_done, seen.last_done,
-                    Values(seen.next_observations.unsqueeze(1)).squeeze(1), options_.gamma_out,
-                    options_.lambda_out, truncations);
+        AdvantagesOf(rewards, judged, options_.gamma_out, options_.lambda_out);
     const OuterRows rows{
         seen.observations, seen.actions, seen.log_probs, outer.advantages.to(torch::kFloat32), {}};
     if (judges) MENTOR_RETURN_IF_ERROR(TeachFrom(rows, report));
