@@ -11,7 +11,7 @@ class GymTemplateTest(TemplatesTest):
         folder = self.folder / "glide"
         self.new("gym", folder)
         self.with_gymnasium()
-        self.follow_readme(folder)
+        self.follow_readme(folder, "--set rule.outer_updates=24")
         self.assert_learned(folder)
 
 

@@ -8,7 +8,7 @@ import shutil
 import unittest
 
 from harness import ROOT
-from templates import TemplatesTest
+from templates import FEWEST, TemplatesTest
 
 TEMPLATES = ROOT / "cli" / "templates"
 ARM = """<mujoco>
@@ -45,7 +45,7 @@ class NewTest(TemplatesTest):
     def test_benchmark(self):
         folder = self.folder / "mine"
         self.new("benchmark", folder, "--name", "compass")
-        self.follow_readme(folder)
+        self.follow_readme(folder, "--set rule.outer_updates=16")
         self.assert_learned(folder)
 
     def test_gym(self):
@@ -53,7 +53,7 @@ class NewTest(TemplatesTest):
         self.new("gym", folder)
         self.with_gymnasium()
         # What it learns: gym_template_test.py.
-        said = self.follow_readme(folder, "--set rule.outer_updates=2")
+        said = self.follow_readme(folder, FEWEST)
         # The next command has the simulator; without it nobody could ever simulate.
         self.assertRegex(said["mentor run"], "Next +mentor .* --simulator 'gym=python3 ")
         wanted = "--simulator gym=COMMAND: is missing"
@@ -65,23 +65,19 @@ class NewTest(TemplatesTest):
             self.assertIn(wanted, self.run_to_end("mentor", *command, code=1))
 
     def test_gym_that_exists(self):
-        folder = self.folder / "reach"
-        self.new("gym", folder, "--id", "FetchReach-v4", env=self.with_gymnasium())
-        spec = (folder / "reach.txtpb").read_text()
-        self.assertIn("steps_per_iteration: 500", spec)  # Ten episodes of 50 steps.
-        small = "--set rule.outer_updates=1 --set rule.lifetimes_per_update=2 "
-        small += "--set rule.shard_lifetimes=2 --set evaluation.lifetimes_per_goal=2"
-        self.follow_readme(folder, small)
-
-    def test_gym_where_no_step_succeeds(self):
         variables = self.with_gymnasium()
-        for id, wanted in (
+        for id, *wanted in (
             ("CartPole-v1", "input: SHAPED  # None of 1000 random steps reports success."),
-            ("FetchReach-v4", "input: SUCCESS"),
+            # Ten episodes of 50 steps.
+            ("FetchReach-v4", "input: SUCCESS", "steps_per_iteration: 500"),
         ):
             folder = self.folder / id[:4].lower()
             self.new("gym", folder, "--id", id, env=variables)
-            self.assertIn(wanted, (folder / f"{folder.name}.txtpb").read_text())
+            spec = (folder / f"{folder.name}.txtpb").read_text()
+            for text in wanted:
+                self.assertIn(text, spec)
+        # Its steps take a hundredth of the other's time.
+        self.follow_readme(self.folder / "cart", FEWEST)
 
     def test_model_of_ones_own(self):
         model = self.folder / "arm.xml"
@@ -95,11 +91,9 @@ class NewTest(TemplatesTest):
         self.assertIn('name: "mark_2"', task)  # The model has a site of the first name.
         self.assertIn('noise { qpos: "elbow"', task)
         self.assertIn("Other sites of the model:\n#   mark", task)
-        self.follow_readme(folder)
-        run = folder / "run"
-        before, after = (self.success(run, "learned", part) for part in ("seg0", "seg2"))
-        self.assertGreater(before, 0.02)  # Random agents succeed sometimes,
-        self.assertGreater(after, before)  # taught ones more often.
+        self.follow_readme(folder, "--set rule.outer_updates=2 --set evaluation.goals=64")
+        # Random agents succeed sometimes, so there is something to learn from.
+        self.assertGreater(self.success(folder / "run", "learned", "seg0"), 0.02)
 
     def test_model_with_files_beside_it(self):
         beside = self.folder / "given"

@@ -13,8 +13,11 @@ from harness import BIN, DEADLINE_S, ROOT, ClusterTest
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 import gym_host  # noqa: E402
 
-# Enough of the whole run's 40 updates for a clear lead.
-FEWER = "--set rule.outer_updates=24"
+# Enough of the whole run's 40 updates and 256 tasks for a clear lead.
+FEWER = "--set rule.outer_updates=10 --set evaluation.goals=96"
+# For what need not learn.
+FEWEST = "--set rule.outer_updates=2 --set rule.lifetimes_per_update=4 --set rule.shard_lifetimes=4"
+FEWEST += " --set evaluation.lifetimes_per_goal=1"
 
 
 class TemplatesTest(ClusterTest):

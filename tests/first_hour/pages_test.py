@@ -1,5 +1,6 @@
 """Pages of the documentation run from their first command to their last (pages.py), with the
-libraries that they name. What takes an hour runs in tests/bare_machine.sh --only first_hour."""
+libraries that they name. Longer ones are in long_walks_test.py; the walk of an hour is
+tests/bare_machine.sh --only first_hour."""
 
 import walk
 from pages import BIN, INSTALLATION, PageTest
@@ -18,31 +19,12 @@ class PagesTest(PageTest):
         output = self.walk("docs/python.md", without=INSTALLATION)
         self.assertIn("success after 2 updates of an agent (seg2): ", output)
 
-    def test_signals(self):
-        self.has_all_of_python()
-        self.walk("docs/signals.md", without=INSTALLATION, before=(ON_PATH,))
-
     def test_the_zoo(self):
         self.has_all_of_python()
         pages = sorted((walk.ROOT / "zoo").glob("*/README.md"))
         names = [str(page.relative_to(walk.ROOT)) for page in pages]
         self.assertGreaterEqual(len(names), 3)
         self.walk(*names, only=PYTHON)
-
-    def test_own_environments(self):
-        self.has_all_of_python()
-        without = (*INSTALLATION, "mentor run")
-        self.walk(
-            "docs/own_environments.md", without=without, before=(ON_PATH, ". venv/bin/activate")
-        )
-
-    def test_environments(self):
-        # Minutes: an agent's film needs a run, and tests/parity replays the episodes.
-        slow = ("mentor run", "mentor env render door-close-v3 --policy runs", "mentor env verify")
-        self.walk("docs/environments.md", without=slow)
-
-    def test_it_does_not_learn(self):
-        self.walk("docs/it_does_not_learn.md")
 
     def test_mentorctl(self):
         self.walk("docs/mentorctl.md")

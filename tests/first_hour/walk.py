@@ -52,7 +52,7 @@ PAGES = (
 )
 # Pages with commands that are walked elsewhere, or nowhere for a reason.
 ELSEWHERE = {
-    "docs/tutorials/": "tutorials_test.py walks them",
+    "docs/tutorials/": "long_walks_test.py walks them",
     "docs/containers.md": "it needs Docker; tests/containers runs the same commands",
     "docs/kubernetes.md": "it needs a cluster; tests/containers runs the same commands",
     "docs/slurm.md": "it needs Slurm; tests/slurm runs the same commands",
