@@ -4,6 +4,7 @@ them. Each thread of a kernel is a real thread."""
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -40,12 +41,15 @@ RACE = 66
 
 
 def compile_all(folder, flags, sources):
-    """Compiles the objects of the sources side by side."""
+    """Compiles the objects of the sources side by side. Unchanged ones come from ccache, where that
+    is installed."""
     compiler = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-I", ROOT, "-c"]
+    if shutil.which("ccache"):
+        compiler.insert(0, "ccache")
     objects = [folder / (pathlib.Path(source).stem + ".o") for source in sources]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         for done in threads.map(
-            lambda pair: subprocess.run([*compiler, "-o", pair[0], ROOT / pair[1]]),
+            lambda pair: subprocess.run([*compiler, "-o", pair[0], ROOT / pair[1]], cwd=ROOT),
             zip(objects, sources),
         ):
             done.check_returncode()
@@ -56,15 +60,16 @@ class PhasesTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        cls.kernels = {}  # Objects by main program, for all tests of the class.
+        cls.kernels = {}  # Objects by source, for all tests of the class.
 
-    def compile(self, sanitizer, main, kernels):
-        if main not in self.kernels:
-            self.kernels[main] = compile_all(self.folder, [], kernels)
-        objects = compile_all(self.folder, [f"-fsanitize={sanitizer}", *SANITIZED], [main])
+    def compile(self, sanitizer, main, kernels, *flags):
+        new = [source for source in kernels if source not in self.kernels]
+        self.kernels.update(zip(new, compile_all(self.folder, [], new)))
+        flags = [f"-fsanitize={sanitizer}", *SANITIZED, *flags]
+        objects = compile_all(self.folder, flags, [main])
         program = self.folder / "program"
         linker = [os.environ.get("CXX", "g++"), "-pthread", f"-fsanitize={sanitizer}"]
-        linked = [*objects, *self.kernels[main], *ABSEIL]
+        linked = [*objects, *(self.kernels[source] for source in kernels), *ABSEIL]
         subprocess.run([*linker, "-o", program, *linked], check=True)
         return program
 
