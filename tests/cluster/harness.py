@@ -229,11 +229,12 @@ class ClusterTest(unittest.TestCase):
             "mentor-actor", "--learner", learner, "--threads", threads, *arguments, env=env
         )
 
-    def start_workers(self, meta_learner, *threads):
-        """Starts a learner and actors with these numbers of threads; returns them and the learner's
-        address."""
+    def start_workers(self, meta_learner, *threads, env=None):
+        """Starts a learner and actors with these numbers of threads, and with `env` where given;
+        returns them and the learner's address."""
         learner, address = self.start_learner(meta_learner)
-        return learner, address, [self.start_actor(address, count) for count in threads]
+        actors = [self.start_actor(address, count, env=env) for count in threads]
+        return learner, address, actors
 
     def mentorctl(self, server, *arguments, code=0, deadline_s=DEADLINE_S):
         return self.run_to_end(

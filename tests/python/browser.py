@@ -17,6 +17,8 @@ WHEELS = package.ROOT / ".deps"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 TALL = {"width": 1280, "height": 900}
+# For actors of experiments that go on while a browser looks: most of the time they sleep.
+SLOWLY = {"MENTOR_FAILPOINTS": "actor.unit.received=*:sleep(10)"}
 
 
 def require():
@@ -59,14 +61,14 @@ class Program(Process):
 class BrowserTest(ClusterTest):
     CLIENT = None  # Folder of the client; set by the module.
 
-    def start_service(self, *arguments, threads=2, port=0):
+    def start_service(self, *arguments, threads=2, port=0, of_actors=None):
         """Returns the address of a meta-learner, with a learner and an actor unless threads is
         0."""
         self.service, self.address = self.start_meta_learner(
             self.folder / "state", port, "--disk_reserve_mb", 1, *arguments
         )
         if threads:
-            self.start_workers(self.address, threads)
+            self.start_workers(self.address, threads, env=of_actors)
         return self.address
 
     def start_web(self, *arguments, environment=None):
@@ -153,12 +155,12 @@ class BrowserTest(ClusterTest):
 
     # What a page shows.
 
-    def start_long(self):
+    def start_long(self, *overrides):
         """A service, its page, and an experiment that goes on. Returns a client and the address."""
-        self.start_service()
+        self.start_service(of_actors=SLOWLY)
         address = self.start_web()
         client = self.connect()
-        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000", *overrides])
         return client, address
 
     def download(self, page, link):

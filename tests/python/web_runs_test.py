@@ -60,7 +60,7 @@ class WebRunsTest(browser.BrowserTest):
         }
 
     def mentor(self, *arguments):
-        self.web = self.start("mentor", *arguments, env=self.environment)
+        self.web = self.start("mentor", *arguments, env={**self.environment, **browser.SLOWLY})
         return self.web
 
     def gone(self, pids):

@@ -190,7 +190,8 @@ class WebTest(browser.BrowserTest):
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
     def test_a_browser_that_stands_still_holds_up_nobody(self):
-        client, address = self.start_long()
+        quick = ("rule.lifetimes_per_update=2", "rule.shard_lifetimes=2", "lifetime.iterations=2")
+        _, address = self.start_long(*quick)
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
             self.state(page, "Running")
@@ -341,7 +342,7 @@ class WebTest(browser.BrowserTest):
             page.reload()
             page.expect(body).to_have_class(re.compile("body--light"))
         found = []
-        for width, scheme in ((360, "light"), (360, "dark"), (2560, "light"), (2560, "dark")):
+        for width, scheme in ((360, "dark"), (2560, "light")):
             with self.page({"width": width, "height": 900}, scheme) as page:
                 for path, part in views.items():
                     if path.startswith("/"):
