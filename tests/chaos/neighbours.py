@@ -216,6 +216,14 @@ class Neighbours(ServiceTest):
         time.sleep(1)
         return alone, first, later, self.rate(seconds), part
 
+    def part_of_time(self, case, seconds):
+        """Returns its part of the actors' time beside the other experiment, soon after that began."""
+        self.begin(case)
+        self.misbehave(case)
+        self.wait_until(lambda: self.look("bad")["state"] == "STATE_RUNNING", "the bad one runs")
+        self.rate(3)
+        return self.rate_and_time(seconds)[1]
+
     def stop_actor(self):
         """Returns the seconds from SIGTERM to the actor's end."""
         since = time.monotonic()
