@@ -79,7 +79,7 @@ class DoctorTest(ClusterTest):
 
     def test_success_that_does_not_move_is_a_problem_at_every_budget(self):
         # The reward pays for each step, wherever it leads, so the return creeps up.
-        for steps in (20_000, 60_000, 200_000):
+        for steps in (20_000, 100_000):  # The second is the default of such simulators.
             with self.subTest(steps=steps):
                 names, _, said = self.problems(iterations=3, steps=steps, drift=1)
                 shutil.rmtree(self.folder / "packages")

@@ -5,6 +5,9 @@ import unittest
 from random_kills_test import RandomKills
 
 UPDATES = {
+    "point_reach_epg": 12,
+    "maze_nec": 100,
+    "rl2_episodic": 10,
     "maesn_half_circle": 4,
     "box_diayn": 40,
     "quadratic_rl2": 8,

@@ -180,7 +180,7 @@ class TrainingTest(ClusterTest):
         said = self.run_to_end("mentor", "export", run, "--discriminator", skills)
         self.assertIn(f"mentor run random_rewards_maml --bundle {skills}", said)
         self.assertEqual([file.name for file in skills.iterdir()], ["discriminator.safetensors"])
-        train = sets("rule.outer_updates=3", "evaluation.lifetimes_per_goal=0")
+        train = sets("rule.outer_updates=1", "evaluation.lifetimes_per_goal=0")
         spec = "random_rewards_maml"
         random = self.run_hash(self.folder / "random", *train, spec=spec)
         trained = self.run_hash(self.folder / "trained", *train, "--bundle", skills, spec=spec)

@@ -15,12 +15,9 @@ from harness import SMOKE, SPECS, ClusterTest, sets
 # more_random_kills_test.py tries other rules.
 SMOKE_UPDATES = 80
 OTHERS = {
-    "point_reach_epg": 12,
     "point_reach_pbt": 240,
     "navigation_poet": 25,
     "maze_mfec": 60,
-    "maze_nec": 100,
-    "rl2_episodic": 10,
 }
 
 

@@ -33,6 +33,9 @@ class LongPagesTest(PageTest):
     def test_it_does_not_learn(self):
         self.walk("docs/it_does_not_learn.md")
 
+    def test_mentorctl(self):
+        self.walk("docs/mentorctl.md")
+
 
 class LongTutorialsTest(PageTest):
     def test_your_robot(self):

@@ -26,8 +26,5 @@ class PagesTest(PageTest):
         self.assertGreaterEqual(len(names), 3)
         self.walk(*names, only=PYTHON)
 
-    def test_mentorctl(self):
-        self.walk("docs/mentorctl.md")
-
     def test_security(self):
         self.walk("docs/security.md")

@@ -78,7 +78,7 @@ double LearnTier(const std::string& spec_file, const std::vector<std::string>& t
   return Learn(spec_file, overrides).at("learned").back();
 }
 
-TEST_CASE("learning: tier M, a learned advantage remembers the goal", "[learning]") {
+TEST_CASE("learning: tier M, a learned advantage remembers the goal", "[learning][nightly]") {
   CHECK(LearnTier("point_reach.txtpb", kTierM) >= kAdvantageThresholdM);
 }
 TEST_CASE("learning: tier M, a learned reward remembers the goal", "[learning][nightly]") {

@@ -89,7 +89,7 @@ TEST_CASE("learning: disco: agents catch by a teacher that follows the advantage
 }
 
 TEST_CASE("learning: disco: a teacher without a say, or of the wrong sign, teaches nothing",
-          "[learning]") {
+          "[learning][nightly]") {
   const double none = End(Caught(Teacher(0))), flipped = End(Caught(Teacher(-2)));
   const double other = End(Caught(Teacher(2, kAdvantage - 5)));
   WARN("without " << none << ", flipped " << flipped << ", by the policy alone " << other);
