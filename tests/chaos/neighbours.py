@@ -217,7 +217,7 @@ class Neighbours(ServiceTest):
         return alone, first, later, self.rate(seconds), part
 
     def part_of_time(self, case, seconds):
-        """Returns its part of the actors' time beside the other experiment, soon after that began."""
+        """Returns its part of the actors' time soon after the other experiment began."""
         self.begin(case)
         self.misbehave(case)
         self.wait_until(lambda: self.look("bad")["state"] == "STATE_RUNNING", "the bad one runs")

@@ -1,4 +1,5 @@
-"""Pages and tutorials of minutes run from their first command to their last (pages.py), at night."""
+"""Pages and tutorials of minutes run from their first command to their last (pages.py), at
+night."""
 
 import re
 import unittest

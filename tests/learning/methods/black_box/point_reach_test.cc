@@ -52,8 +52,7 @@ TEST_CASE("learning: a learned advantage solves point_reach, baselines do not", 
   CHECK(std::abs(success.at("PPO shaped").back() - 0.13) <= 0.04);
 }
 
-TEST_CASE("learning: a learned reward beats the baselines on point_reach",
-          "[learning][nightly]") {
+TEST_CASE("learning: a learned reward beats the baselines on point_reach", "[learning][nightly]") {
   const Success success = Learn("point_reach_reward.txtpb",
                                 {"evaluation.train_goals=false", "evaluation.best_weights=false"});
   CheckSeg0(success);
