@@ -53,7 +53,7 @@ class CompanyTest(ClusterTest):
         for _ in range(2):
             self.start_workers(server, 1)
         self.wait_until(
-            lambda: self.mentorctl(server, "peers").count("learners/") >= 2, "two learners"
+            lambda: self.mentorctl(server, "peers").count("actors/") >= 2, "two learners at work"
         )
         self.create_experiment(server, "audited", *short)
         self.wait_for_state(server, "audited", "STATE_SUCCEEDED")
