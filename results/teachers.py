@@ -183,7 +183,7 @@ def why_not(name, teacher):
         return DISCRETE[teacher]
     if teacher in UNTRAINED or teacher in task.taught:
         return ""
-    return NO_FILE.format(task.untrained)
+    return NO_FILE.format(task.untrained) if teacher == "disco_103" else "not planned"
 
 
 def command_of(name, updates, teacher, seed):

@@ -154,6 +154,11 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
         agent: int = 0,
         **settings: Any,
     ) -> None:
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(
+                "env: is no environment of Gymnasium; a vector's environments are wrapped one by "
+                "one: make_vec_env(..., wrapper_class=mentor.BonusReward, wrapper_kwargs={...})"
+            )
         # By these Gymnasium makes the environment again from its spec.
         gymnasium.utils.RecordConstructorArgs.__init__(
             self,
