@@ -111,12 +111,13 @@ TASKS = {
         60,
         "point_reach",
         {
-            "reward": Taught("point_reach_reward", "", 0.25),
-            "advantage": Taught("point_reach", "", 0.24),
-            "es": Taught("point_reach_es", "", 0.13),
+            "reward": Taught("point_reach_reward", "rule.learning_rate=3.14e-3", 0.25),
+            "advantage": Taught("point_reach", "rule.learning_rate=1.24e-3", 0.24),
+            "es": Taught("point_reach_es", "rule.learning_rate=0.0353", 0.13),
             "epg": Taught(
                 "point_reach_lpo",
-                f"lifetime.steps_per_iteration=100 agent.minibatches=4 {EPG}200",
+                f"lifetime.steps_per_iteration=100 agent.minibatches=4 {EPG}200 "
+                "rule.learning_rate=0.0118",
                 0.19,
             ),
             "lpo": Taught(
