@@ -123,7 +123,7 @@ TASKS = {
             "lpo": Taught(
                 "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.14
             ),
-            "bmg": Taught("point_reach_bmg", "", 1.5, inside=True),
+            "bmg": Taught("point_reach_bmg", "rule.learning_rate=3.53e-3", 1.5, inside=True),
         },
     ),
     "maze": Task(
