@@ -86,16 +86,20 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def rounded(value: float) -> str:
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text
+def rounded(value: float, digits: int = 2) -> str:
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def interval(value: Interval, seeds: Sequence[float] = ()) -> str:
-    """ "0.45 [0.41, 0.49]"; with meta-seeds' own numbers "0.45 [0.41, 0.49] (0.42, 0.48)" """
-    text = rounded(value.mean)
+    """ "0.45 [0.41, 0.49]"; with meta-seeds' own numbers "0.45 [0.41, 0.49] (0.42, 0.48)". An end
+    that is not 0 does not read as 0, since 0 decides: "0.020 [0.004, 0.036]"."""
+    digits = 2
+    while any(abs(end) > 1e-6 and not float(rounded(end, digits)) for end in value[1:]):
+        digits += 1
+    text = rounded(value.mean, digits)
     if math.isfinite(value.low):  # A single agent has no interval.
-        text += f" [{rounded(value.low)}, {rounded(value.high)}]"
+        text += f" [{rounded(value.low, digits)}, {rounded(value.high, digits)}]"
     return f"{text} ({listed(seeds)})" if len(seeds) else text
 
 
