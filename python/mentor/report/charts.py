@@ -14,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import altair as alt
 import numpy as np
 
-from . import theme
+from . import theme, words
 from .statistics import Interval
 
 HIDDEN = "hidden"  # The signal with the names of what a reader hides.
@@ -56,6 +56,7 @@ class Key(NamedTuple):
     name: str
     colour: str
     dash: Tuple[int, ...] = ()
+    shape: str = ""  # A path; empty: a line.
 
 
 class Drawn(NamedTuple):
@@ -122,16 +123,16 @@ def rates(highest: float) -> Tuple[float, float]:
 
 
 def _axis(high: float) -> Any:
-    """1.5M for large numbers."""
-    return alt.Axis(format="~s" if high >= 10_000 else ".4~g")
+    """1.5M for large numbers; as many digits as the step needs."""
+    return alt.Axis(format="~s" if high >= 10_000 else "~f" if high > 1e-4 else "~g")
 
 
-def _legend(names: Sequence[str]) -> Any:
+def _legend(names: Sequence[str], **how: Any) -> Any:
     """In files; a page has a legend of its own."""
     if len(names) < 2:
         return None
     widest = 60 + 7 * max(map(len, names))
-    return alt.Legend(columns=max(1, 720 // widest), symbolType="stroke", symbolOpacity=1)
+    return alt.Legend(columns=max(1, 720 // widest), symbolType="stroke", symbolOpacity=1, **how)
 
 
 def _hides(chart: Any) -> Any:
@@ -203,7 +204,7 @@ def lines(
         faint = max(0.06, min(0.45, 4 / max(many, 1)))
         cloud = base.transform_filter(single)
         if any(one.points for one in found):
-            part = cloud.mark_circle(size=14, opacity=0.35)
+            part = cloud.mark_circle(size=9, opacity=1)
         else:
             part = cloud.mark_line(strokeWidth=1, opacity=faint, clip=True)
         layers.append(part.encode(x=x_axis, y=alt.Y("y:Q", title=y), detail="seed:N", **color))
@@ -312,7 +313,7 @@ def rows(
     narrow = "width < 480"
     header = ("place", "name", "y", "low", "high", "text", "color")
     table = [
-        (i, one.name, *map(_number, one.value), _said(one.value), theme.colour(one.colour))
+        (i, one.name, *map(_number, one.value), words.interval(one.value), theme.colour(one.colour))
         for i, one in enumerate(found)
     ]
     texts = ("name", "text", "color")
@@ -321,7 +322,7 @@ def rows(
     scale = (
         alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
     )
-    axis = alt.Axis(grid=True, format=_THREE, tickCount=5)
+    axis = alt.Axis(grid=True, format="~f", tickCount=5)
     color = alt.Color("color:N", scale=None, legend=None)
 
     def x_of(field: str) -> Any:
@@ -366,24 +367,22 @@ def rows(
     return Drawn(chart, _csv(("row", "value", "low", "high", "by_meta_seed"), file))
 
 
-def _said(value: Interval) -> str:
-    text = f"{value.mean:.2f}"
-    return f"{text} [{value.low:.2f}, {value.high:.2f}]" if math.isfinite(value.low) else text
-
-
 def parts(
-    found: Sequence[Tuple[str, str, List[Tuple[str, Interval]]]],
+    found: Sequence[Tuple[Key, List[Tuple[str, Interval]]]],
     y: str,
     domain: Optional[Tuple[float, float]],
 ) -> Drawn:
-    """Values by name along the axis, side by side: (series, colour, [(name, value)])."""
-    names = list(dict.fromkeys(name for _, _, values in found for name, _ in values))
-    every = [(series, *part) for series, _, values in found for part in values]
+    """Values by name along the axis, side by side: (series, [(name, value)])."""
+    names = list(dict.fromkeys(name for _, values in found for name, _ in values))
+    every = [(key.name, *part) for key, values in found for part in values]
     table = [(series, name, *map(_number, value)) for series, name, value in every]
     header = ("series", "name", "y", "low", "high")
     base = alt.Chart(_data(header, table, ("series", "name"))).transform_filter(_SHOWN)
-    series = [series for series, _, _ in found]
-    scale = alt.Scale(domain=series, range=[theme.colour(colour) for _, colour, _ in found])
+    keys = [key for key, _ in found]
+    series = [key.name for key in keys]
+    legend = _legend(series, symbolSize=70)
+    scale = alt.Scale(domain=series, range=[theme.colour(key.colour) for key in keys])
+    shapes = alt.Scale(domain=series, range=[key.shape for key in keys])
     x = alt.X(
         "name:N",
         sort=names,
@@ -395,7 +394,7 @@ def parts(
     encoded = {
         "x": x,
         "xOffset": alt.XOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.35)),
-        "color": alt.Color("series:N", scale=scale, legend=_legend(series)),
+        "color": alt.Color("series:N", scale=scale, legend=legend),
     }
     y_scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False)
     high = max(abs(value.mean) for _, _, value in every)
@@ -404,8 +403,9 @@ def parts(
     )
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
         y=alt.Y("y:Q", title=y),
+        shape=alt.Shape("series:N", scale=shapes, legend=legend),
         tooltip=[
-            _tip("series:N", "line"),
+            _tip("series:N", "method"),
             _tip("name:N", "part"),
             _tip("y:Q", y, _THREE),
             *(_tip(f"{end}:Q", format=_THREE) for end in ("low", "high")),
@@ -414,8 +414,7 @@ def parts(
     )
     exact = [(series, name, *map(_exact, value)) for series, name, value in every]
     chart = _sized(rule + point, 260)
-    legend = [Key(series, colour) for series, colour, _ in found]
-    return Drawn(_hides(chart), _csv(("series", "part", "value", "low", "high"), exact), legend)
+    return Drawn(_hides(chart), _csv(("series", "part", "value", "low", "high"), exact), keys)
 
 
 def stacked(
@@ -450,7 +449,7 @@ def bars(edges: Any, shares: Any, x: str, y: str) -> Drawn:
     table = [(_number(a), _number(b), _number(s)) for a, b, s in zip(edges, edges[1:], shares)]
     base = alt.Chart(_data(("low", "high", "y"), table, ()))
     chart = base.mark_bar(color=theme.colour("blue"), opacity=0.85, binSpacing=1).encode(
-        x=alt.X("low:Q", title=x, bin="binned", axis=alt.Axis(format=_THREE, grid=False)),
+        x=alt.X("low:Q", title=x, bin="binned", axis=alt.Axis(format="~f", grid=False)),
         x2="high:Q",
         y=alt.Y("y:Q", title=y),
         tooltip=[_tip(f"{name}:Q", format=_THREE) for name in ("low", "high", "y")],
@@ -467,7 +466,7 @@ def cloud(xs: Any, ys: Any, trend: Sequence[Tuple[float, float]], x: str, y: str
         "y": alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
     }
     points = alt.Chart(_data(("x", "y"), table, ())).mark_circle(
-        color=theme.colour("sky"), size=12, opacity=0.5
+        color=theme.colour("sky"), size=9, opacity=1
     )
     through = alt.Chart(_data(("x", "y"), list(trend), ())).mark_line(
         color=theme.colour("vermillion"),

@@ -19,8 +19,8 @@ from .statistics import Array, Interval, Sample
 
 _SEEDS_FOR_UNIT = 3
 _FREEDOM_MIN = 5  # Degrees of freedom of a variance that is compared.
-# Baselines have the others.
-COLOURS = ("blue", "purple", "orange", "sky", "olive", "ink", "brown")
+# Some baselines have the same ones, and their lines are dashed.
+COLOURS = ("blue", "purple", "orange", "sky", "ink", "olive", "brown")
 
 
 @dataclasses.dataclass

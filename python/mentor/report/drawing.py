@@ -34,7 +34,7 @@ def without_legend(chart: Dict[str, Any]) -> Dict[str, Any]:
         found["layer"] = [without_legend(layer) for layer in found["layer"]]
     if "encoding" in found:
         found["encoding"] = {
-            name: {**one, "legend": None} if name in ("color", "strokeDash") else one
+            name: {**one, "legend": None} if name in ("color", "strokeDash", "shape") else one
             for name, one in found["encoding"].items()
         }
     return found

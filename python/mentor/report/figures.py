@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from . import beside, charts, words
+from . import beside, charts, theme, words
 from .charts import Figure, Line, Row
 from .evaluation import Result
 from .published import Curve, Published
@@ -230,7 +230,7 @@ def _published_table(curves: Sequence[Curve], ours: Ours, lived: Lived, whose: s
                 number(mean, f"{mean:.2f}"),
                 Cell(name),
                 value(mine) if mine is not None else NONE,
-                number(apart, f"{apart:+.2f}"),
+                number(apart, f"{apart:+.2f}".replace("-0.00", "+0.00")),
             )
     return found
 
@@ -246,11 +246,13 @@ def _parts(own: Sequence[Result], methods: Sequence[Tuple[str, Result]]) -> Figu
         if one.det is not None:
             values.append((words.WITHOUT_NOISE, one.det))
         highest = max([highest, *(value.high for _, value in values if value.high == value.high)])
-        found.append((name, METHODS[one.teacher].colour, values))
+        method = METHODS[one.teacher]
+        key = charts.Key(name, method.colour, shape=theme.SHAPES[method.shape])
+        found.append((key, values))
     quantity, success = words.quantity(own[0].success), own[0].success
     drawn = charts.parts(found, quantity, charts.rates(highest) if success else None)
     where = words.goals(own[0].split, own[0].has_goals)
-    said = "; ".join(f"{name} {words.interval(values[-1][1])}" for name, _, values in found)
+    said = "; ".join(f"{key.name} {words.interval(values[-1][1])}" for key, values in found)
     return Figure(
         f"evaluation_{file_name(own[0].split)}",
         "evaluation",

@@ -18,7 +18,7 @@ from .records import RecordError
 from .tables import Table
 
 _HERE = pathlib.Path(__file__).parent
-_ANSWERS = {"worked": "good", "partly": "good", "learning": "fair", "nothing": "poor"}
+_ANSWERS = {"worked": "good", "partly": "fair", "learning": "fair", "nothing": "poor"}
 
 
 @dataclasses.dataclass

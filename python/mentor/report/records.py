@@ -41,22 +41,23 @@ class Method:
     name: str  # In reports.
     learned: bool
     colour: str  # A name of the theme.
+    shape: str  # Likewise.
     dash: Tuple[int, ...] = ()
 
 
 # By the name on the command line, in the order of reports (common/evaluation_method.cc).
 METHODS = {
-    "learned": Method("learned", True, "blue"),
-    "best": Method("learned (best)", True, "purple"),
-    "average": Method("learned (average)", True, "orange"),
-    "sparse": Method("PPO sparse", False, "vermillion", (6, 3)),
-    "shaped": Method("PPO shaped", False, "green", (2, 2)),
-    "sparse_and_shaped": Method("PPO sparse and shaped", False, "brown", (6, 2, 2, 2)),
-    "potential": Method("PPO potential", False, "sky", (8, 4)),
-    "rnd": Method("PPO RND", False, "purple", (4, 2)),
-    "icm": Method("PPO ICM", False, "orange", (4, 2)),
-    "counts": Method("PPO counts", False, "blue", (4, 2)),
-    "random": Method("random signal", False, "grey", (1, 3)),
+    "learned": Method("learned", True, "blue", "circle"),
+    "best": Method("learned (best)", True, "purple", "square"),
+    "average": Method("learned (average)", True, "orange", "diamond"),
+    "sparse": Method("PPO sparse", False, "vermillion", "up", (6, 3)),
+    "shaped": Method("PPO shaped", False, "green", "down", (2, 2)),
+    "sparse_and_shaped": Method("PPO sparse and shaped", False, "brown", "glass", (6, 2, 2, 2)),
+    "potential": Method("PPO potential", False, "sky", "plus", (8, 4)),
+    "rnd": Method("PPO RND", False, "crimson", "right", (8, 2, 2, 2, 2, 2)),
+    "icm": Method("PPO ICM", False, "olive", "left", (4, 2)),
+    "counts": Method("PPO counts", False, "indigo", "cross", (10, 2)),
+    "random": Method("random signal", False, "grey", "bar", (1, 3)),
 }
 PLACES = {option: place for place, option in enumerate(METHODS)}
 

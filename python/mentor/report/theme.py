@@ -11,18 +11,34 @@ COLOURS = {
     "muted": ("#5f6b78", "#9aa6b2"),
     "grid": ("#e3e8ec", "#2c343d"),
     "blue": ("#0072b2", "#56b4e9"),
-    "sky": ("#76b9e0", "#2f78a8"),
-    "grey": ("#9a9a9a", "#8a8f95"),
+    "sky": ("#3a94cf", "#3580b3"),
+    "grey": ("#858585", "#8a8f95"),
     "purple": ("#b8639a", "#dd93c0"),
     "vermillion": ("#d55e00", "#f08a45"),
     "green": ("#009e73", "#38c49b"),
-    "orange": ("#e69f00", "#f0b840"),
+    "orange": ("#b98500", "#f0b840"),
     "brown": ("#8c564b", "#b98376"),
-    "olive": ("#8a8d1e", "#bdc04c"),
+    "olive": ("#6b6e10", "#bdc04c"),
+    "crimson": ("#a5123f", "#ff8fa3"),
+    "indigo": ("#5b3fb5", "#a99bf5"),
     # Words of an answer.
     "good": ("#00785a", "#38c49b"),
     "fair": ("#8f5f00", "#f0b840"),
     "poor": ("#b34700", "#f08a45"),
+}
+# Points of charts with methods: paths of SVG, about two units wide.
+SHAPES = {
+    "circle": "M-1,0A1,1,0,1,1,1,0A1,1,0,1,1,-1,0Z",
+    "square": "M-0.9,-0.9H0.9V0.9H-0.9Z",
+    "diamond": "M0,-1.3L1,0L0,1.3L-1,0Z",
+    "up": "M0,-1.1L1.1,0.9H-1.1Z",
+    "down": "M0,1.1L1.1,-0.9H-1.1Z",
+    "right": "M1.2,0L-0.9,1.1V-1.1Z",
+    "left": "M-1.2,0L0.9,1.1V-1.1Z",
+    "plus": "M-0.4,-1.2H0.4V-0.4H1.2V0.4H0.4V1.2H-0.4V0.4H-1.2V-0.4H-0.4Z",
+    "cross": "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z",
+    "bar": "M-1.4,-0.45H1.4V0.45H-1.4Z",
+    "glass": "M-1,-1.1H1L-1,1.1H1Z",
 }
 _FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif'
 
@@ -61,6 +77,7 @@ def config() -> Dict[str, Any]:
             "labelPadding": 6,
             "titlePadding": 8,
             "labelFlush": False,
+            "labelSeparation": 8,
         },
         "axisX": {"grid": False, "domain": True, "domainColor": colour("grid")},
         "axisY": {
