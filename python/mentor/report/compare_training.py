@@ -174,7 +174,7 @@ def metrics(groups: Sequence[Group]) -> List[Figure]:
         found += figures.line_figure(
             f"metric_{figures.file_name(name)}",
             "cost",
-            words.capitalised(info.get("label") or name.replace("_", " ")),
+            words.capitalised(training.title_of(info)),
             f"{info.get('help', '')} {words.capitalised(_mean_words(window))}. Rules differ in "
             "scale.".strip(),
             lines,

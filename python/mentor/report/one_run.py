@@ -71,6 +71,7 @@ class Report:
                 one for one in [*drawn, *trained] if one.section == section and one is not first
             ]
 
+        rule = rest("rule") + rest("statistics")
         chapters = [
             self._evaluation(rest("evaluation"), beside_ours),
             Chapter(
@@ -83,7 +84,7 @@ class Report:
             Chapter(
                 "meta-training", "Meta-training", [self._length(), *self._curve()], rest("training")
             ),
-            Chapter("rule", "The outer rule", small=rest("rule") + rest("statistics")),
+            Chapter("rule", "The outer rule", training_figures.constants(run), small=rule),
             self._signal(),
             Chapter("films", "Films", films=_films(run, folder)),
             self._cost(),
@@ -132,24 +133,24 @@ class Report:
         found = Table(
             "differences",
             "Differences of two methods",
-            "comparison | goals | part of the lifetime | difference ~ | reading | paired by goal",
+            "comparison | part of the lifetime | difference ~ | reading | goals | paired by goal",
         )
         for one in self.comparisons:
             segments = len(one.result.segments)
             found.add(
                 f"{one.result.name} minus {one.baseline.name}",
-                words.goals(one.result.split, one.result.has_goals),
                 words.part(one.segment, segments),
                 tables.value(one.difference),
                 words.verdict(one.difference),
+                words.goals(one.result.split, one.result.has_goals),
                 "yes" if one.paired else "no",
             )
         return found
 
     def _goals(self) -> List[Table]:
-        """The last segment by goal, of the tasks that come first."""
+        """The last segment by goal, of the tasks that come first; none where each has one life."""
         own = [one for one in figures.by_split(self.results)[0]] if self.results else []
-        if not own or not own[0].has_goals:
+        if not own or not own[0].has_goals or all(one.goals == len(one.lives) for one in own):
             return []
         methods = [one for _, one in figures.shown(own)]
         several = len({level.environment for one in own for level in one.levels}) > 1
@@ -201,7 +202,7 @@ class Report:
             found.add(
                 lifetime,
                 tables.number(steps),
-                *(tables.number(value, f"{value:.3f}") for value in values),
+                *(tables.number(value, words.rounded(value, 3)) for value in values),
             )
         chapter.tables = self._kept([found])
         chapter.notes = [

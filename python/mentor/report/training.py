@@ -270,6 +270,15 @@ def _decline(run: Run) -> str:
     return text + "."
 
 
+_WORDS = {"pg": "policy", "rho": "ratio", "std": "deviation", "sd": "deviation", "grad": "gradient"}
+
+
+def title_of(info: Dict[str, Any]) -> str:
+    """The label of a metric, or its name in words."""
+    spelt = (_WORDS.get(word, word) for word in info["name"].split("_"))
+    return str(info.get("label") or " ".join(spelt))
+
+
 def declared(run: Run, metric: str) -> Dict[str, Any]:
     """The declaration of a metric; `*` stands for a number or an environment."""
     family: Dict[str, Any] = {"name": metric, "unit": "1", "panel": "small", "log_scale": False}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def _by_part(run: Run) -> List[Line]:
     )
     if len(numbers) > 5:
         numbers = [numbers[i] for i in np.linspace(0, len(numbers) - 1, 5).astype(int)]
-    ramp = ["blue", "sky", "purple", "orange", "grey"]
+    ramp = ["blue", "orange", "purple", "sky", "grey"]
     return [
         smooth(
             words.part(n, run.iterations),
@@ -122,30 +122,36 @@ def lives(trained: Training) -> List[Figure]:
     )
 
 
-def _metrics(run: Run) -> List[Figure]:
+def _known(run: Run) -> List[Tuple[Dict[str, Any], Any, Any]]:
     """The run's metrics as their declarations say; others are small and come last."""
     order = {info["name"]: place for place, info in enumerate(run.record.get("metrics", []))}
     infos = [training.declared(run, name) for name in run.training.metrics]
     infos = [one for one in infos if one["panel"] != "none"]
     infos.sort(key=lambda one: (one["panel"] == "small", order.get(one["name"], len(order))))
+    found = [(info, *run.training.known(info["name"])) for info in infos]
+    return [one for one in found if len(one[2])]
+
+
+def constants(run: Run) -> List[str]:
+    """What a chart would say nothing of."""
+    still = [(info, ys[0]) for info, _, ys in _known(run) if ys.min() == ys.max()]
+    said = ", ".join(f"{training.title_of(info)} {value:.4g}" for info, value in still)
+    return [f"What had one value all the time: {said}."] if still else []
+
+
+def _metrics(run: Run) -> List[Figure]:
     found = []
-    for info in infos[:24]:
-        name = info["name"]
-        xs, ys = run.training.known(name)
-        if not len(ys):
-            continue
-        title = words.capitalised(info.get("label") or name.replace("_", " "))
+    for info, xs, ys in [one for one in _known(run) if one[2].min() < one[2].max()][:24]:
         unit = info.get("unit", "1")
-        log = bool(info.get("log_scale")) and bool((ys > 0).all())
         found += line_figure(
-            f"metric_{file_name(name)}",
+            f"metric_{file_name(info['name'])}",
             "rule" if info["panel"] != "small" else "statistics",
-            title,
+            words.capitalised(training.title_of(info)),
             info.get("help", ""),
-            [smooth(name, "blue", xs, ys)],
+            [smooth(info["name"], "blue", xs, ys)],
             "outer updates",
             "" if unit == "1" else unit,
-            log=log,
+            log=bool(info.get("log_scale")) and bool((ys > 0).all()),
             height=170,
         )
     return found
@@ -167,7 +173,7 @@ def cost(run: Run) -> List[Figure]:
     )
     seconds = training.phase_seconds(trained)
     if np.isfinite(seconds).any():
-        colours = ("blue", "sky", "orange", "green", "purple")
+        colours = ("blue", "orange", "sky", "purple", "green")
         drawn = charts.stacked(
             trained.updates,
             seconds,
