@@ -2,7 +2,11 @@
 mentor_env` serve any environment of Gymnasium. docs/own_environments.md says how actors start
 it."""
 
+import pkgutil
 import sys
+
+# A clone has no stubs beside the sources: those of an installation will do.
+__path__ = pkgutil.extend_path(__path__, __name__)
 
 try:
     from mentor_env.environment import Environment, Facts, Refused, Step

@@ -41,6 +41,20 @@ def main() -> None:
         "--only", action="append", default=[], metavar="PATTERN",
         help="serve ids of Gymnasium like this and no others, for instance 'Fetch*-v4'",
     )  # fmt: skip
+    own = parser.add_mutually_exclusive_group()
+    own.add_argument(
+        "--make", metavar="MODULE:NAME",
+        help="serve this class of Gymnasium, or what this function makes, under any id",
+    )  # fmt: skip
+    own.add_argument(
+        "--pickle", metavar="FILE",
+        help="the same from a file that cloudpickle wrote, as mentor.run(..., env=...) does. "
+        "Reading it runs its code: give a file of your own, or of somebody whom you trust",
+    )  # fmt: skip
+    parser.add_argument(
+        "--errors", metavar="FILE", default="",
+        help="write the first exception of --make or --pickle there, with its lines, as JSON",
+    )  # fmt: skip
     arguments = parser.parse_args()
     for module in arguments.modules:
         _module(parser, module)
@@ -58,6 +72,17 @@ def main() -> None:
         from mentor_env.gymnasium_adapter import GymnasiumEnvironment
     except ModuleNotFoundError as error:
         sys.exit(explained(error))
+
+    if arguments.make or arguments.pickle:
+        from mentor_env import own as owned
+
+        if arguments.make:
+            _module(parser, arguments.make.partition(":")[0])
+            make_gymnasium = owned.imported(arguments.make)
+        else:
+            make_gymnasium = owned.unpickled(arguments.pickle)
+        serve(lambda options: owned.OwnEnvironment(make_gymnasium, options, arguments.errors))
+        return
 
     def make(options: Mapping[str, str]) -> Environment:
         name = options.get("id", "")

@@ -42,6 +42,7 @@ from gymnasium import spaces
 
 from mentor_env.environment import Environment, Facts, Refused, Step, flag, number
 from mentor_env.saving import Saver, is_mujoco
+from mentor_env.source import importable
 
 # In the name of an environment: what resets leave as it is (envs/host/host_facts.h).
 NOT_RESET = "not reset: "
@@ -258,10 +259,14 @@ def _success(rule: str) -> _Success:
     )
 
 
-def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
+def _versions(env: gymnasium.Env[Any, Any], source: str) -> dict[str, str]:
     versions = {"python": platform.python_version(), "numpy": np.__version__}
+    if source:
+        versions["source"] = source[:12]
     kind = type(env.unwrapped)
-    packages = {"gymnasium", kind.__module__.split(".")[0]}
+    packages = {"gymnasium"}
+    if not source or importable(kind):  # The digest has seen a class that no module has.
+        packages.add(kind.__module__.split(".")[0])
     if is_mujoco(env):
         packages.add("mujoco")
     distributions = importlib.metadata.packages_distributions()
@@ -269,8 +274,8 @@ def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
         for name in distributions.get(package, []):
             versions[name] = importlib.metadata.version(name)
         if package not in distributions:  # A single module: its version is what it says.
-            source = pathlib.Path(inspect.getfile(kind)).read_bytes()
-            versions[package] = hashlib.sha256(source).hexdigest()[:12]
+            text = pathlib.Path(inspect.getfile(kind)).read_bytes()
+            versions[package] = hashlib.sha256(text).hexdigest()[:12]
     return versions
 
 
@@ -292,7 +297,8 @@ def _numeric_probe() -> bytes:
 
 
 class GymnasiumEnvironment(Environment):
-    def __init__(self, options: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, str], source: str = "") -> None:
+        """`source` is the digest of an environment that comes from no module (own.py)."""
         left = dict(options)
         name = left.pop("id", "")
         if not name:
@@ -322,8 +328,8 @@ class GymnasiumEnvironment(Environment):
         )
         self._return = 0.0
         self._last: npt.NDArray[Any] = np.zeros(size)
-        versions = _versions(self._env)
-        digest = hashlib.sha256()
+        versions = _versions(self._env, source)
+        digest = hashlib.sha256(source.encode())
         for part in (versions, arguments, [name, rule, what, saves, doubles, self._seed_mask]):
             digest.update(json.dumps(part, sort_keys=True, default=str).encode())
         digest.update(_numeric_probe())
@@ -358,8 +364,19 @@ class GymnasiumEnvironment(Environment):
             )
         observation = answer[0]
         self._return = 0.0
-        self._last = self._view(observation)
+        self._last = self._seen(observation)
         return self._last
+
+    def _seen(self, observation: Any) -> npt.NDArray[Any]:
+        numbers = self._view(observation)
+        if numbers.shape != (self.facts.observation_size,):
+            space = self._env.observation_space
+            raise ValueError(
+                f"an observation has the shape {np.shape(observation)}, and the environment's "
+                f"observation_space says {space.shape or space}; correct the space, or what reset "
+                "and step return"
+            )
+        return numbers
 
     def step(self, action: npt.NDArray[np.float32]) -> Step:
         observation, reward, terminated, truncated, info = self._env.step(
@@ -367,7 +384,7 @@ class GymnasiumEnvironment(Environment):
         )
         value, ended = number(reward, "reward"), flag(terminated, "terminated")
         self._return += value
-        self._last = self._view(observation)
+        self._last = self._seen(observation)
         success = self._succeeds(info, ended, self._return)
         return Step(self._last, value, success, ended, flag(truncated, "truncated"))
 

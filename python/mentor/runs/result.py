@@ -7,10 +7,11 @@ import hashlib
 import html
 import pathlib
 import tempfile
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from .. import programs, specs
 from .follow import Table, frame
+from .own_environment import simulators_of
 from .show import Curve, main_curve
 
 
@@ -38,7 +39,14 @@ class Report:
 class Run:
     """The folder of a run, finished or not: what mentor.run returns, or Run("runs/x")."""
 
-    def __init__(self, folder: programs.PathLike, *, summary: str = "") -> None:
+    def __init__(
+        self,
+        folder: programs.PathLike,
+        *,
+        summary: str = "",
+        simulators: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """`simulators` is for evaluate and export; the folder has that of a run with env=."""
         self.folder = pathlib.Path(folder).absolute()
         self.summary = summary  # What `mentor run` printed at its end.
         if not (self.folder / "FORMAT").is_file():
@@ -46,6 +54,7 @@ class Run:
                 f"{self.folder} is no folder of a run; give one that mentor.run or `mentor run` "
                 "made, such as runs/point_reach-0123456789"
             )
+        self._simulators = dict(simulators or {})
         self._table = Table(self.folder / "metrics.csv")
 
     def __repr__(self) -> str:
@@ -108,25 +117,27 @@ class Run:
         The options are its flags by name: evaluate(seeds=5, tasks="test", baselines=["none"]).
         """
         if "out" in options:
-            programs.answer("evaluate", self.folder, "--quiet", *_words(options))
+            programs.answer("evaluate", self.folder, "--quiet", *self._words(options))
             return _table(pathlib.Path(options["out"]))
         with tempfile.TemporaryDirectory(prefix="mentor-evaluate-") as out:
-            words = _words({**options, "out": out})
+            words = self._words({**options, "out": out})
             programs.answer("evaluate", self.folder, "--quiet", *words)
             return _table(pathlib.Path(out))
 
     def export(self, out: programs.PathLike, **options: Any) -> pathlib.Path:
         """Writes the learned signal as files, as `mentor export` does, and returns the folder."""
         folder = pathlib.Path(out).absolute()
-        programs.answer("export", self.folder, "--out", folder, *_words(options))
+        programs.answer("export", self.folder, "--out", folder, *self._words(options))
         return folder
 
-
-def _words(options: Dict[str, Any]) -> List[str]:
-    options = dict(options)
-    simulators = programs.simulator_flags(options.pop("simulators", None))
-    bundles = specs.spec_flags(options.pop("bundles", ()), None)
-    return programs.flags(options, ["signal", "bundle"]) + bundles + simulators
+    def _words(self, options: Dict[str, Any]) -> List[str]:
+        options = dict(options)
+        given = options.pop("simulators", None)
+        if given is None or isinstance(given, Mapping):
+            given = {**self._simulators, **simulators_of(self.folder), **(given or {})}
+        bundles = specs.spec_flags(options.pop("bundles", ()), None)
+        simulators = programs.simulator_flags(given)
+        return programs.flags(options, ["signal", "bundle"]) + bundles + simulators
 
 
 def _table(folder: pathlib.Path) -> Any:

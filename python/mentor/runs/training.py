@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -13,10 +14,12 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from .. import programs, specs
 from .child import Child
 from .follow import Table, Update
+from .own_environment import NAME as OWN, NO_SUCCESS, OwnEnvironment
 from .result import Run
 from .show import Progress
 
 _POLL_SECONDS = 0.1
+_FAILED_SECONDS = 3  # For a checkpoint after an exception of the user's environment.
 # The program's exit status after a signal, and after a second SIGTERM that ended it at once.
 _EXITS_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _GO_ON = "the same call continues from the last checkpoint"
@@ -42,6 +45,7 @@ def run(
     spec: specs.SpecLike,
     overrides: specs.Overrides = (),
     *,
+    env: Optional[Callable[..., Any]] = None,
     out: Optional[programs.PathLike] = None,
     on_update: Optional[Callable[[Update], Any]] = None,
     bundles: Sequence[programs.PathLike] = (),
@@ -58,6 +62,10 @@ def run(
     `spec` is what mentor.spec takes, and `overrides` changes it: {"rule.learning_rate": 3e-4}. The
     folder is `out`, or runs/NAME-HASH.
 
+    `env` is a class of Gymnasium, or a function that makes an environment, wherever it is written.
+    It takes the place of the spec's benchmark; overrides set its options: "benchmark.success". It
+    is tried first, in this process, so an exception of its own arrives before anything has begun.
+
     `on_update` is called with each outer update that this call adds, in order and once. It returns
     mentor.STOP to end the run at a checkpoint; updates that are under way by then still arrive.
     After an exception no more arrive, the run ends at a checkpoint, and the exception goes on.
@@ -67,8 +75,14 @@ def run(
     if on_update is not None and not callable(on_update):
         raise TypeError(f"on_update is {on_update!r}; give a function of one update")
     # The check comes first: a refused spec begins no folder, and an error is a SpecError.
-    common = specs.spec_flags(bundles, simulators)
     with tempfile.TemporaryDirectory(prefix="mentor-run-") as temporary:
+        own = None
+        if env is not None:
+            (pathlib.Path(temporary) / "environment").mkdir()
+            own = OwnEnvironment(env, overrides, pathlib.Path(temporary) / "environment")
+            spec = own.replaces_benchmark(spec, bundles, simulators)
+            overrides, simulators = own.overrides, {**(simulators or {}), **own.simulators}
+        common = specs.spec_flags(bundles, simulators)
         source, name = _source(spec, bundles, simulators, temporary)
         common += specs.override_flags(overrides)
         checked = specs.checked(source, common, name)
@@ -85,7 +99,18 @@ def run(
         table = Table(folder / "metrics.csv")
         table.read()
         shown = Progress(name, checked.outer_updates, len(table.updates)) if progress else None
-        code, child = _follow(command, _Delivery(table, on_update), shown, stop_seconds)
+        delivery = _Delivery(table, on_update, own, folder)
+        code, child = _follow(command, delivery, shown, stop_seconds)
+        return _result(code, child, delivery, simulators)
+
+
+def _result(
+    code: int, child: Child, delivery: _Delivery, simulators: Optional[Mapping[str, str]]
+) -> Run:
+    """Returns the run, or raises what went wrong."""
+    own, folder = delivery.own, delivery.folder
+    if own and own.failed() and code != 0:
+        raise RunError(f"{own.failure()}\nin a simulator of the run {folder}; {_GO_ON}", folder)
     if code in _EXITS_STOPPED and not child.was_asked:
         raise RunError(f"{folder}: somebody else stopped the run; {_GO_ON}", folder)
     if code < 0:
@@ -95,7 +120,15 @@ def run(
         raise RunError(
             programs.words_of_failure(child.said()) or f"mentor run ended with {code}", folder
         )
-    return Run(folder, summary=child.printed())
+    if own is None:
+        return Run(folder, summary=child.printed(), simulators=simulators)
+    own.keep(folder)
+    summary = own.words(child.printed(), folder)
+    if not _ever_succeeded(delivery.table):
+        summary = f"{summary}{NO_SUCCESS}\n"
+        _say_anyway(NO_SUCCESS)
+    kept = {name: command for name, command in (simulators or {}).items() if name != OWN}
+    return Run(folder, summary=summary, simulators=kept)
 
 
 def _name_of(number: int) -> str:
@@ -144,17 +177,35 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
+def _say_anyway(warning: str) -> None:
+    print(warning, file=sys.stderr)
+
+
+def _ever_succeeded(table: Table) -> bool:
+    shown = [
+        value
+        for update in table.updates
+        for name, value in update.metrics.items()
+        if name == "success" or re.fullmatch(r"seg\d+", name)
+    ]
+    return not shown or any(value > 0 for value in shown)
+
+
 def _follow(
     command: Sequence[str], delivery: _Delivery, shown: Optional[Progress], stop_seconds: float
 ) -> "tuple[int, Child]":
     """Runs the program to its end. Returns its exit status."""
-    table = delivery.table
-    with Child(command, shown.say if shown else _say) as child:
+    table, own = delivery.table, delivery.own
+    say = shown.say if shown else _say
+    with Child(command, own.quieter(say) if own else say) as child:
         try:
             code = None
             while code is None:
                 code = child.wait(_POLL_SECONDS)
                 delivery.deliver(child)
+                if own and own.failed() and code is None:
+                    _end(child, _FAILED_SECONDS)  # Other actors would meet the same.
+                    code = -signal.SIGKILL
                 if shown:
                     done = bool(table.updates) and table.updates[-1].step >= shown.total
                     shown.show(table.updates, "evaluating" if done else "training")
@@ -173,8 +224,16 @@ def _follow(
 class _Delivery:
     """Calls on_update with each update of a table, once, whenever Ctrl-C comes."""
 
-    def __init__(self, table: Table, on_update: Optional[Callable[[Update], Any]]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        on_update: Optional[Callable[[Update], Any]],
+        own: Optional[OwnEnvironment],
+        folder: pathlib.Path,
+    ) -> None:
         self.table = table
+        self.own = own
+        self.folder = folder
         self._on_update = on_update
         self._count = len(table.updates)
 
@@ -183,6 +242,8 @@ class _Delivery:
         while self._count < len(self.table.updates):
             update = self.table.updates[self._count]
             self._count += 1
+            if self.own:
+                self.own.keep(self.folder)
             if self._on_update is not None and self._on_update(update) is STOP:
                 child.stop_once()
 
