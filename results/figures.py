@@ -3,6 +3,7 @@
 They are drawn as reports are (mentor.report), panel beside panel.
 """
 
+import itertools
 import statistics
 
 import teachers as table
@@ -98,6 +99,16 @@ def curves_of(name):
     return panels
 
 
+def dots(series, y, domain):
+    """Values by name, [(series, colour, [(name, value)])]; each series has a shape of its own."""
+    shapes = itertools.cycle(theme.SHAPES.values())
+    keyed = [
+        (charts.Key(name, colour, shape=shape), values)
+        for (name, colour, values), shape in zip(series, shapes)
+    ]
+    return charts.parts(keyed, y, domain)
+
+
 # --- Success by part of a life, beside the paper's ---
 
 
@@ -136,7 +147,7 @@ def life_panel(recorded, published, arms):
             series.append((teacher, ours, ours_of(recorded, claim, prefix)))
         if found := theirs_of((*published, teacher)):
             series.append((f"{teacher}, paper", theirs, found))
-    return charts.parts(series, "success", None)
+    return dots(series, "success", None)
 
 
 def rewards(recorded):
@@ -190,7 +201,7 @@ def ml10_classes(recorded):
             classes = [name.partition("/")[2][:-3].replace("-", " ") for name in names]
             values = [(one, Interval(*numbers[n])) for one, n in zip(classes, names, strict=True)]
             series.append((teacher, TEACHERS[teacher][0], values))
-        found[title] = charts.parts(series, "success after two updates", (0, 1))
+        found[title] = dots(series, "success after two updates", (0, 1))
     return found
 
 
@@ -211,7 +222,7 @@ def later_steps(recorded):
         for t in ("v", "m")
     ]
     series.append(("PPO on success alone", "grey", ppo))
-    return {"": charts.parts(series, "success after two updates", (0, 1))}
+    return {"": dots(series, "success after two updates", (0, 1))}
 
 
 def settings(recorded):
@@ -223,7 +234,7 @@ def settings(recorded):
             claim = f"settings-{setting}-{kind}" if kind else "point-reach-reward"
             cells.append((title, mean_of(values_of(recorded, claim, AFTER_TWO, 3))))
         series.append((how, colour, cells))
-    return {"": charts.parts(series, "success after two updates", None)}
+    return {"": dots(series, "success after two updates", None)}
 
 
 def teachers(recorded):
@@ -241,7 +252,7 @@ def teachers(recorded):
             if cells:
                 series.append((title, table.COLOURS[teacher], cells))
         if series:
-            found[task.title] = charts.parts(series, "success at the end of a life", (0, 1))
+            found[task.title] = dots(series, "success at the end of a life", (0, 1))
     return found
 
 
