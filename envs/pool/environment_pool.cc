@@ -9,7 +9,6 @@
 #include "common/machine_memory.h"
 #include "common/status.h"
 #include "common/violations.h"
-#include "envs/benchmark.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
@@ -37,6 +36,7 @@ EnvironmentPool::EnvironmentPool(Options options, const EnvironmentEntry& entry)
     : options_(std::move(options)),
       entry_(entry),
       process_(getpid()),
+      lists_(options_.classes),
       slots_(options_.size),
       work_(options_.size),
       ready_(options_.size) {
@@ -48,6 +48,7 @@ absl::StatusOr<std::unique_ptr<EnvironmentPool>> EnvironmentPool::Make(Options o
   if (options.size < 1 || options.threads < 1) {
     return absl::InvalidArgumentError("num_envs and num_threads: give integers from 1 on");
   }
+  if (!options.classes.empty()) options.environment = options.classes[0].name;
   const EnvironmentEntry* entry = FindEnvironment(options.environment);
   if (entry == nullptr) return MakeEnvironment(options.environment, {}).status();
   auto pool = std::unique_ptr<EnvironmentPool>(new EnvironmentPool(std::move(options), *entry));
@@ -69,13 +70,19 @@ absl::Status EnvironmentPool::CheckMemory() const {
                    " MB that this process may use; give ", machine / bytes, " or fewer"));
 }
 
+absl::StatusOr<std::unique_ptr<Environment>> EnvironmentPool::MakeOne(size_t index) const {
+  const std::vector<TaskSet>& classes = options_.classes;
+  MENTOR_ASSIGN_OR_RETURN(auto environment,
+                          classes.empty()
+                              ? MakeEnvironment(entry_.name, options_.options, "options")
+                              : MakeEnvironment(classes[index % classes.size()].tasks[0]));
+  return Wrap(std::move(environment), options_.wrappers, "wrappers");
+}
+
 absl::Status EnvironmentPool::Begin() {
-  for (Slot& slot : slots_) {
-    MENTOR_ASSIGN_OR_RETURN(slot.environment,
-                            MakeEnvironment(entry_.name, options_.options, "options"));
-    MENTOR_ASSIGN_OR_RETURN(slot.environment,
-                            Wrap(std::move(slot.environment), options_.wrappers, "wrappers"));
-    if (&slot == slots_.data()) MENTOR_RETURN_IF_ERROR(CheckMemory());
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    MENTOR_ASSIGN_OR_RETURN(slots_[i].environment, MakeOne(i));
+    if (i == 0) MENTOR_RETURN_IF_ERROR(CheckMemory());
   }
   Violations none;
   option_values_ = OptionValues::Parse(entry_.options, options_.options, "options", &none);
@@ -132,18 +139,22 @@ absl::Status EnvironmentPool::Close() {
   return absl::OkStatus();
 }
 
-v1::EnvironmentTask EnvironmentPool::TaskOf(const Slot& slot) const {
+v1::EnvironmentTask EnvironmentPool::TaskOf(int index) const {
+  const Slot& slot = slots_[index];
+  const TaskList* list = lists_.empty() ? nullptr : &lists_[index % lists_.size()].tasks;
   v1::EnvironmentTask task;
   if (slot.choice.parameters) {
     task.set_environment(entry_.name);
     for (const double number : *slot.choice.parameters) task.add_parameters(number);
-  } else if (slot.choice.goal && !goals_.empty()) {
-    task = goals_[*slot.choice.goal];
+  } else if (slot.choice.goal && list != nullptr) {
+    task = (*list)[*slot.choice.goal];
   } else {
     const RandomStream random{.seed = slot.choice.goal ? options_.goal_seed : slot.stream.seed,
                               .purpose = Purpose::kTasks};
-    task = DrawTask(entry_, option_values_, random, slot.choice.goal.value_or(slot.episode));
-    ExtendTask(options_.wrappers, random, slot.choice.goal.value_or(slot.episode), &task);
+    const uint32_t number = slot.choice.goal.value_or(slot.episode);
+    task = options_.classes.empty() ? DrawTask(entry_, option_values_, random, number)
+                                    : (*list)[random.Below(list->size(), number, /*draw=*/0)];
+    ExtendTask(options_.wrappers, random, number, &task);
   }
   if (const std::optional<bool> visible = GoalVisible()) task.set_goal_visible(*visible);
   return task;
@@ -151,12 +162,18 @@ v1::EnvironmentTask EnvironmentPool::TaskOf(const Slot& slot) const {
 
 std::optional<bool> EnvironmentPool::GoalVisible() const {
   if (options_.goal_visible) return options_.goal_visible;
+  if (!options_.classes.empty()) return options_.classes[0].tasks[0].goal_visible();
   return IsMetaWorld(entry_) ? std::optional<bool>(true) : std::nullopt;
 }
 
-absl::Status EnvironmentPool::ListGoals(uint32_t goal) {
-  if (!IsMetaWorld(entry_)) return absl::OkStatus();
-  if (goals_.empty()) {
+absl::Status EnvironmentPool::CheckChoice(const TaskChoice& choice) {
+  if (choice.parameters && !options_.classes.empty()) {
+    return absl::InvalidArgumentError(
+        "options['parameters']: environments have classes of tasks here; give the number of a "
+        "goal: options={'goal': 0}");
+  }
+  if (!choice.goal || choice.parameters || !IsMetaWorld(entry_)) return absl::OkStatus();
+  if (lists_.empty()) {
     v1::BenchmarkSpec spec;
     spec.set_name("ml1");
     spec.set_environment(entry_.name);
@@ -164,19 +181,18 @@ absl::Status EnvironmentPool::ListGoals(uint32_t goal) {
     Violations violations;
     const std::unique_ptr<Benchmark> benchmark = MakeBenchmark(spec, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-    for (const v1::EnvironmentTask task : benchmark->Tasks(Split::kTrain)[0].tasks)
-      goals_.push_back(task);
+    lists_ = benchmark->Tasks(Split::kTrain);
   }
-  if (goal < goals_.size()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("options['goal']: is ", goal, ", but ",
+  if (*choice.goal < lists_[0].tasks.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("options['goal']: is ", *choice.goal, ", but ",
                                                  entry_.name, " has the goals 0 to ",
-                                                 goals_.size() - 1));
+                                                 lists_[0].tasks.size() - 1));
 }
 
 absl::Status EnvironmentPool::BeginEpisode(int index) {
   Slot& slot = slots_[index];
   slot.begun = false;
-  slot.task = TaskOf(slot);
+  slot.task = TaskOf(index);
   MENTOR_RETURN_IF_ERROR(slot.environment->SetTask(slot.task));
   MENTOR_RETURN_IF_ERROR(slot.environment->Reset(
       slot.stream, slot.episode, Row(observations_, index, info_.observation_size)));
@@ -310,9 +326,9 @@ absl::Status EnvironmentPool::FirstError(std::span<const int32_t> ids) const {
   }
   if (first == kNobody) return absl::OkStatus();
   const absl::Status& status = slots_[first].status;
-  return WithPrefix(options_.size == 1
-                        ? absl::StrCat(entry_.name, ": ")
-                        : absl::StrCat("environment ", first, " (", entry_.name, "): "),
+  const std::string& name = slots_[first].environment->info().name;
+  return WithPrefix(options_.size == 1 ? absl::StrCat(name, ": ")
+                                       : absl::StrCat("environment ", first, " (", name, "): "),
                     status);
 }
 
@@ -326,7 +342,7 @@ absl::StatusOr<std::vector<int32_t>> EnvironmentPool::BeginResets(std::span<cons
                                                                   std::span<const uint8_t> mask,
                                                                   const TaskChoice& choice) {
   MENTOR_RETURN_IF_ERROR(CheckIdle());
-  if (choice.goal && !choice.parameters) MENTOR_RETURN_IF_ERROR(ListGoals(*choice.goal));
+  MENTOR_RETURN_IF_ERROR(CheckChoice(choice));
   std::vector<int32_t> chosen;
   for (int i = 0; i < options_.size; ++i) {
     if (mask.empty() || mask[i] != 0) chosen.push_back(i);

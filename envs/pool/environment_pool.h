@@ -1,6 +1,7 @@
-// Many environments of one kind, stepped together by threads, with their numbers in batches: what
-// gymnasium.make_vec makes (python/mentor). Episodes have the same bits for any number of
-// environments and of threads: each environment has its own seed, and counts its own episodes.
+// Many environments of one kind, or of the classes of a benchmark in turn, stepped together by
+// threads, with their numbers in batches: what gymnasium.make_vec makes (python/mentor). Episodes
+// have the same bits for any number of environments and of threads: each environment has its own
+// seed, and counts its own episodes.
 //
 // One thread at a time may call; a second one is told so. The caller's thread works, too: with one
 // thread nothing is handed over.
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "common/options.h"
+#include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/mujoco_environment.h"
 
@@ -63,7 +65,8 @@ enum class Autoreset {
 
 // Which task an episode has.
 struct TaskChoice {
-  // Number of the fixed list of goals; absent: a fresh task for each episode, by seed and episode.
+  // Number of the fixed list of goals; absent: a fresh task for each episode, by seed and episode,
+  // or one drawn from the list of the environment's class.
   std::optional<uint32_t> goal = {};
   // The task's numbers themselves; wins over `goal`.
   std::optional<std::vector<double>> parameters = {};
@@ -72,7 +75,10 @@ struct TaskChoice {
 class EnvironmentPool {
  public:
   struct Options {
-    std::string environment;
+    std::string environment = {};
+    // In place of `environment`: environment i has class i modulo their number, whose tasks are a
+    // list with wrappers of its own. Sizes and keys of infos are those of the first.
+    std::vector<TaskSet> classes = {};
     google::protobuf::RepeatedPtrField<v1::Option> options = {};
     google::protobuf::RepeatedPtrField<v1::WrapperSpec> wrappers = {};
     // Absent: the task decides, and Meta-World shows goals.
@@ -170,12 +176,14 @@ class EnvironmentPool {
   absl::Status CheckMemory() const;
   // Each call holds it. FAILED_PRECONDITION also once the pool is closed.
   absl::StatusOr<PoolUse> Use();
-  v1::EnvironmentTask TaskOf(const Slot& slot) const;
+  v1::EnvironmentTask TaskOf(int index) const;
+  // The environment in the wrappers of its class and in those of the options.
+  absl::StatusOr<std::unique_ptr<Environment>> MakeOne(size_t index) const;
   // Whether observations show the goal; nothing where environments know no such choice.
   std::optional<bool> GoalVisible() const;
   absl::StatusOr<MuJoCoEnvironment*> MuJoCoOf(int index);
-  // Fills goals_ where the goals are a list, and checks the number.
-  absl::Status ListGoals(uint32_t goal);
+  // Fills lists_ where the goals are a list, and checks the choice.
+  absl::Status CheckChoice(const TaskChoice& choice);
   absl::Status CheckIdle() const;
   // Publishes resets; returns their environments.
   absl::StatusOr<std::vector<int32_t>> BeginResets(std::span<const uint64_t> seeds,
@@ -206,7 +214,8 @@ class EnvironmentPool {
   const pid_t process_;
   std::vector<int32_t> all_;  // 0 to N - 1
 
-  std::vector<v1::EnvironmentTask> goals_;  // The fixed list; empty: DrawTask's sequence.
+  // The fixed lists of the classes, or that of the only environment; none: DrawTask's sequence.
+  std::vector<TaskSet> lists_;
   // Slots and rows of the batches belong to the thread that works on their environment.
   std::vector<Slot> slots_;
   std::vector<float> actions_;  // [N, A]

@@ -112,7 +112,7 @@ absl::Status EnvironmentPool::ResetTo(int index, std::span<const double> positio
   MENTOR_RETURN_IF_ERROR(CheckIdle());
   MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * environment, MuJoCoOf(index));
   Slot& slot = slots_[index];
-  if (!slot.begun) slot.task = TaskOf(slot);
+  if (!slot.begun) slot.task = TaskOf(index);
   slot.begun = false;
   MENTOR_RETURN_IF_ERROR(slot.environment->SetTask(slot.task));
   MENTOR_RETURN_IF_ERROR(environment->ResetTo(positions, velocities,

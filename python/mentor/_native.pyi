@@ -16,7 +16,8 @@ def offer_bundle(folder: str) -> str: ...
 class Pool:
     def __init__(
         self,
-        environment: str,
+        name: str,
+        split: str,
         options: Mapping[str, str],
         wrappers: Sequence[tuple[str, Mapping[str, str]]],
         goal_visible: bool | None,

@@ -85,30 +85,6 @@ nb::list TasksOf(const std::vector<envs::TaskSet>& sets) {
   return list;
 }
 
-// Training and test tasks, each as (environment, parameters, goal_visible).
-nb::tuple Benchmark(const std::string& name, const std::string& environment, uint32_t goal_seed) {
-  v1::BenchmarkSpec spec;
-  spec.set_name(name);
-  if (!environment.empty()) spec.set_environment(environment);
-  spec.set_goal_seed(goal_seed);
-  if (name.starts_with("mt")) {
-    // The package's benchmarks have no one-hot number either; a wrapper of Gymnasium's adds it.
-    v1::Option* one_hot = spec.add_option();
-    one_hot->set_name("one_hot");
-    one_hot->set_value("false");
-  }
-  Violations violations;
-  const std::unique_ptr<envs::Benchmark> made = envs::MakeBenchmark(spec, &violations);
-  Raise(violations.ToStatus());
-  return nb::make_tuple(TasksOf(made->Tasks(envs::Split::kTrain)),
-                        TasksOf(made->Tasks(envs::Split::kTest)));
-}
-
-// Lets environments find the bundle of a folder; returns its name.
-std::string OfferBundle(const std::string& folder) {
-  return BundleName(ValueOrRaise(OfferFolder(folder)).digest);
-}
-
 google::protobuf::RepeatedPtrField<v1::Option> Options(const OptionsOfPython& options) {
   google::protobuf::RepeatedPtrField<v1::Option> list;
   for (const auto& [name, value] : options) {
@@ -117,6 +93,35 @@ google::protobuf::RepeatedPtrField<v1::Option> Options(const OptionsOfPython& op
     option->set_value(value);
   }
   return list;
+}
+
+std::unique_ptr<envs::Benchmark> BenchmarkOf(const std::string& name,
+                                             const std::string& environment,
+                                             const OptionsOfPython& options, uint32_t goal_seed) {
+  v1::BenchmarkSpec spec;
+  spec.set_name(name);
+  if (!environment.empty()) spec.set_environment(environment);
+  spec.set_goal_seed(goal_seed);
+  *spec.mutable_option() = Options(options);
+  Violations violations;
+  std::unique_ptr<envs::Benchmark> made = envs::MakeBenchmark(spec, &violations);
+  Raise(violations.ToStatus());
+  return made;
+}
+
+// Training and test tasks, each as (environment, parameters, goal_visible).
+nb::tuple Benchmark(const std::string& name, const std::string& environment, uint32_t goal_seed) {
+  OptionsOfPython options;
+  // The package's benchmarks have no one-hot number either; a wrapper of Gymnasium's adds it.
+  if (name.starts_with("mt")) options["one_hot"] = "false";
+  const auto made = BenchmarkOf(name, environment, options, goal_seed);
+  return nb::make_tuple(TasksOf(made->Tasks(envs::Split::kTrain)),
+                        TasksOf(made->Tasks(envs::Split::kTest)));
+}
+
+// Lets environments find the bundle of a folder; returns its name.
+std::string OfferBundle(const std::string& folder) {
+  return BundleName(ValueOrRaise(OfferFolder(folder)).digest);
 }
 
 envs::Autoreset AutoresetOf(const std::string& mode) {
@@ -134,17 +139,23 @@ nb::object View(std::span<Number> batch, std::vector<size_t> shape, nb::handle o
 // The environments of one Python object: a pool, its batches as arrays, and a renderer.
 class Pool {
  public:
-  Pool(const std::string& environment, const OptionsOfPython& options,
+  // split: "train" or "test" of a benchmark, which is then the name; empty for one environment.
+  Pool(const std::string& name, const std::string& split, const OptionsOfPython& options,
        const WrappersOfPython& wrappers, std::optional<bool> goal_visible, uint32_t goal_seed,
        int size, int threads, bool asynchronous, const std::string& autoreset) {
-    envs::EnvironmentPool::Options wanted{.environment = environment,
-                                          .options = Options(options),
+    envs::EnvironmentPool::Options wanted{.environment = name,
                                           .goal_visible = goal_visible,
                                           .goal_seed = goal_seed,
                                           .size = size,
                                           .threads = threads,
                                           .asynchronous = asynchronous,
                                           .autoreset = AutoresetOf(autoreset)};
+    if (split.empty()) {
+      wanted.options = Options(options);
+    } else {
+      wanted.classes = BenchmarkOf(name, "", options, goal_seed)
+                           ->Tasks(split == "test" ? envs::Split::kTest : envs::Split::kTrain);
+    }
     for (const auto& [name, values] : wrappers) {
       v1::WrapperSpec* wrapper = wanted.wrappers.Add();
       wrapper->set_name(name);
@@ -314,9 +325,10 @@ NB_MODULE(_native, m) {
   m.def("offer_bundle", &OfferBundle, "folder"_a);
   AddBonus(m);
   nb::class_<Pool>(m, "Pool")
-      .def(nb::init<const std::string&, const OptionsOfPython&, const WrappersOfPython&,
-                    std::optional<bool>, uint32_t, int, int, bool, const std::string&>(),
-           "environment"_a, "options"_a, "wrappers"_a, "goal_visible"_a.none(), "goal_seed"_a,
+      .def(nb::init<const std::string&, const std::string&, const OptionsOfPython&,
+                    const WrappersOfPython&, std::optional<bool>, uint32_t, int, int, bool,
+                    const std::string&>(),
+           "name"_a, "split"_a, "options"_a, "wrappers"_a, "goal_visible"_a.none(), "goal_seed"_a,
            "size"_a, "threads"_a, "asynchronous"_a, "autoreset"_a)
       .def("facts", &Pool::Facts)
       .def("arrays", [](nb::handle self) { return nb::cast<Pool&>(self).Arrays(self); })

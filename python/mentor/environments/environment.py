@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentor.environments.pool import METADATA, Pool, Wrapper, check_options, seed_of
+from mentor.environments.registration import VECTORS
 from mentor.environments.task import Choice, Task, finite
 
 Observation = npt.NDArray[np.float64]
@@ -56,6 +57,8 @@ class MentorEnv(gymnasium.Env[Observation, Any]):
         wrappers: Sequence[Wrapper] = (),
         **options: Any,
     ) -> None:
+        if isinstance(name, str) and name in VECTORS:
+            raise ValueError(f"name: {name} has many tasks; gymnasium.make_vec('mentor/{name}')")
         check_options(name, options, MentorEnv)
         self._arguments: dict[str, Any] = dict(
             name=name,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from mentor import _native
-from mentor.environments.registration import META_WORLD
+from mentor.environments.registration import META_WORLD, NAMES, VECTORS
 from mentor.programs import folders
 
 Array = npt.NDArray[Any]
@@ -59,8 +59,10 @@ class Pool:
             name, values["bundle"] = _BUNDLE, _native.offer_bundle(str(pathlib.Path(path)))
         elif name in ("bundle", _BUNDLE):
             raise ValueError("path: give the folder with task.txtpb of a bundle")
+        native_name, split, _ = VECTORS.get(name, (name, "", 1))
         self._native = _native.Pool(
-            environment=name,
+            name=native_name,
+            split=split,
             options=values,
             wrappers=[_wrapper(number, one) for number, one in enumerate(wrappers)],
             goal_visible=None if goal_visible is None else bool(goal_visible),
@@ -69,11 +71,8 @@ class Pool:
             **how,
         )
         facts = self._native.facts()
-        self.name: str = facts["name"]
-        # Meta-World's show the goal where nothing is said.
-        self.goal_visible: bool | None = True if self.name in META_WORLD else None
-        if goal_visible is not None:
-            self.goal_visible = bool(goal_visible)
+        self.name: str = name if split else facts["name"]
+        self.goal_visible = _shows_goal(self.name) if goal_visible is None else bool(goal_visible)
         self.size = size
         self.action_size: int = facts["action_size"]
         self.discrete: bool = facts["discrete_actions"]
@@ -146,12 +145,23 @@ def _check(name: object, camera: object, goal_visible: object, wrappers: object)
     """Checks the arguments that C++ would refuse in its own words."""
     if not isinstance(name, str):
         raise TypeError(f"name: is {name!r}; give the name of an environment")
+    near = difflib.get_close_matches(name.upper(), [one.upper() for one in VECTORS], cutoff=0.55)
+    if name not in NAMES and name not in VECTORS and near:
+        meant = [one for one in VECTORS if one.upper() in near]
+        raise ValueError(f"name: there is no {name!r}; did you mean {' or '.join(meant)}?")
     if goal_visible is not None and not isinstance(goal_visible, (bool, np.bool_)):
         raise ValueError(f"goal_visible: is {goal_visible!r}; give True or False")
     if not isinstance(camera, str):
         raise TypeError(f"camera: is {camera!r}; give the name of a camera of the scene")
     if not isinstance(wrappers, Sequence) or isinstance(wrappers, str):
         raise TypeError(f"wrappers: is {wrappers!r}; give a list, as of a spec")
+
+
+def _shows_goal(name: str) -> bool | None:
+    """Returns what holds where nothing is said: Meta-World's show it, vectors of ML do not."""
+    if name in VECTORS:
+        return name.startswith("MT")
+    return True if name in META_WORLD else None
 
 
 def _tell_folder() -> None:

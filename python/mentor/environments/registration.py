@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gymnasium.envs.registration import register as register_one
 from gymnasium.envs.registration import registry
@@ -32,10 +32,29 @@ SMALL = (
 NAMES = [*GYMNASIUM, *META_WORLD, *SMALL, "bundle"]
 
 
+class Vector(NamedTuple):
+    """The tasks of a vector: a benchmark's, of one split, of so many classes."""
+
+    benchmark: str
+    split: str
+    classes: int
+
+
+VECTORS = {
+    "MT10": Vector("mt10", "train", 10),
+    "MT50": Vector("mt50", "train", 50),
+    "ML10-train": Vector("ml10", "train", 10),
+    "ML10-test": Vector("ml10", "test", 5),
+    "ML45-train": Vector("ml45", "train", 45),
+    "ML45-test": Vector("ml45", "test", 5),
+}
+
+
 class Arguments(dict[str, Any]):
     """The arguments of a registered environment. Gymnasium's make_vec pops `wrappers`, functions
     that it refuses beside threads in C++. Wrappers of a spec are dicts. They belong to the
-    environment, so they stay.
+    environment, so they stay. It pops `num_envs`, too, with 1 where the caller gave none: a vector
+    of classes then has one environment for each.
     """
 
     def pop(self, name: str, *default: Any) -> Any:
@@ -43,6 +62,8 @@ class Arguments(dict[str, Any]):
         if name == "wrappers" and found and all(isinstance(one, Mapping) for one in found):
             self[name] = found
             return []
+        if name == "num_envs" and found == 1 and self.get("name") in VECTORS:
+            return VECTORS[self["name"]].classes
         return super().pop(name, *default)
 
     def copy(self) -> Arguments:
@@ -51,7 +72,7 @@ class Arguments(dict[str, Any]):
 
 def _episode_steps(name: str) -> int | None:
     """Returns the greatest length of an episode where no option changes it."""
-    if name in META_WORLD:
+    if name in META_WORLD or name in VECTORS:
         return 500
     return {"Pusher-v5": 100, "Reacher-v5": 50}.get(name, 1000) if name in GYMNASIUM else None
 
@@ -60,7 +81,7 @@ def register() -> None:
     """Registers "mentor/NAME" for each name, as `import mentor` does. A second call changes
     nothing. Gymnasium 1.0 and later read no entry points; "mentor:mentor/NAME" imports mentor.
     """
-    for name in NAMES:
+    for name in [*NAMES, *VECTORS]:
         if f"{NAMESPACE}/{name}" in registry:
             continue
         register_one(

@@ -10,9 +10,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from mentor import _native
 from mentor.environments.pool import (
     METADATA,
     Array,
@@ -22,9 +24,10 @@ from mentor.environments.pool import (
     check_options,
     seed_of,
 )
+from mentor.environments.registration import VECTORS
 from mentor.environments.task import Choice
 
-Observations = npt.NDArray[np.float64]
+Observations = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 Infos = dict[str, Any]
 Step = tuple[Observations, npt.NDArray[np.float64], Flags, Flags, Infos]
@@ -34,18 +37,22 @@ _THREADS_MAX = 1024
 
 
 class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
-    """N environments of one kind: gymnasium.make_vec("mentor/push-v3", num_envs=8).
+    """N environments of one kind: gymnasium.make_vec("mentor/push-v3", num_envs=8). Or those of a
+    benchmark's classes in turn: gymnasium.make_vec("mentor/MT10"), "mentor/ML10-train".
 
-    num_envs        N; environment i has the bits of the single one with seed + i, whatever N is
+    num_envs        N; environment i has the bits of the single one with seed + i, whatever N is.
+                    Of C classes, environment i has class i % C. Default: 1, or one for each class
     num_threads     threads that step them; default: one for each core that this process may use
     copy            True: each call returns arrays of its own. False: views of one buffer, which the
                     next call writes again; nothing is copied
     autoreset_mode  of Gymnasium: NEXT_STEP, SAME_STEP or DISABLED
+    dtype           of observations: "float64" or "float32"
     batch_size      how many environments recv() waits for; with less than N, send() and recv() take
                     the place of step()
-    others          as those of MentorEnv
+    others          as those of MentorEnv. goal_seed is the seed of a benchmark's goals; each reset
+                    of its environments draws one, and {"goal": i} of reset's options fixes it
 
-    Observations are [N, D] float64, rewards [N] float64, actions [N, A] float32 or [N] integers.
+    Observations are [N, D], rewards [N] float64, actions [N, A] float32 or [N] integers.
     infos has an array [N] for each key, and "_key" [N] says which environments have it.
     """
 
@@ -54,11 +61,12 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
     def __init__(
         self,
         name: str,
-        num_envs: int = 1,
+        num_envs: int | None = None,
         *,
         num_threads: int | None = None,
         copy: bool = True,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        dtype: npt.DTypeLike = np.float64,
         batch_size: int | None = None,
         path: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
@@ -72,7 +80,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         **options: Any,
     ) -> None:
         check_options(name, options, MentorVectorEnv)
-        self.num_envs = check_integer("num_envs", num_envs, 1, _ENVIRONMENTS_MAX)
+        self._dtype = _dtype_of(dtype)
+        self.num_envs = _count_of(name, num_envs)
         if num_threads is None:
             num_threads = min(len(os.sched_getaffinity(0)), _THREADS_MAX)
         check_integer("num_threads", num_threads, 1, _THREADS_MAX)
@@ -105,7 +114,9 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             )
         self.render_mode = render_mode
         self.metadata = {**self._pool.metadata, "autoreset_mode": mode}
-        self.single_observation_space = self._pool.observation_space
+        self.single_observation_space = spaces.Box(
+            -np.inf, np.inf, self._pool.observation_space.shape, self._dtype
+        )
         self.single_action_space = self._pool.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -126,6 +137,11 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         """As that of MentorEnv."""
         return self._pool.goal_visible
 
+    @property
+    def native(self) -> _native.Pool:
+        """The environments in C++, by their numbers."""
+        return self._pool.native
+
     def reset(
         self,
         *,
@@ -139,7 +155,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         options  as those of MentorEnv, for all; with "reset_mask" [N] only where it is True
         """
         self._begin(seed, options, wait=True)
-        return self._own(self._arrays["observations"]), {}
+        return self._seen(self._arrays["observations"]), {}
 
     def _begin(self, seed: Any, options: Mapping[str, Any] | None, wait: bool) -> None:
         mask = self._mask(options)
@@ -193,7 +209,11 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             infos = self._same_step(terminated | truncated)
         else:
             infos = self._infos(arrays["infos"], arrays["successes"], present)
-        return own(arrays["observations"]), own(arrays["rewards"]), terminated, truncated, infos
+        observations = self._seen(arrays["observations"])
+        return observations, own(arrays["rewards"]), terminated, truncated, infos
+
+    def _seen(self, observations: Array) -> Array:
+        return observations.astype(self._dtype, copy=self._copy)
 
     def _own(self, array: Array) -> Array:
         return array.copy() if self._copy else array
@@ -218,7 +238,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             return infos
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(done):
-            final[i] = arrays["final_observations"][i].copy()
+            final[i] = arrays["final_observations"][i].astype(self._dtype)
         infos["final_obs"], infos["_final_obs"] = final, done
         numbers = np.where(done[:, np.newaxis], arrays["final_infos"], 0)
         infos["final_info"] = self._infos(numbers, done & arrays["final_successes"], done)
@@ -262,7 +282,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         for column, key in enumerate(self._pool.info_keys):
             infos[key] = numbers[:, column]
         infos["success"] = arrays["successes"][ids].astype(np.float64)
-        return arrays["observations"][ids], arrays["rewards"][ids], terminated, truncated, infos
+        observations = self._seen(arrays["observations"][ids])
+        return observations, arrays["rewards"][ids], terminated, truncated, infos
 
     def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
         """Returns a picture of each environment, with render_mode="rgb_array"."""
@@ -284,6 +305,22 @@ def _mode_of(mode: object) -> AutoresetMode:
     )
 
 
-def vector(name: str, num_envs: int = 1, **arguments: Any) -> MentorVectorEnv:
+def _count_of(name: object, num_envs: int | None) -> int:
+    if num_envs is None:
+        num_envs = VECTORS[name].classes if isinstance(name, str) and name in VECTORS else 1
+    return check_integer("num_envs", num_envs, 1, _ENVIRONMENTS_MAX)
+
+
+def _dtype_of(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if dtype is None or found not in (np.float32, np.float64):
+        raise ValueError(f"dtype: is {dtype!r}; give 'float64' or 'float32'")
+    return found
+
+
+def vector(name: str, num_envs: int | None = None, **arguments: Any) -> MentorVectorEnv:
     """Makes MentorVectorEnv of an environment's name, with the same arguments."""
     return MentorVectorEnv(name, num_envs, **arguments)

@@ -85,6 +85,35 @@ TEST_CASE("environment pool: bits do not depend on size and threads", "[unit]") 
   }
 }
 
+TEST_CASE("environment pool: environments have the classes of a benchmark in turn", "[unit]") {
+  v1::BenchmarkSpec spec;
+  spec.set_name("ml10");
+  Violations violations;
+  const auto benchmark = MakeBenchmark(spec, &violations);
+  REQUIRE(violations.empty());
+  const std::vector<TaskSet>& classes = benchmark->Tasks(Split::kTest);
+  const auto pool = Make({.classes = classes, .size = 7, .threads = 2});
+  const std::vector<float> actions = Actions(*pool, 0);
+  for (const uint32_t goal : {0, 9}) {
+    REQUIRE(pool->Reset(Seeds(7), {}, {.goal = goal}).ok());
+    REQUIRE(pool->Step(actions).ok());
+    for (int i = 0; i < 7; ++i) {
+      const v1::EnvironmentTask task = classes[i % 5].tasks[goal];
+      const auto alone = Make({.environment = task.environment(), .goal_visible = false});
+      const std::vector<double> parameters(task.parameters().begin(), task.parameters().end());
+      const std::vector<uint64_t> seed = {Seeds(7)[i]};
+      REQUIRE(alone->Reset(seed, {}, {.parameters = parameters}).ok());
+      REQUIRE(alone->Step(std::span(actions).subspan(4 * i, 4)).ok());
+      std::vector<double> found, expected;
+      Append(*pool, i, &found);
+      Append(*alone, 0, &expected);
+      CHECK(found == expected);
+    }
+  }
+  CHECK(absl::IsInvalidArgument(pool->Reset({}, {}, {.goal = 50})));
+  CHECK(absl::IsInvalidArgument(pool->Reset({}, {}, {.parameters = {{1, 2, 3}}})));
+}
+
 TEST_CASE("environment pool: autoreset on the next step", "[unit]") {
   const auto pool = Make(Short(Autoreset::kNextStep));
   REQUIRE(pool->Reset(Seeds(1), {}, {}).ok());
