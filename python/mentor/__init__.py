@@ -3,6 +3,8 @@
     gymnasium.make("mentor/push-v3")        environments, also of bundles (mentor.environments)
     gymnasium.make_vec("mentor/push-v3", num_envs=8)
     mentor.vector("push-v3", 8)             the same, with send() and recv()
+    mentor.vector("MT10")                   one for each task class of a benchmark
+    mentor.sb3_vector("push-v3", 8)         the same as a VecEnv of Stable-Baselines3
     mentor.metaworld.ML1("door-close-v3")   benchmarks with their tasks
     mentor.run("point_reach")               trains what the command line trains
     mentor.spec("point_reach", seed=2)      specs from arguments, dicts, YAML and text
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from . import metaworld as metaworld
     from .bonuses import Bonus as Bonus, BonusReward as BonusReward
     from .environments.environment import MentorEnv as MentorEnv
+    from .environments.sb3 import MentorVecEnv as MentorVecEnv, sb3_vector as sb3_vector
     from .environments.task import Task as Task
     from .environments.vector import MentorVectorEnv as MentorVectorEnv, vector as vector
     from .programs import ProgramError as ProgramError
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "bonuses": "Bonus BonusReward",
     "environments.environment": "MentorEnv",
+    "environments.sb3": "MentorVecEnv sb3_vector",
     "environments.task": "Task",
     "environments.vector": "MentorVectorEnv vector",
     "metaworld": "metaworld",
@@ -45,9 +49,9 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 __all__ = [
-    "Bonus", "BonusReward", "LearnedReward", "MentorEnv", "MentorVectorEnv", "ProgramError", "Run",
-    "RunError", "STOP", "Spec", "SpecError", "Task", "Update", "Violation", "metaworld", "run",
-    "spec", "vector",
+    "Bonus", "BonusReward", "LearnedReward", "MentorEnv", "MentorVecEnv", "MentorVectorEnv",
+    "ProgramError", "Run", "RunError", "STOP", "Spec", "SpecError", "Task", "Update", "Violation",
+    "metaworld", "run", "sb3_vector", "spec", "vector",
 ]  # fmt: skip
 
 
