@@ -6,7 +6,7 @@ import module
 
 
 @module.needs_signal
-class Sb3VectorTest(unittest.TestCase):
+class VecEnvTest(unittest.TestCase):
     def test_numbers_are_those_of_its_own_over_single_environments(self):
         module.run_with_torch(
             """
