@@ -276,7 +276,7 @@ def without_hidden(chart):
         kept["layer"] = [without_hidden(one) for one in layers]
     if "transform" in kept:
         kept["transform"] = [one for one in kept["transform"] if charts.HIDDEN not in str(one)]
-    for name in ("color", "strokeDash"):
+    for name in ("color", "strokeDash", "shape"):
         encoded = kept.get("encoding", {}).get(name)
         if encoded and encoded.get("legend"):
             encoded["legend"] = {**encoded["legend"], "orient": "bottom", "columns": 1}
@@ -301,7 +301,7 @@ def chart_of(panels):
         "hconcat": found,
         "datasets": datasets,
         "spacing": 36,
-        "resolve": {"scale": {"color": "independent", "xOffset": "independent"}},
+        "resolve": {"scale": dict.fromkeys(("color", "shape", "xOffset"), "independent")},
         "background": theme.colour("page"),
         "config": config,
     }
