@@ -155,12 +155,12 @@ class BrowserTest(ClusterTest):
 
     # What a page shows.
 
-    def start_long(self, *overrides):
+    def start_long(self, of_actors=SLOWLY):
         """A service, its page, and an experiment that goes on. Returns a client and the address."""
-        self.start_service(of_actors=SLOWLY)
+        self.start_service(of_actors=of_actors)
         address = self.start_web()
         client = self.connect()
-        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000", *overrides])
+        client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])
         return client, address
 
     def download(self, page, link):

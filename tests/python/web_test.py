@@ -190,8 +190,7 @@ class WebTest(browser.BrowserTest):
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
     def test_a_browser_that_stands_still_holds_up_nobody(self):
-        quick = ("rule.lifetimes_per_update=2", "rule.shard_lifetimes=2", "lifetime.iterations=2")
-        _, address = self.start_long(*quick)
+        _, address = self.start_long(of_actors=None)
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
             self.state(page, "Running")
