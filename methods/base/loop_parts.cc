@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include "agents/agent_trainer.h"
 #include "agents/policy.h"

@@ -25,7 +25,6 @@ _NO_TEXT = {
 }  # fmt: skip
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 
-
 _packages = functools.cache(importlib.metadata.packages_distributions)
 
 
@@ -56,9 +55,8 @@ def _global_names(code: types.CodeType) -> "set[str]":
 class _Digest:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._seen: "dict[int, tuple[int, Any]]" = (
-            {}
-        )  # The objects stay alive, so ids do not recur.
+        # The objects stay alive, so ids do not recur.
+        self._seen: "dict[int, tuple[int, Any]]" = {}
 
     def finish(self) -> str:
         return self._hash.hexdigest()

@@ -126,7 +126,7 @@ def _result(
     summary = own.words(child.printed(), folder)
     if not _ever_succeeded(delivery.table):
         summary = f"{summary}{NO_SUCCESS}\n"
-        _say_anyway(NO_SUCCESS)
+        print(NO_SUCCESS, file=sys.stderr)
     kept = {name: command for name, command in (simulators or {}).items() if name != OWN}
     return Run(folder, summary=summary, simulators=kept)
 
@@ -175,10 +175,6 @@ def _say(line: str) -> None:
     """Shows what goes wrong where no progress is shown."""
     if not line.startswith("warning: "):
         print(line, file=sys.stderr)
-
-
-def _say_anyway(warning: str) -> None:
-    print(warning, file=sys.stderr)
 
 
 def _ever_succeeded(table: Table) -> bool:
