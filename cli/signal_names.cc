@@ -69,7 +69,7 @@ absl::StatusOr<std::filesystem::path> FromHub(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const OpenedFile output, OpenNew(said));
   MENTOR_ASSIGN_OR_RETURN(const OpenedFile errors, OpenNew(log));
   MENTOR_ASSIGN_OR_RETURN(const int code,
-                          report::RunPython(kFetch, {"--folder", "--", name}, "mentor-client[hub]",
+                          report::RunPython(kFetch, {"--folder", "--", name}, "mentor[hub]",
                                             output.get(), errors.get()));
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(code == 0 ? said : log, kSaidBytesMax));
   if (code != 0) return absl::NotFoundError(LastLine(text));

@@ -11,7 +11,7 @@
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node,
 #                  and --manifests and --web
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
-#   --packages     also install what deploy/package.sh needs
+#   --packages     also install what deploy/package.sh needs, and --web
 #   --docs         also install what docs/build.sh needs (52 MB)
 #   --hosts        also install what tests of hosts need: Gymnasium's robots, mypy (180 MB)
 #   --notebook     also install what the test of the notebook needs
@@ -39,7 +39,7 @@ for argument in "$@"; do
   option=${argument#--}
   case "$argument" in
     --no-report) report= ;;
-    --containers) options+=(containers web) ;;
+    --containers|--packages) options+=("$option" web) ;;
     --manifests) options+=(manifests) ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *)

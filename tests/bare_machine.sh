@@ -155,8 +155,7 @@ for command in "${only[@]}"; do
     tests) timed tests in_root ./tests/run.sh ;;
     wheel)
       # shellcheck disable=SC2016  # Expanded inside.
-      from_packages wheel 'pip install /packages/mentor-*.whl \
-          "$(echo /packages/mentor_client-*.whl)[env,report,signal]" stable-baselines3 &&
+      from_packages wheel 'pip install "$(echo /packages/mentor-*.whl)[train,report,sb3]" &&
         python3 -c "import mentor.report.cli" &&
         mentor env check --simulator gym="python3 -m mentor_env" --option id=CartPole-v1 &&
         python3 /mentor/docs/examples/sb3_push.py --steps 2000' ;;

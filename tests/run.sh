@@ -49,7 +49,7 @@ esac
 wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
   wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
-    --slurm --studies --web)
+    --packages --slurm --studies --web)
 fi
 deploy/install.sh "${wanted[@]}"
 # With --all, check the form first: it fails within seconds.

@@ -20,7 +20,7 @@ namespace {
 
 // What the program ends with where a library is missing (python/mentor/report/__main__.py).
 constexpr int kNoLibrary = 4;
-constexpr char kPackage[] = "mentor-client[report]";
+constexpr char kPackage[] = "mentor[report]";
 constexpr uint64_t kOutcomeBytesMax = uint64_t{16} << 20;
 
 // A Python without the package says so as one without its libraries does.

@@ -16,8 +16,8 @@ def problem():
     for wheel, library in LIBRARIES.items():
         if not any(HERE.parent.glob(library)):
             return (
-                f"no {wheel} in {HERE.parent}: install mentor and {wheel} into one environment, "
-                "for example python3 -m venv mentor && mentor/bin/pip install mentor-*.whl"
+                f"no {wheel} in {HERE.parent}: {sys.executable} -m pip install 'mentor[train]' "
+                "installs it beside Mentor"
             )
     return None
 

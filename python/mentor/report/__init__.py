@@ -6,5 +6,5 @@
 Mentor's programs write records into a run folder (records.py says which); whatever is looked at is
 made from them here. The page needs no network. statistics.py has the intervals of every report.
 Importing this loads nothing large; its libraries are those of
-`pip install 'mentor-client[report]'`.
+`pip install 'mentor[report]'`.
 """

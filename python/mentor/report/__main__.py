@@ -14,7 +14,7 @@ def start() -> int:
             raise
         print(
             f"error: a report needs the Python library {missing.name}, which {sys.executable} does "
-            "not have: pip install 'mentor-client[report]'",
+            "not have: pip install 'mentor[report]'",
             file=sys.stderr,
         )
         return 4

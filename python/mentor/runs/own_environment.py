@@ -23,7 +23,7 @@ from .. import programs, specs
 
 NAME = "own"  # That of the simulator, in specs and flags.
 _FOLDER = "environment"  # Lies in a run's folder.
-_INSTALL = "pip install 'mentor-client[env]', or './python[env]' in a clone"
+_INSTALL = "pip install 'mentor[env]', or './python[env]' in a clone"
 NO_SUCCESS = (
     "warning: no step reported success. Agents see it, and curves show it, where info says "
     '{"success": True} or {"is_success": True} in a step that succeeds; the override '

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Collects what packages hold: what stage.sh collects, and in STAGE/share manual pages, completions,
+# ready specs, claims and learned signals. Called by deploy/package.sh and setup.py.
+#
+# Usage: deploy/packages/collect.sh [--module] BUILD STAGE
+#   --module   also compile the module mentor for each Python here, into STAGE/python/mentor;
+#              MENTOR_PYTHONS names others, with semicolons between them; empty: what BUILD has
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+module=0
+if [ "$1" = --module ]; then module=1; shift; fi
+build=$1 stage=$2
+deploy/install.sh --packages
+export PATH=$PWD/.deps/packages/bin:$PATH
+deploy/docker/stage.sh "$build" "$stage" >/dev/null
+
+# The programs write their manual pages and completions themselves.
+man=$stage/share/man/man1
+mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
+  "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/results}
+cp experiments/*.txtpb "$stage/share/mentor/experiments/"
+cp results/*.csv "$stage/share/mentor/results/"
+find zoo -name __pycache__ -prune -o -type f -not -name '*.py' -print0 |
+  xargs -0 cp --parents -t "$stage/share/mentor/"
+version=$(sed -n 's/^project(mentor VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+for program in mentor mentorctl mentor-actor mentor-learner mentor-meta-learner; do
+  help=--help
+  if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.
+  name=$("$build/bin/$program" --help | sed -n '1s/[.:].*//p')
+  help2man --no-info --help-option "$help" --version-string "$program $version" --name "${name,}" \
+    --output "$man/$program.1" "$build/bin/$program"
+  if "$build/bin/$program" completion bash >/dev/null 2>&1; then
+    "$build/bin/$program" completion bash > "$stage/share/bash-completion/completions/$program"
+    "$build/bin/$program" completion zsh > "$stage/share/zsh/vendor-completions/_$program"
+    "$build/bin/$program" completion fish > "$stage/share/fish/vendor_completions.d/$program.fish"
+  fi
+done
+
+if [ "$module" -eq 1 ]; then
+  pythons=${MENTOR_PYTHONS-$(deploy/packages/pythons.sh)}
+  if [ -n "$pythons" ]; then
+    cmake -D MENTOR_PYTHONS="$pythons" "$build" >/dev/null
+    cmake --build "$build" --parallel "$(nproc)" --target mentor_python >/dev/null
+  fi
+  mkdir -p "$stage/python"
+  cp -rL "$build/python/mentor" "$stage/python/mentor"
+  find "$stage/python" -name __pycache__ -prune -exec rm -r {} +
+  strip "$stage"/python/mentor/*.so
+fi

@@ -1,0 +1,145 @@
+"""`pip wheel .` and what it installs, from the programs of this build."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+import zipfile
+
+import module
+
+PACKAGES = module.ROOT / ".deps/packages"
+WHEELS = module.ROOT / ".deps/wheels"
+
+
+@unittest.skipUnless(PACKAGES.is_dir(), "deploy/install.sh --packages was not run")
+class WheelTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        scratch = tempfile.TemporaryDirectory(prefix="mentor-wheel-")
+        cls.addClassCleanup(scratch.cleanup)
+        cls.folder = pathlib.Path(scratch.name)
+        # The module as this build has it: other tests import it at the same time.
+        cls.environment = {
+            **os.environ,
+            "MENTOR_BUILD": str(module.BUILD),
+            "MENTOR_PYTHONS": "",
+            "PYTHONPATH": str(PACKAGES),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            "SOURCE_DATE_EPOCH": "1700000000",
+        }
+        cls.python("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", cls.folder, ".")
+        (cls.wheel,) = cls.folder.glob("mentor-*.whl")
+        cls.installed = cls.folder / "installed"
+        cls.python("-m", "pip", "install", "--no-deps", "--target", cls.installed, cls.wheel)
+
+    @classmethod
+    def python(cls, *words):
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            cwd=module.ROOT,
+            env=cls.environment,
+            capture_output=True,
+            text=True,
+            timeout=module.DEADLINE_S,
+        )
+        if done.returncode != 0:
+            raise AssertionError(done.stdout + done.stderr)
+        return done.stdout
+
+    def program(self, name, *words):
+        return subprocess.run(
+            [self.installed / "bin" / name, *words],
+            env={**os.environ, "PYTHONPATH": str(self.installed), "MENTOR_ASSETS": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def test_one_wheel_has_all_parts_and_leaves_out_what_is_heavy(self):
+        names = set(zipfile.ZipFile(self.wheel).namelist())
+        for part in (
+            "mentor/__init__.py",
+            "mentor/libmentor_environments.so",
+            "mentor/report/cli.py",
+            "mentor_client/v1/experiment_service_pb2.py",
+            "mentor_client/web/style.css",
+            "mentor_env/v1/environment_host_pb2.py",
+            "mentor_programs/bin/mentor-actor",
+            "mentor_programs/licenses/libc6.txt",
+            "mentor_programs/share/mentor/experiments/ml1_reward.txtpb",
+            "mentor_programs/share/mentor/zoo/door-close-reward/model.safetensors",
+            "mentor_signal/zoo/door-close-reward/model.safetensors",
+        ):
+            self.assertIn(part, names)
+        self.assertIn("py3-none", self.wheel.name)
+        (metadata,) = self.installed.glob("mentor-*.dist-info/METADATA")
+        wanted = [
+            line.partition(": ")[2]
+            for line in metadata.read_text().splitlines()
+            if line.startswith("Requires-Dist: ")
+        ]
+        self.assertTrue([line for line in wanted if line.startswith("mujoco==")])
+        heavy = [line for line in wanted if line.startswith("torch")]
+        self.assertTrue(heavy)
+        self.assertEqual([line for line in heavy if "extra ==" not in line], [])
+        self.assertEqual([line for line in wanted if "mentor-client" in line], [])
+
+    def test_programs_find_the_wheels_beside_them_and_name_what_is_missing(self):
+        missing = self.program("mentor", "--version")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("pip install 'mentor[train]'", missing.stderr)
+        for part in ("torch", "mujoco", "metaworld", "nvidia"):
+            link = self.installed / part
+            link.symlink_to(WHEELS / part)
+            self.addCleanup(link.unlink)
+        self.assertRegex(self.program("mentor", "--version").stdout, r"^mentor \d")
+        shown = self.program("mentor", "env", "show", "door-close-v3")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+
+    def test_environments_work_without_torch(self):
+        link = self.installed / "mujoco"
+        link.symlink_to(WHEELS / "mujoco")
+        self.addCleanup(link.unlink)
+        program = (
+            "import sys, mentor; envs = mentor.vector('point_reach', 2); envs.reset(seed=1);"
+            "print(mentor.__file__, 'torch' in sys.modules)"
+        )
+        path = [self.installed, *(module.ROOT / ".deps" / part for part in ("hosts", "signal"))]
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(
+            done.stdout.split(), [f"{self.installed}/mentor/__init__.py", "False"], done.stderr
+        )
+
+    def test_source_distribution_has_the_whole_repository(self):
+        self.python("setup.py", "--quiet", "sdist", "--dist-dir", self.folder)
+        (archive,) = self.folder.glob("mentor-*.tar.gz")
+        with tarfile.open(archive) as sources:
+            names = {name.partition("/")[2] for name in sources.getnames()}
+        for part in ("CMakeLists.txt", "actor/actor.cc", "deploy/build.sh", "python/generate.py"):
+            self.assertIn(part, names)
+
+    def test_bill_of_materials_lists_libraries_and_wheels(self):
+        out = self.folder / "bill.json"
+        self.python("deploy/packages/bill_of_materials.py", module.BUILD, "1.2.3", out)
+        bill = json.loads(out.read_text())
+        self.assertEqual(bill["metadata"]["component"]["version"], "1.2.3")
+        named = {part["purl"].partition("@")[0] for part in bill["components"]}
+        for part in ("pkg:deb/debian/libprotobuf32", "pkg:pypi/torch", "pkg:pypi/nicegui"):
+            self.assertIn(part, named)
+
+
+if __name__ == "__main__":
+    unittest.main()
