@@ -1,7 +1,12 @@
 """A vector with the task classes of a benchmark, against environments of mentor.metaworld that are
 stepped one by one."""
 
+import json
+import runpy
+import sys
+import types
 import unittest
+from unittest import mock
 
 import module
 
@@ -9,7 +14,7 @@ module.make_importable()
 import gymnasium  # noqa: E402
 import mentor  # noqa: E402
 import numpy as np  # noqa: E402
-from mentor.environments.registration import VECTORS  # noqa: E402
+from mentor.environments.registration import META_WORLD, VECTORS  # noqa: E402
 
 SEED, STEPS = 3, 12
 
@@ -148,6 +153,49 @@ class ClassesTest(unittest.TestCase):
             envs.reset(options={"goal": 50})
         with self.assertRaisesRegex(ValueError, r"parameters'\]: .* give the number of a goal"):
             envs.reset(options={"parameters": [1, 2, 3]})
+
+    def test_recipes_of_metaworld_algorithms_find_what_they_ask_for(self):
+        named = {name: types.SimpleNamespace(__name__=name.upper()) for name in META_WORLD}
+        modules = {
+            "metaworld": types.SimpleNamespace(),
+            "metaworld.env_dict": types.SimpleNamespace(ALL_V3_ENVIRONMENTS=named),
+            "metaworld_algorithms": types.SimpleNamespace(
+                envs=types.SimpleNamespace(MetaworldConfig=types.SimpleNamespace)
+            ),
+        }
+        with mock.patch.dict(sys.modules, modules):
+            example = runpy.run_path(str(module.ROOT / "docs/examples/metaworld_recipes.py"))
+        config = example["MetaworldConfig"](
+            env_id="MT10", use_one_hot=True, terminate_on_success=False, max_episode_steps=500,
+            reward_func_version="v2", reward_normalization_method=None,
+            normalize_observations=False, num_goals=50,
+        )  # fmt: skip
+        envs = config.spawn(SEED)
+        self.assertEqual(envs.get_attr("task_name")[0], "REACH-V3")
+        envs.call("toggle_terminate_on_success", True)
+        self.assertEqual(envs.get_attr("terminate_on_success"), [True] * 10)
+        observations = envs.reset()[0]
+        self.assertEqual((observations.shape, observations.dtype), ((10, 49), np.float32))
+        returns, done = np.zeros(10), np.zeros(10, bool)
+        for t in range(1, 501):
+            actions = [envs.unwrapped.native.scripted_action(i) for i in range(10)]
+            observations, rewards, terminated, truncated, infos = envs.step(actions)
+            returns += rewards
+            for i in np.flatnonzero((terminated | truncated) & ~done):
+                final = infos["final_info"]
+                self.assertEqual(final["success"][i], terminated[i])
+                self.assertEqual(final["episode"]["l"][i], t)
+                self.assertAlmostEqual(final["episode"]["r"][i], returns[i])
+                self.assertFalse(np.array_equal(infos["final_obs"][i], observations[i]))
+            done |= terminated | truncated
+        self.assertTrue(done.all())
+        states = json.loads(json.dumps(envs.call("get_checkpoint")))
+        again = config.spawn(SEED)
+        again.call("load_checkpoint", states)
+        self.assertTrue(np.array_equal(again.reset()[0], envs.reset()[0]))
+        config.num_goals = 3
+        with self.assertRaisesRegex(ValueError, "num_goals: is 3; Mentor has 50 alone"):
+            config.spawn()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,15 @@ def single(name):
     return lambda: gymnasium.make(f"mentor:mentor/{name}")
 
 
+class EndsOnSuccess(gymnasium.Wrapper):
+    on = True
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        solved = self.on and info["success"] == 1
+        return observation, reward, terminated or solved, truncated, info
+
+
 def pairs(infos):
     """The entries that some environment has, by key, where it has them."""
     found = {}
@@ -33,10 +42,12 @@ def pairs(infos):
 
 
 class VectorTest(unittest.TestCase):
-    def same(self, ours, theirs, mode):
+    def same(self, ours, theirs, mode, options=None):
+        """Returns how many episodes were terminated."""
         ours.action_space.seed(1)
-        one, two = ours.reset(seed=5), theirs.reset(seed=5)
+        one, two = (envs.reset(seed=5, options=options) for envs in (ours, theirs))
         self.assertTrue(np.array_equal(one[0], two[0]))
+        ends = 0
         for t in range(STEPS):
             actions = ours.action_space.sample()
             one, two = ours.step(actions), theirs.step(actions)
@@ -44,11 +55,12 @@ class VectorTest(unittest.TestCase):
                 self.assertEqual((a.shape, a.dtype), (b.shape, b.dtype))
                 self.assertTrue(np.array_equal(a, b), t)
             self.assertEqual(pairs(one[4]), pairs(two[4]))
-            done = one[2] | one[3]
+            done, ends = one[2] | one[3], ends + one[2].sum()
             if mode is AutoresetMode.DISABLED and done.any():
                 options = {"reset_mask": done}
                 one, two = ours.reset(options=options), theirs.reset(options=options)
                 self.assertTrue(np.array_equal(one[0], two[0]))
+        return ends
 
     def test_all_kinds_of_autoreset_are_those_of_gymnasium(self):
         for name in NAMES:
@@ -60,6 +72,20 @@ class VectorTest(unittest.TestCase):
                     self.assertEqual(ours.observation_space, theirs.observation_space)
                     self.assertEqual(ours.action_space, theirs.action_space)
                     self.same(ours, theirs, mode)
+
+    def test_success_ends_episodes_while_that_is_on(self):
+        # Success comes within the ten steps of an episode, or with the only one.
+        for name in ("contextual_bandit", "bernoulli_bandit"):
+            for mode in AutoresetMode:
+                one = single(name)
+                ends = [lambda one=one: EndsOnSuccess(one())] * NUM
+                theirs = SyncVectorEnv(ends, autoreset_mode=mode)
+                ours = mentor.vector(name, NUM, autoreset_mode=mode, terminate_on_success=True)
+                with self.subTest(name=name, mode=mode):
+                    self.assertGreater(self.same(ours, theirs, mode, {"goal": 2}), 5)
+                    ours.terminate_on_success = False
+                    theirs.set_attr("on", False)
+                    self.assertEqual(self.same(ours, theirs, mode), 0)
 
     def test_gymnasium_steps_single_ones_in_processes(self):
         theirs = AsyncVectorEnv([single("Hopper-v5")] * NUM, context="spawn")
@@ -131,6 +157,9 @@ class VectorTest(unittest.TestCase):
                 envs.send(np.zeros((len(ids), 2)), ids)
         envs.async_reset(seed=1)
         self.assertEqual(len(envs.recv()[4]["env_id"]), 3)
+        envs.terminate_on_success = True
+        with self.assertRaisesRegex(RuntimeError, "with terminate_on_success use step"):
+            envs.recv()
 
     def test_goals_and_pictures_of_all(self):
         envs = gymnasium.make_vec("mentor/push-v3", 2, render_mode="rgb_array", width=32, height=32)
@@ -162,6 +191,7 @@ class VectorTest(unittest.TestCase):
             ("batch_size", {"num_envs": 2, "batch_size": 3}),
             ("autoreset_mode", {"autoreset_mode": "never"}),
             ("copy: is 'x'", {"copy": "x"}),
+            ("terminate_on_success: is 1", {"terminate_on_success": 1}),
             ("max_episode_steps: is 3", {"max_episode_steps": 3}),
         ):
             with self.subTest(arguments), self.assertRaisesRegex(ValueError, words):

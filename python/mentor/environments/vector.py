@@ -49,6 +49,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
     dtype           of observations: "float64" or "float32"
     batch_size      how many environments recv() waits for; with less than N, send() and recv() take
                     the place of step()
+    terminate_on_success  whether step() ends an episode at success; the attribute may change
     others          as those of MentorEnv. goal_seed is the seed of a benchmark's goals; each reset
                     of its environments draws one, and {"goal": i} of reset's options fixes it
 
@@ -68,6 +69,7 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         dtype: npt.DTypeLike = np.float64,
         batch_size: int | None = None,
+        terminate_on_success: bool = False,
         path: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
         width: int = 480,
@@ -85,11 +87,11 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         if num_threads is None:
             num_threads = min(len(os.sched_getaffinity(0)), _THREADS_MAX)
         check_integer("num_threads", num_threads, 1, _THREADS_MAX)
-        self.batch_size = self.num_envs
-        if batch_size is not None:
-            self.batch_size = check_integer("batch_size", batch_size, 1, self.num_envs)
-        if not isinstance(copy, (bool, np.bool_)):
-            raise ValueError(f"copy: is {copy!r}; give True or False")
+        waited_for = self.num_envs if batch_size is None else batch_size
+        self.batch_size = check_integer("batch_size", waited_for, 1, self.num_envs)
+        for field, flag in (("copy", copy), ("terminate_on_success", terminate_on_success)):
+            if not isinstance(flag, (bool, np.bool_)):
+                raise ValueError(f"{field}: is {flag!r}; give True or False")
         self._mode = mode = _mode_of(autoreset_mode)
         self._pool = Pool(
             name,
@@ -124,8 +126,9 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         self._arrays = self._pool.arrays
         self._choice = Choice()
         self._seeded = False
-        self._was_done: Flags = np.zeros(self.num_envs, np.bool_)
         self._all: Flags = np.ones(self.num_envs, np.bool_)
+        self._was_done = self._solved = ~self._all
+        self.terminate_on_success = terminate_on_success
 
     @property
     def env_name(self) -> str:
@@ -163,7 +166,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         seeds = self._seeds(seed)
         self._pool.native.reset(seeds, mask.tolist(), choice.goal, choice.parameters, wait)
         self._choice, self._seeded = choice, True
-        self._was_done = self._was_done & ~mask if mask.size else ~self._all
+        begun = mask if mask.size else self._all
+        self._was_done, self._solved = self._was_done & ~begun, self._solved & ~begun
 
     def _mask(self, options: Mapping[str, Any] | None) -> Flags:
         if not options or "reset_mask" not in options:
@@ -199,6 +203,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
         if self.batch_size < self.num_envs:
             raise RuntimeError("step(): with a batch_size below num_envs use send() and recv()")
         self._pool.native.step(self._pool.actions(actions, self.num_envs, "actions"))
+        if self.terminate_on_success or self._solved.any():
+            self._end_solved()
         arrays, own = self._arrays, self._own
         terminated, truncated = own(arrays["terminated"]), own(arrays["truncated"])
         present = self._all
@@ -211,6 +217,27 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
             infos = self._infos(arrays["infos"], arrays["successes"], present)
         observations = self._seen(arrays["observations"])
         return observations, own(arrays["rewards"]), terminated, truncated, infos
+
+    def _end_solved(self) -> None:
+        """Ends the episodes of this step's successes. C++ goes on with them, so their next ones
+        begin here: now, or after a step that counts for nothing, or when the caller says so."""
+        arrays = self._arrays
+        terminated, truncated = arrays["terminated"], arrays["truncated"]
+        self._begin_next(self._solved)
+        solved = arrays["successes"].astype(np.bool_) & self.terminate_on_success
+        self._solved = solved & ~(terminated | truncated) & (self._mode is AutoresetMode.NEXT_STEP)
+        terminated |= solved
+        if self._mode is AutoresetMode.SAME_STEP:
+            terminated |= truncated & arrays["final_successes"].astype(np.bool_)
+            for name in ("observations", "infos", "successes"):
+                arrays[f"final_{name}"][solved] = arrays[name][solved]
+            rewards = arrays["rewards"][solved]
+            self._begin_next(solved)
+            arrays["rewards"][solved], terminated[solved] = rewards, True
+
+    def _begin_next(self, mask: Flags) -> None:
+        if mask.any():
+            self._pool.native.reset([], mask.tolist(), *self._choice, True)
 
     def _seen(self, observations: Array) -> Array:
         return observations.astype(self._dtype, copy=self._copy)
@@ -274,6 +301,8 @@ class MentorVectorEnv(gymnasium.vector.VectorEnv[Observations, Any, Array]):
     def recv(self) -> Step:
         """Waits for batch_size environments, or for all at work where these are fewer. Returns what
         step() returns, of those alone; infos["env_id"] says which they are."""
+        if self.terminate_on_success:
+            raise RuntimeError("recv(): with terminate_on_success use step()")
         ids = np.asarray(self._pool.native.recv(self.batch_size))
         arrays = self._arrays
         terminated, truncated = arrays["terminated"][ids], arrays["truncated"][ids]
