@@ -25,11 +25,15 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MEASUREMENTS = "env host vector memory ppo signal meta_gradient lifetime".split()
+MEASUREMENTS = "env host vector tasks memory ppo signal meta_gradient lifetime".split()
 PEERS = {
     "env": {"envpool": "envpool_peer.py"},
     "host": {"gymnasium": "gymnasium_peer.py"},
     "vector": {"envpool": "vector.py --of envpool"},
+    "tasks": {
+        "metaworld_sync": "vector.py --environments MT10 --of metaworld_sync",
+        "metaworld_async": "vector.py --environments MT10 --of metaworld_async",
+    },
     "ppo": {"jax": "jax_peer.py"},
 }
 # These need a PyTorch for GPUs.
@@ -72,6 +76,8 @@ def programs(arguments):
         if name == "vector":
             found[name, ""] = [*python("vector.py"), *flags]
             found[name, "loop"] = [*ours, "loop", *flags]
+        elif name == "tasks":
+            found[name, ""] = python("vector.py --environments MT10")
         else:
             found[name, ""] = [*ours, name, "--device", arguments.device, *flags]
         peers = dict(PEERS.get(name, {}))

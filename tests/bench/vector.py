@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Steps a second of vector environments through Python: of gymnasium.make_vec, or of EnvPool, which
-brings its own MuJoCo 3.6.0, so that their ratio compares whole products.
+brings its own MuJoCo 3.6.0, so that their ratio compares whole products. MT10 is compared with the
+vectors of Meta-World's own package, in one process (sync) or in one for each environment (async).
 
 One line of JSON: the figures of one round. Each size is measured in a process of its own, so that
 its memory and its start are its own, too.
 """
 
 import argparse
-import itertools
+import functools
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -19,8 +21,10 @@ import run
 
 ENVIRONMENTS = "push-v3,door-close-v3,Hopper-v5,HalfCheetah-v5,Ant-v5"
 SIZES = (1, 8, 64)
+SIZES_OF = {"MT10": (10,)}
 WARM_UP_S, MEASURED_S = 0.3, 1.0
 ROUND_OF_ACTIONS = 100
+ROUND_OF = {"MT10": 500}  # An episode: Meta-World's resets take as long as many of its steps.
 KIBIBYTES_OF_MB = 1000 / 1.024
 
 
@@ -46,7 +50,23 @@ def make_envpool(name, size, threads):
     return environments, environments.action_space
 
 
-MAKERS = {"mentor": make_ours, "envpool": make_envpool}
+def make_metaworld(strategy, name, size, threads):
+    """Makes one environment for each class, with deploy/install.sh --peers --hosts."""
+    sys.path += [str(run.ROOT / ".deps" / part) for part in ("hosts", "wheels")]
+    import gymnasium
+
+    how = {"use_one_hot": True, "vector_strategy": strategy, "seed": 1}
+    environments = gymnasium.make_vec(f"metaworld:Meta-World/{name}", **how)
+    environments.reset(seed=1)
+    return environments, environments.single_action_space
+
+
+MAKERS = {
+    "mentor": make_ours,
+    "envpool": make_envpool,
+    "metaworld_sync": functools.partial(make_metaworld, "sync"),
+    "metaworld_async": functools.partial(make_metaworld, "async"),
+}
 
 
 def steps_per_s(step, actions, size):
@@ -71,15 +91,17 @@ def figures_of(make, name, size):
     environments, space = make(name, size, min(os.cpu_count(), size))
     start_s = time.perf_counter() - begin
     low, high = float(space.low.min()), float(space.high.max())
-    shape = (ROUND_OF_ACTIONS, size, space.shape[-1])
+    shape = (ROUND_OF.get(name, ROUND_OF_ACTIONS), size, space.shape[-1])
     actions = np.random.default_rng(1).uniform(low, high, shape).astype(space.dtype)
     rate = steps_per_s(environments.step, actions, size)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_OF_MB
-    return {
+    figures = {
         f"steps_per_s/{name}/{size}": {"value": rate, "unit": "steps/s"},
         f"start_s/{name}/{size}": {"value": start_s, "unit": "s"},
-        f"memory_mb/{name}/{size}": {"value": memory_mb, "unit": "MB"},
     }
+    if not multiprocessing.active_children():  # Theirs is not known here.
+        memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_OF_MB
+        figures[f"memory_mb/{name}/{size}"] = {"value": memory_mb, "unit": "MB"}
+    return figures
 
 
 def main():
@@ -96,7 +118,8 @@ def main():
     except ImportError as missing:
         print(json.dumps({"none": f"{missing}: see docs/performance.md#peers"}))
         return 0
-    for name, size in [] if asked.size else itertools.product(names, SIZES):
+    sizes = [(name, size) for name in names for size in SIZES_OF.get(name, SIZES)]
+    for name, size in [] if asked.size else sizes:
         answer = subprocess.run(
             [sys.executable, __file__, "--of", asked.of, "--environments", name]
             + ["--size", str(size)],
