@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -139,6 +140,33 @@ class WheelTest(unittest.TestCase):
         named = {part["purl"].partition("@")[0] for part in bill["components"]}
         for part in ("pkg:deb/debian/libprotobuf32", "pkg:pypi/torch", "pkg:pypi/nicegui"):
             self.assertIn(part, named)
+
+
+class ReleaseTest(unittest.TestCase):
+    def test_a_tag_has_the_notes_of_its_version_alone(self):
+        with tempfile.TemporaryDirectory(prefix="mentor-release-") as scratch:
+            folder = pathlib.Path(scratch)
+            (folder / "deploy").mkdir()
+            shutil.copy(module.ROOT / "deploy/release.sh", folder / "deploy")
+            (folder / "CMakeLists.txt").write_text("project(mentor VERSION 1.2.0 LANGUAGES CXX)\n")
+            log = folder / "CHANGELOG.md"
+            log.write_text("# Changelog\n\n## [Unreleased]\n\n- new\n\n## [1.1.0]\n\n- old\n")
+
+            def run(*words):
+                return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60)
+
+            run("git", "init", "-q")
+            for name in ("name", "email"):
+                run("git", "config", f"user.{name}", "someone")
+            self.assertIn("no '## [1.2.0] - DATE'", run("deploy/release.sh").stderr)
+            log.write_text(log.read_text().replace("[Unreleased]", "[1.2.0] - 2026-01-01"))
+            self.assertIn("no commit yet", run("deploy/release.sh").stderr)
+            run("git", "add", "-A")
+            run("git", "commit", "-qm", "all")
+            self.assertEqual(run("deploy/release.sh").returncode, 0)
+            said = run("git", "tag", "-l", "--format=%(contents)", "v1.2.0").stdout
+            self.assertEqual(said.split(), ["Mentor", "1.2.0", "-", "new"])
+            self.assertIn("tagged already", run("deploy/release.sh").stderr)
 
 
 if __name__ == "__main__":
