@@ -45,7 +45,7 @@ def find(name: str = "mentor") -> pathlib.Path:
         if not os.access(program, os.X_OK):
             continue
         if folder.parent.name == "mentor_programs":
-            problem = importlib.import_module("mentor_programs").problem()
+            problem = importlib.import_module("mentor_programs").problem(name)
             if problem:
                 raise ProgramError(f"{name}: {problem}")
         return program

@@ -95,7 +95,10 @@ class WheelTest(unittest.TestCase):
         missing = self.program("mentor", "--version")
         self.assertEqual(missing.returncode, 1)
         self.assertIn("pip install 'mentor[train]'", missing.stderr)
-        for part in ("torch", "mujoco", "metaworld", "nvidia"):
+        for part in ("mujoco", "metaworld", "torch", "nvidia"):
+            if part == "torch":
+                for name in ("mentor-actor", "mentorctl"):
+                    self.assertEqual(self.program(name, "--version").stderr, "")
             link = self.installed / part
             link.symlink_to(WHEELS / part)
             self.addCleanup(link.unlink)
