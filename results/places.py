@@ -27,6 +27,7 @@ A place {verdict KIND CLAIM...} says whether what was registered came out (curve
 
 A place {CLAIM NUMBER WORDS less CLAIM NUMBER} is a difference, paired by run: its mean, and its
 interval over the runs that both claims have. Its words are `runs`, `mean`, `t`, `*N` and `.Nf`.
+With `apart` it is that of two means of unlike runs, with its interval by Welch's t.
 
 A place {passes PLACE >= NUMBER} says whether what was registered came out: yes, no, or that runs
 have not ended. PLACE is a number or a difference; `<=` and `within` (in size) are others. A
@@ -153,7 +154,7 @@ def form_of(place, words, kinds, default):
 def difference_of(place, claims):
     """The text of a place with `less`."""
     pairs, words = differences(place, claims)
-    digits, factor, kind = form_of(place, words, ("runs", "mean", "t"), "interval")
+    digits, factor, kind = form_of(place, words, ("runs", "mean", "t", "apart"), "interval")
 
     def text(value):
         return published.signed(value * factor, digits)
@@ -162,6 +163,13 @@ def difference_of(place, claims):
         return DASH
     if kind == "runs":
         return ", ".join(map(text, pairs))
+    if kind == "apart":
+        sides = [side.split()[:2] for side in place.split(" less ")]
+        own, other = (list(by_run(*side, claims).values()) for side in sides)
+        if min(len(own), len(other)) < 2:
+            return DASH
+        mean = statistics.fmean(own) - statistics.fmean(other)
+        return "{} [{}, {}]".format(*map(text, (mean, *significance.apart(own, other))))
     if len(pairs) == 1 or kind == "mean":
         return text(statistics.fmean(pairs))
     ends = significance.student if kind == "t" else interval

@@ -135,6 +135,9 @@ class ClaimsTest(unittest.TestCase):
         t, chance = significance.welch((1, 1, 3), (0, 1, 3))
         self.assertAlmostEqual(t, math.sqrt(1.5))
         self.assertAlmostEqual(chance, significance.p_of_t(t, 4))
+        # Two equal deviations: Student's interval with four degrees of freedom, 2.7764 errors.
+        low, high = significance.apart([0, 1, 2], [-1, 0, 1])
+        self.assertAlmostEqual((high - low) / 2, 2.7764 * math.sqrt(2 / 3), delta=1e-4)
 
     def test_holm_counts_every_test(self):
         self.assertEqual(significance.holm([0.01, 0.04, 0.03], 0.05), 1)

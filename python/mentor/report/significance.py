@@ -38,12 +38,35 @@ def p_of_f(ratio: float, above: float, below: float) -> float:
     return 2 * min(upper, 1 - upper)
 
 
+def _error(first: Side, second: Side) -> Tuple[float, float]:
+    """The standard error of a difference of means, and Welch's degrees of freedom."""
+    parts = [deviation**2 / size for _, deviation, size in (first, second)]
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (first[2] - 1) + parts[1] ** 2 / (second[2] - 1))
+    return math.sqrt(sum(parts)), freedom
+
+
 def welch(first: Side, second: Side) -> Tuple[float, float]:
     """Welch's t and its p."""
-    parts = [deviation**2 / size for _, deviation, size in (first, second)]
-    t = (first[0] - second[0]) / math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (first[2] - 1) + parts[1] ** 2 / (second[2] - 1))
+    error, freedom = _error(first, second)
+    t = (first[0] - second[0]) / error
     return t, p_of_t(t, freedom)
+
+
+def _t_of(freedom: float) -> float:
+    """The t that chance exceeds in 5 of 100 cases."""
+    low, high = 0.0, 13.0  # One degree of freedom has 12.7.
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if p_of_t(middle, freedom) > 0.05 else (low, middle)
+    return high
+
+
+def apart(first: Sequence[float], second: Sequence[float]) -> Tuple[float, float]:
+    """The 95 % interval of the difference of two means, by Welch's t."""
+    sides = [(statistics.fmean(one), statistics.stdev(one), len(one)) for one in (first, second)]
+    error, freedom = _error(*sides)
+    mean, half = sides[0][0] - sides[1][0], _t_of(freedom) * error
+    return mean - half, mean + half
 
 
 def p_of_mean(values: Sequence[float]) -> float:
@@ -56,11 +79,7 @@ def p_of_mean(values: Sequence[float]) -> float:
 
 def student(values: Sequence[float]) -> Tuple[float, float]:
     """The 95 % interval of the mean of normal values."""
-    low, high = 0.0, 13.0  # Two values have 12.7.
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        low, high = (middle, high) if p_of_t(middle, len(values) - 1) > 0.05 else (low, middle)
-    half = high * statistics.stdev(values) / math.sqrt(len(values))
+    half = _t_of(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return statistics.fmean(values) - half, statistics.fmean(values) + half
 
 
