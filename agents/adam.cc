@@ -1,5 +1,8 @@
 #include "agents/adam.h"
 
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
 namespace mentor::agents {
 
 AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
@@ -43,6 +46,23 @@ AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
   next.theta =
       agents.theta - rate * next.adam_m / (next.adam_v.sqrt() * root + config.adam_epsilon);
   return next;
+}
+
+AgentBatch ClippedStep(const AgentBatch& agents, const torch::Tensor& grad,
+                       const PpoConfig& config) {
+  return OptimizerStep(agents, grad * ClipScale(GradNorm(grad), config).unsqueeze(1), config);
+}
+
+AgentBatch Descend(const AgentBatch& agents, const PpoConfig& config,
+                   const std::function<torch::Tensor(const torch::Tensor& theta)>& loss) {
+  torch::Tensor grad;
+  {
+    const c10::AutoGradMode gradients(true);
+    const torch::Tensor theta = agents.theta.detach().requires_grad_(true);
+    // The sum keeps agents independent.
+    grad = torch::autograd::grad({loss(theta).sum()}, {theta})[0];
+  }
+  return ClippedStep(agents, grad, config);
 }
 
 }  // namespace mentor::agents

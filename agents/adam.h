@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <functional>
+
 #include "agents/agent_shape.h"
 #include "agents/ppo_config.h"
 
@@ -24,5 +26,11 @@ torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config)
 // One step with the clipped gradient [S, P], of Adam or, with !config.adam, plain gradient descent.
 AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
                          const PpoConfig& config);
+// The same after clipping each agent's gradient.
+AgentBatch ClippedStep(const AgentBatch& agents, const torch::Tensor& grad,
+                       const PpoConfig& config);
+// The same down the gradient of a loss [S] of theta [S, P].
+AgentBatch Descend(const AgentBatch& agents, const PpoConfig& config,
+                   const std::function<torch::Tensor(const torch::Tensor& theta)>& loss);
 
 }  // namespace mentor::agents

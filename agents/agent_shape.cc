@@ -7,6 +7,12 @@
 #include "common/exact_math.h"
 
 namespace mentor::agents {
+
+AgentShape WithoutCritic(AgentShape shape) {
+  shape.critic = false;
+  return shape;
+}
+
 double InitialGain(const AgentShape& shape, const std::string& name) {
   if (name == "actor.W3") return shape.output_gain;
   return name == "critic.W3" ? 1.0 : std::sqrt(2.0);
@@ -17,7 +23,8 @@ ParamLayout AgentLayout(const AgentShape& shape) {
       ThreeLayers("actor", shape.observation_size, shape.hidden_units, shape.action_size);
   if (!shape.discrete) tensors.push_back({"logstd", {shape.action_size}});
   if (shape.critic) {
-    const NamedShapes critic = ThreeLayers("critic", shape.observation_size, shape.hidden_units, 1);
+    const NamedShapes critic =
+        ThreeLayers("critic", shape.observation_size, shape.hidden_units, shape.value_outputs);
     tensors.insert(tensors.end(), critic.begin(), critic.end());
   }
   return ParamLayout(std::move(tensors));
@@ -50,13 +57,8 @@ AgentBatch SomeAgents(const AgentBatch& agents, int64_t first, int64_t count) {
 }
 
 AgentBatch JoinAgents(const std::vector<AgentBatch>& parts) {
-  const auto join = [&](torch::Tensor AgentBatch::*member) {
-    std::vector<torch::Tensor> rows;
-    for (const AgentBatch& part : parts) rows.push_back(part.*member);
-    return torch::cat(rows);
-  };
-  return {join(&AgentBatch::theta), join(&AgentBatch::adam_m), join(&AgentBatch::adam_v),
-          join(&AgentBatch::adam_steps)};
+  return {Joined(parts, &AgentBatch::theta), Joined(parts, &AgentBatch::adam_m),
+          Joined(parts, &AgentBatch::adam_v), Joined(parts, &AgentBatch::adam_steps)};
 }
 
 }  // namespace mentor::agents

@@ -16,22 +16,14 @@ namespace {
 
 using torch::Tensor;
 
-Tensor Rows(const Tensor& x, const Tensor& rows) {
-  if (!x.defined()) return x;
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape[1] = rows.size(1);
-  const Tensor first = torch::arange(x.size(0), rows.options()).unsqueeze(1) * x.size(1);
-  return x.flatten(0, 1).index_select(0, (rows + first).flatten()).view(shape);
-}
-
 Tensor Loss(const ParamLayout& layout, const UpdateConfig& config, const UpdateInputs& inputs,
             const Tensor& rows, const Tensor& theta, const Tensor& advantages, LossTerms* terms) {
-  const Tensor advantage = Rows(advantages, rows), value = Rows(inputs.values, rows);
+  const Tensor advantage = TakeRows(advantages, rows), value = TakeRows(inputs.values, rows);
   PpoConfig ppo = config.ppo;
   ppo.normalize_advantage = false;
-  Minibatch batch{Rows(inputs.observations, rows),
-                  Rows(inputs.actions, rows),
-                  Rows(inputs.log_probs, rows),
+  Minibatch batch{TakeRows(inputs.observations, rows),
+                  TakeRows(inputs.actions, rows),
+                  TakeRows(inputs.log_probs, rows),
                   config.ppo.normalize_advantage
                       ? Standardised(advantage, {.ddof = config.advantage_ddof,
                                                  .epsilon = config.ppo.advantage_epsilon})
@@ -248,58 +240,52 @@ class PpoSteps {
         trace_.push_back(
             {loss.detach(), terms.policy_loss.detach(),
              terms.value_loss.defined() ? terms.value_loss.detach() : torch::zeros_like(loss),
-             terms.entropy.detach(), terms.approx_kl.detach(), terms.clip_fraction});
+             terms.entropy.detach(), terms.approx_kl.detach(), terms.clip_fraction, Tensor()});
       }
       return loss;
     };
   }
 
   UpdateTrace Trace(const Tensor& grad_norms) const {
-    const auto column = [&](Tensor Numbers::*member) {
+    const auto column = [&](Tensor UpdateTrace::*member) {
       std::vector<Tensor> steps;
-      for (const Numbers& step : trace_) steps.push_back((step.*member).detach());
+      for (const UpdateTrace& step : trace_) steps.push_back((step.*member).detach());
       return torch::stack(steps, 1);
     };
-    return {column(&Numbers::loss),
-            column(&Numbers::policy_loss),
-            column(&Numbers::value_loss),
-            column(&Numbers::entropy),
-            column(&Numbers::approx_kl),
-            column(&Numbers::clip_fraction),
+    return {column(&UpdateTrace::loss),
+            column(&UpdateTrace::policy_loss),
+            column(&UpdateTrace::value_loss),
+            column(&UpdateTrace::entropy),
+            column(&UpdateTrace::approx_kl),
+            column(&UpdateTrace::clip_fraction),
             grad_norms};
   }
 
  private:
-  // Numbers of one step, each [S].
-  struct Numbers {
-    Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction;
-  };
-
   const ParamLayout layout_;
   const UpdateConfig& config_;
   const UpdateInputs& inputs_;
-  std::vector<Numbers> trace_;
+  std::vector<UpdateTrace> trace_;  // A step has numbers [S], and no grad_norm.
 };
 
 }  // namespace
 
 UpdateInputs UpdateInputs::Agents(int64_t first, int64_t count) const {
-  const auto part = [&](const Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
-  UpdateInputs some{
-      {part(agents.theta), part(agents.adam_m), part(agents.adam_v), part(agents.adam_steps)},
-      part(observations),
-      part(actions),
-      part(log_probs),
-      part(values),
-      part(advantages),
-      {}};
-  for (const Tensor& rows : minibatches) some.minibatches.push_back(part(rows));
+  UpdateInputs some = *this;
+  some.agents = SomeAgents(agents, first, count);
+  for (Tensor* x :
+       {&some.observations, &some.actions, &some.log_probs, &some.values, &some.advantages})
+    if (x->defined()) *x = x->narrow(0, first, count);
+  for (Tensor& rows : some.minibatches) rows = rows.narrow(0, first, count);
   return some;
 }
 
 Tensor TakeRows(const Tensor& x, const Tensor& rows) {
-  if (x.dim() == 2) return x.gather(1, rows);
-  return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
+  if (!x.defined()) return x;
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape[1] = rows.size(1);
+  const Tensor first = torch::arange(x.size(0), rows.options()).unsqueeze(1) * x.size(1);
+  return x.flatten(0, 1).index_select(0, (rows + first).flatten()).view(shape);
 }
 
 absl::StatusOr<std::vector<Tensor>> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents,

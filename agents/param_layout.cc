@@ -58,6 +58,13 @@ torch::Tensor Orthogonal(int64_t out, int64_t in, double gain, const RandomStrea
   return weights;
 }
 
+torch::Tensor Normals(const RandomStream& stream, uint32_t number, at::IntArrayRef shape) {
+  torch::Tensor normals = torch::empty(shape, torch::kFloat64);
+  stream.Normals(number,
+                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  return normals;
+}
+
 void FillMatrices(const ParamLayout& layout, const RandomStream& stream,
                   const std::function<double(const std::string& name)>& gain, torch::Tensor flat) {
   for (size_t i = 0; i < layout.slices().size(); ++i) {

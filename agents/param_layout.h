@@ -54,6 +54,8 @@ class ParamLayout {
 // stream.Normals(tensor_number, ...), a row-major matrix of max(out, in) x min(out, in).
 torch::Tensor Orthogonal(int64_t out, int64_t in, double gain, const RandomStream& stream,
                          uint32_t tensor_number);
+// Independent standard normals of this shape, in double: stream.Normals(number, ...).
+torch::Tensor Normals(const RandomStream& stream, uint32_t number, at::IntArrayRef shape);
 
 // Fills every matrix of the layout with an orthogonal one, with the gain of its name. The tensor's
 // number is its place in the layout. `flat` is [P] float32; other slices stay as they are.

@@ -44,10 +44,8 @@ torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std)
 
 std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape,
                                                const torch::Tensor& theta) {
-  AgentShape policy = shape;
-  policy.critic = false;
   return ToPolicyWeights(shape, v1::POLICY_NETWORK_MLP,
-                         theta.narrow(1, 0, AgentLayout(policy).size()));
+                         theta.narrow(1, 0, AgentLayout(WithoutCritic(shape)).size()));
 }
 
 std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, v1::PolicyNetwork network,

@@ -102,6 +102,11 @@ std::vector<int64_t> ShapeOf(const SegmentField& field, const SegmentSizes& size
   return {};
 }
 
+torch::Tensor Ends(const Segment& segment) {
+  const torch::Tensor& begins = segment.prev_done;
+  return torch::cat({begins.narrow(1, 1, begins.size(1) - 1), segment.last_done.unsqueeze(1)}, 1);
+}
+
 Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& options,
                     absl::FunctionRef<bool(const SegmentField&)> choose) {
   Segment segment;

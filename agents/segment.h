@@ -97,6 +97,8 @@ std::span<const SegmentField> SegmentFields();
 const SegmentField& FieldOf(SegmentMember member);
 std::vector<int64_t> ShapeOf(const SegmentField& field, const SegmentSizes& sizes);
 
+// [S, T]: 1 where the episode ended with step t.
+torch::Tensor Ends(const Segment& segment);
 // New tensors of zeros for the fields that `choose` takes.
 Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& options,
                     absl::FunctionRef<bool(const SegmentField&)> choose);

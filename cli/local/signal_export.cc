@@ -182,8 +182,7 @@ class Recorder {
     segment->last_values = DrawNumbers(3 * segments_ + 1, {1});
     if (!run_.spec.agent().bootstrap_on_truncation()) return;
     // Treat every episode end as a truncation.
-    segment->truncated = torch::cat(
-        {segment->prev_done.narrow(1, 1, steps - 1), segment->last_done.unsqueeze(1)}, 1);
+    segment->truncated = agents::Ends(*segment);
     segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
   }
 

@@ -4,12 +4,11 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 
 #include "agents/agent_trainer.h"
 #include "agents/policy.h"
 #include "agents/ppo.h"
-#include "agents/worker_pool.h"
-#include "common/check.h"
 #include "common/cpu_time.h"
 
 namespace mentor::methods {
@@ -108,8 +107,7 @@ torch::Tensor PotentialRewards(const agents::Segment& segment, double gamma,
   const int64_t last = reached.size(1) - 1;
   const torch::Tensor before =
       torch::cat({potential->unsqueeze(1), reached.narrow(1, 0, last)}, 1) * (1 - begins);
-  torch::Tensor ends = torch::cat(
-      {begins.narrow(1, 1, last), segment.last_done.to(torch::kFloat64).unsqueeze(1)}, 1);
+  torch::Tensor ends = agents::Ends(segment).to(torch::kFloat64);
   // Where the critic bootstraps, its value lacks the potential of that state (Ng et al., theorem
   // 1).
   if (segment.truncated.defined()) ends = ends * (1 - segment.truncated.to(torch::kFloat64));
@@ -152,25 +150,9 @@ int64_t GraphNumbersPerStep(const agents::AgentShape& shape) {
   return shape.observation_size + 2 * (4 * shape.hidden_units) + 4 * shape.action_size + 8;
 }
 
-int64_t NumGroups(const InnerLoopContext& context) {
-  return (context.num_agents() + kGroupAgents - 1) / kGroupAgents;
-}
-
-absl::Status ForGroups(
-    const InnerLoopContext& context,
-    const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work) {
-  const int64_t agents = context.num_agents(), groups = NumGroups(context);
-  return agents::ParallelFor(context.pool, groups, [&](int64_t group) {
-    const int64_t first = group * agents / groups;
-    return work(group, first, (group + 1) * agents / groups - first);
-  });
-}
-
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
   const v1::AgentSpec& agent = context.shard->spec().agent();
   const agents::AgentShape shape = ShapeOfAgents(*context.shard);
-  agents::AgentShape policy = shape;
-  policy.critic = false;
   const int64_t p = agents::AgentLayout(shape).size(), steps = context.steps();
   // The last minibatch may be almost twice as long (ppo.cc, RunEpochs).
   const int64_t rows = std::min(steps, 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1));
@@ -179,7 +161,7 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
       // theta, m and v; the same of the update's result; theta with the normaliser folded in.
       .state = 7 * p,
       .saved = 3 * p,
-      .policy = agents::AgentLayout(policy).size(),
+      .policy = agents::AgentLayout(agents::WithoutCritic(shape)).size(),
       // Values, advantages, returns, a trace of every optimizer step, and the signals' noise.
       .at_once = context.num_agents() * 12 * steps,
       // theta, m, v and gradient of one agent (KernelAgent), and a minibatch forward and back.
@@ -252,6 +234,26 @@ MetricTable SegmentMetrics() {
   };
 }
 
+void CheckChoices(const InnerLoopContext& context, std::string_view why, std::string_view example,
+                  Violations* violations) {
+  if (context.shape().discrete_actions()) return;
+  violations->Add("benchmark",
+                  absl::StrFormat("has continuous actions, and %s: take one with choices, for "
+                                  "instance %s",
+                                  why, example));
+}
+
+void CheckMetaParameters(const InnerLoopContext& context, int64_t size, std::string_view whose,
+                         Violations* violations) {
+  const torch::Tensor& x = context.meta_parameters;
+  if (!x.defined() || (x.dim() == 1 && x.numel() == size && x.isfinite().all().item<bool>()))
+    return;
+  violations->Add("shard.signal_version",
+                  absl::StrFormat("has %d meta-parameters; %s has %d, all finite: give the options "
+                                  "with which they were trained",
+                                  x.numel(), whose, size));
+}
+
 LearningLoop::LearningLoop(InnerLoopContext context, const agents::AgentShape& shape)
     : InnerLoop(std::move(context)), shape_(shape), normaliser_(NormaliserOf(context_)) {}
 
@@ -269,15 +271,16 @@ void LearningLoop::State(StateFields* fields) {
 }
 
 absl::StatusOr<agents::Segment> LearningLoop::CollectAndLearn(
-    uint32_t iteration, const Collect& collect, LoopReport* report,
+    const Collect& collect, LoopReport* report,
     const std::function<absl::Status(const agents::Segment&)>& learn) {
   MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
   const CpuTimer timer;
-  if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(learn(segment));
+  MENTOR_RETURN_IF_ERROR(learn(segment));
   normaliser_.Add(segment.observations);
   report->update_seconds += timer.Seconds();
   return segment;
 }
+
 bool LearningLoop::LearnsAfter(uint32_t iteration) const {
   return iteration + 1 < spec().lifetime().iterations();
 }

@@ -5,12 +5,15 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include "agents/agent_shape.h"
 #include "agents/observation_normaliser.h"
+#include "agents/worker_pool.h"
+#include "common/check.h"
 #include "methods/base/inner_loop.h"
 
 namespace mentor::methods {
@@ -76,11 +79,29 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const agents::AgentSha
 // Agents whose graphs are built together, by one task of the pool, and the groups of a shard. Both
 // fix the order of sums.
 inline constexpr int64_t kGroupAgents = 8;
-int64_t NumGroups(const InnerLoopContext& context);
-// Calls work(group, first agent, number of agents) side by side.
-absl::Status ForGroups(
+// Calls work(first agent, number of agents) side by side. Returns what each group gave.
+template <class Part>
+absl::StatusOr<std::vector<Part>> ForGroups(
     const InnerLoopContext& context,
-    const std::function<absl::Status(int64_t group, int64_t first, int64_t count)>& work);
+    const std::function<absl::StatusOr<Part>(int64_t first, int64_t count)>& work) {
+  const int64_t count = context.num_agents(), groups = (count + kGroupAgents - 1) / kGroupAgents;
+  std::vector<Part> parts(static_cast<size_t>(groups));
+  MENTOR_RETURN_IF_ERROR(
+      agents::ParallelFor(context.pool, groups, [&](int64_t group) -> absl::Status {
+        const int64_t first = group * count / groups;
+        MENTOR_ASSIGN_OR_RETURN(parts[group], work(first, (group + 1) * count / groups - first));
+        return absl::OkStatus();
+      }));
+  return parts;
+}
+
+// Adds a violation where actions are no choices; `why` says what needs them, `example` where they
+// are.
+void CheckChoices(const InnerLoopContext& context, std::string_view why, std::string_view example,
+                  Violations* violations);
+// Adds a violation where there are meta-parameters, but not as many as `whose` has, or not finite.
+void CheckMetaParameters(const InnerLoopContext& context, int64_t size, std::string_view whose,
+                         Violations* violations);
 
 // What agents of the inner PPO hold.
 LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
@@ -112,10 +133,10 @@ class LearningLoop : public InnerLoop {
  protected:
   // False after the last iteration of a lifetime, from which no agent learns.
   bool LearnsAfter(uint32_t iteration) const;
-  // An iteration of agents that learn from what they collected, by `learn`, and see it normalised
-  // from the next one on.
+  // An iteration of agents that collect, learn from that by `learn`, and see it normalised from the
+  // next one on.
   absl::StatusOr<agents::Segment> CollectAndLearn(
-      uint32_t iteration, const Collect& collect, LoopReport* report,
+      const Collect& collect, LoopReport* report,
       const std::function<absl::Status(const agents::Segment&)>& learn);
 
   const agents::AgentShape shape_;

@@ -144,7 +144,8 @@ absl::StatusOr<RuleReport> OuterRule::DoRun(Fleet* fleet, uint32_t outer_step) {
 }
 
 absl::StatusOr<RuleReport> OuterRule::DoUpdate(const LifetimeBatch&, uint32_t) {
-  MENTOR_CHECK(false);  // The rule has a DoRun of its own.
+  MENTOR_CHECK(!needs().meta_learns);  // Others have a DoRun or DoUpdate of their own.
+  return RuleReport();
 }
 
 absl::StatusOr<RuleReport> OuterRule::Run(Fleet* fleet, uint32_t outer_step) {

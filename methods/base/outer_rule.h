@@ -210,7 +210,7 @@ class OuterRule {
 
  private:
   // By default DoRun collects the benchmark's lifetimes once and DoUpdate learns from them. A rule
-  // implements one of the two.
+  // implements one of the two, unless it meta-learns nothing.
   virtual absl::StatusOr<RuleReport> DoRun(Fleet* fleet, uint32_t outer_step);
   virtual absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step);
 };

@@ -36,17 +36,15 @@ class Layers {
 }  // namespace
 
 agents::ParamLayout DiscoAgentLayout(const DiscoAgent& agent) {
-  agents::NamedShapes tensors;
-  const agents::ParamLayout policy = agents::AgentLayout(agent.policy);
-  for (const agents::ParamSlice& slice : policy.slices())
-    tensors.emplace_back(slice.name, slice.shape);
+  const int64_t hidden = agent.policy.hidden_units, actions = agent.policy.action_size;
+  agents::NamedShapes tensors =
+      agents::ThreeLayers("actor", agent.policy.observation_size, hidden, actions);
   const auto add = [&](const std::string& name, int64_t out, int64_t in) {
     tensors.push_back({name + ".W", {out, in}});
     tensors.push_back({name + ".b", {out}});
   };
-  const int64_t actions = agent.policy.action_size;
-  add("y", agent.prediction, agent.policy.hidden_units);
-  add("root", agent.cells, agent.policy.hidden_units);
+  add("y", agent.prediction, hidden);
+  add("root", agent.cells, hidden);
   add("model", 4 * agent.cells, actions + agent.cells);
   const auto head = [&](const std::string& name, int64_t out) {
     add(name + ".hidden", agent.units, agent.cells);
@@ -61,22 +59,20 @@ agents::ParamLayout DiscoAgentLayout(const DiscoAgent& agent) {
 agents::AgentBatch NewDiscoAgents(const InnerLoopContext& context, const DiscoAgent& agent) {
   const agents::ParamLayout layout = DiscoAgentLayout(agent);
   const Tensor policy = FreshAgents(context, agent.policy).theta;
-  const int64_t own = policy.size(1);
-  Tensor theta = torch::cat(
-      {policy, torch::zeros({policy.size(0), layout.size() - own}, policy.options())}, 1);
+  Tensor theta = torch::zeros({policy.size(0), layout.size()});
   for (int64_t s = 0; s < context.num_agents(); ++s) {
     const RandomStream random = context.Random(Purpose::kAgentWeights, s, /*iteration=*/0);
     for (size_t i = 0; i < layout.slices().size(); ++i) {
       const agents::ParamSlice& slice = layout.slices()[i];
-      if (slice.offset < own || slice.shape.size() < 2) continue;
-      std::vector<double> normals(static_cast<size_t>(slice.size));
-      random.Normals(static_cast<uint32_t>(i), normals);
-      const double scale =
+      if (slice.shape.size() < 2) continue;
+      const double deviation =
           slice.name == "y.W" ? kHeadStd : 1 / std::sqrt(static_cast<double>(slice.shape[1]));
-      float* const to = theta[s].mutable_data_ptr<float>() + slice.offset;
-      for (size_t k = 0; k < normals.size(); ++k) to[k] = static_cast<float>(scale * normals[k]);
+      theta[s]
+          .narrow(0, slice.offset, slice.size)
+          .copy_(deviation * agents::Normals(random, static_cast<uint32_t>(i), {slice.size}));
     }
   }
+  theta.narrow(1, 0, policy.size(1)).copy_(policy);
   return agents::NewAgents(theta);
 }
 

@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -49,8 +51,7 @@ const auto kOptions = Bind<DiscoConfig>(
 
 DiscoConfig ConfigOf(const InnerLoopContext& context) {
   DiscoConfig config = ReadDiscoConfig(context.options);
-  config.agent.policy = ShapeWithCritic(context);
-  config.agent.policy.critic = false;
+  config.agent.policy = agents::WithoutCritic(ShapeWithCritic(context));
   config.agent.prediction = config.network.prediction;
   const int64_t collected = context.steps() / config.rollout;
   // No more than a life has.
@@ -61,17 +62,6 @@ DiscoConfig ConfigOf(const InnerLoopContext& context) {
   return config;
 }
 
-// Rollouts of each agent: [S, R, ...], and the newest replaces the oldest.
-struct Kept {
-  Tensor observations = {}, behaviour = {};       // [S, R, T + 1, D], [S, R, T + 1, A]
-  Tensor actions = {};                            // [S, R, T] int64
-  Tensor rewards = {}, terminal = {}, mask = {};  // [S, R, T]
-  std::vector<std::pair<const char*, Tensor*>> Named() {
-    return {{"observations", &observations}, {"behaviour", &behaviour}, {"actions", &actions},
-            {"rewards", &rewards},           {"terminal", &terminal},   {"mask", &mask}};
-  }
-};
-
 class Disco : public LearningLoop {
  public:
   explicit Disco(const InnerLoopContext& context)
@@ -80,7 +70,6 @@ class Disco : public LearningLoop {
         all_drawn_(ReadDiscoConfig(context.options).replay == 0) {}
 
   void Begin() override {
-    LearningLoop::Begin();
     agents_ = NewDiscoAgents(context_, config_.agent);
     target_ = agents_.theta.clone();
     const int64_t agents = context_.num_agents(), t = config_.rollout;
@@ -88,32 +77,25 @@ class Disco : public LearningLoop {
     hidden_ = memory.hidden.repeat({agents, 1});
     cell_ = memory.cell.repeat({agents, 1});
     average_ = memory.average.repeat({agents, 1});
-    const auto zeros = [&](int64_t steps, int64_t width) {
-      return torch::zeros({agents, config_.replay, steps, width});
+    const auto zeros = [&](std::vector<int64_t> of_rollout) {
+      of_rollout.insert(of_rollout.begin(), {agents, config_.replay});
+      return torch::zeros(of_rollout);
     };
-    kept_ = {.observations = zeros(t + 1, shape_.observation_size),
-             .behaviour = zeros(t + 1, shape_.action_size)};
-    for (Tensor* x : {&kept_.actions, &kept_.rewards, &kept_.terminal, &kept_.mask})
-      *x = zeros(t, 1).squeeze(3);
-    kept_.actions = kept_.actions.to(torch::kInt64);
+    kept_ = {{"observations", zeros({t + 1, shape_.observation_size})},
+             {"behaviour", zeros({t + 1, shape_.action_size})},
+             {"actions", zeros({t}).to(torch::kInt64)},
+             {"rewards", zeros({t})},
+             {"terminal", zeros({t})},
+             {"mask", zeros({t})}};
     collected_ = 0;
   }
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
-    const CpuTimer timer;
-    Keep(normaliser_.Normalise(segment));
-    normaliser_.Add(segment.observations);
-    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Learn(iteration, report));
-    report->update_seconds += timer.Seconds();
-    return segment;
-  }
-
-  std::vector<v1::PolicyWeights> Policies() const override {
-    const int64_t size = agents::AgentLayout(shape_).size();
-    return agents::ToPolicyWeights(shape_,
-                                   normaliser_.Fold(shape_, agents_.theta.narrow(1, 0, size)));
+    return CollectAndLearn(collect, report, [&](const agents::Segment& segment) {
+      Keep(normaliser_.Normalise(segment));
+      return LearnsAfter(iteration) ? Learn(iteration, report) : absl::OkStatus();
+    });
   }
 
   void State(StateFields* fields) override {
@@ -122,8 +104,7 @@ class Disco : public LearningLoop {
     fields->Add("memory.hidden", &hidden_);
     fields->Add("memory.cell", &cell_);
     fields->Add("average", &average_);
-    for (const auto& [name, tensor] : kept_.Named())
-      fields->Add(absl::StrFormat("kept.%s", name), tensor);
+    for (auto& [name, tensor] : kept_) fields->Add("kept." + name, &tensor);
     fields->Add("collected", &collected_);
   }
 
@@ -137,28 +118,24 @@ class Disco : public LearningLoop {
 
   // Cuts the segment, as the agents saw it, into rollouts.
   void Keep(const agents::Segment& seen) {
-    const int64_t steps = seen.prev_done.size(1), t = config_.rollout;
     const Tensor observations =
         torch::cat({seen.observations, seen.next_observations.unsqueeze(1)}, 1);
     std::vector<Tensor> behaviour;
     for (int64_t s = 0; s < context_.num_agents(); ++s)
       behaviour.push_back(PolicyLogits(config_.agent, agents_.theta[s], observations[s]));
-    const Tensor logits = torch::stack(behaviour), actions = seen.actions.argmax(2);
-    const Tensor rewards = signals::TaskReward(seen, spec().signal().input());
-    const Tensor terminal =
-        torch::cat({seen.prev_done.narrow(1, 1, steps - 1), seen.last_done.unsqueeze(1)}, 1);
-    const Tensor mask = config_.first_steps ? torch::ones_like(seen.prev_done) : 1 - seen.prev_done;
-    for (int64_t begin = 0; begin + t <= steps; begin += t, ++collected_) {
-      const int64_t row = collected_ % config_.replay;
-      const auto put = [&](const Tensor& kept, const Tensor& x) {
-        kept.select(1, row).copy_(x.narrow(1, begin, kept.size(2)));
-      };
-      put(kept_.observations, observations);
-      put(kept_.behaviour, logits);
-      put(kept_.actions, actions);
-      put(kept_.rewards, rewards);
-      put(kept_.terminal, terminal);
-      put(kept_.mask, mask);
+    const std::map<std::string, Tensor> lived = {
+        {"observations", observations},
+        {"behaviour", torch::stack(behaviour)},
+        {"actions", seen.actions.argmax(2)},
+        {"rewards", signals::TaskReward(seen, spec().signal().input())},
+        {"terminal", agents::Ends(seen)},
+        {"mask", config_.first_steps ? torch::ones_like(seen.prev_done) : 1 - seen.prev_done}};
+    for (int64_t begin = 0; begin + config_.rollout <= context_.steps();
+         begin += config_.rollout, ++collected_) {
+      for (const auto& [name, x] : lived) {
+        const Tensor row = kept_.at(name).select(1, collected_ % config_.replay);
+        row.copy_(x.narrow(1, begin, row.size(1)));
+      }
     }
   }
 
@@ -204,18 +181,18 @@ class Disco : public LearningLoop {
   }
 
   void Update(int64_t s, uint32_t iteration, const Tensor& rows, Counts* counts) {
-    const auto take = [&](const Tensor& kept) {  // [S, R, T, ...] -> [T, B, ...]
-      return kept[s].index_select(0, rows).transpose(0, 1).contiguous();
+    const auto take = [&](const char* name) {  // [T, B, ...]
+      return kept_.at(name)[s].index_select(0, rows).transpose(0, 1).contiguous();
     };
-    const Tensor observations = take(kept_.observations), mask = take(kept_.mask);
+    const Tensor observations = take("observations"), mask = take("mask");
     const c10::AutoGradMode gradients_on(true);
     const Tensor theta = agents_.theta[s].detach().clone().requires_grad_(true);
     DiscoRollouts rollouts{.own = HeadsOf(config_.agent, theta, observations),
                            .target = {},
-                           .behaviour = take(kept_.behaviour),
-                           .actions = take(kept_.actions),
-                           .rewards = take(kept_.rewards),
-                           .terminal = take(kept_.terminal)};
+                           .behaviour = take("behaviour"),
+                           .actions = take("actions"),
+                           .rewards = take("rewards"),
+                           .terminal = take("terminal")};
     DiscoMemory memory{hidden_[s].clone(), cell_[s].clone(), average_[s].clone()};
     DiscoTargets targets;
     {
@@ -261,17 +238,15 @@ class Disco : public LearningLoop {
   const bool all_drawn_;            // Nothing is kept, so an update takes all rollouts.
   Tensor target_;                   // [S, P]
   Tensor hidden_, cell_, average_;  // [S, M], [S, M], [S, 3] float64
-  Kept kept_;
+  // Rollouts of each agent: [S, R, T, ...], and the newest replaces the oldest. Observations and
+  // behaviour, the logits that it acted with, have T + 1.
+  std::map<std::string, Tensor> kept_;
   int64_t collected_ = 0;  // Rollouts in a life.
 };
 
 void Check(const InnerLoopContext& context, Violations* violations) {
   const DiscoConfig given = ReadDiscoConfig(context.options), config = ConfigOf(context);
-  if (!context.shape().discrete_actions()) {
-    violations->Add("benchmark",
-                    "has continuous actions, and the rule speaks of each action by itself: take "
-                    "one with choices, for instance catch or maze");
-  }
+  CheckChoices(context, "the rule speaks of each action by itself", "catch or maze", violations);
   if (context.steps() % given.rollout != 0) {
     violations->Add("rule.option.rollout",
                     absl::StrFormat("is %d, and the %d steps of an iteration "
@@ -294,14 +269,8 @@ void Check(const InnerLoopContext& context, Violations* violations) {
                     "is true; for the rule a limit of steps is an end, as in its source: leave it "
                     "out");
   }
-  const Tensor& weights = context.meta_parameters;
-  if (!weights.defined()) return;
-  if (const int64_t size = DiscoLayout(config.network).size();
-      weights.dim() != 1 || weights.numel() != size || !weights.isfinite().all().item<bool>()) {
-    violations->Add("shard.signal_version",
-                    absl::StrFormat("has %d meta-parameters; the rule's network has %d, all finite",
-                                    weights.numel(), size));
-  }
+  CheckMetaParameters(context, DiscoLayout(config.network).size(), "the rule's network",
+                      violations);
 }
 
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {

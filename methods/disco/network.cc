@@ -224,11 +224,10 @@ Tensor RandomDisco(const DiscoSizes& sizes, uint64_t seed) {
   for (size_t i = 0; i < layout.slices().size(); ++i) {
     const agents::ParamSlice& slice = layout.slices()[i];
     if (slice.shape.size() < 2) continue;
-    std::vector<double> normals(static_cast<size_t>(slice.size));
-    random.Normals(static_cast<uint32_t>(i), normals);
-    const double scale = 1 / std::sqrt(static_cast<double>(slice.shape[slice.shape.size() - 2]));
-    float* const to = weights.mutable_data_ptr<float>() + slice.offset;
-    for (size_t k = 0; k < normals.size(); ++k) to[k] = static_cast<float>(scale * normals[k]);
+    const auto inputs = static_cast<double>(slice.shape[slice.shape.size() - 2]);
+    weights.narrow(0, slice.offset, slice.size)
+        .copy_(1 / std::sqrt(inputs) *
+               agents::Normals(random, static_cast<uint32_t>(i), {slice.size}));
   }
   return weights;
 }

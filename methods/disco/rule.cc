@@ -47,15 +47,9 @@ class DiscoRule : public OuterRule {
     const std::string& bundle = kOptions.Read(context.options);
     if (bundle.empty())
       return RandomDisco(ReadDiscoConfig(context.options).network, context.spec.seed());
-    const auto weights = ReadWeights(LayoutOf(context), bundle);
     // The check has read it just before. Learners refuse numbers that are not finite.
-    return weights.ok()
-               ? *weights
-               : torch::full({LayoutOf(context).size()}, std::numeric_limits<float>::quiet_NaN());
-  }
-
-  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch&, uint32_t) override {
-    return RuleReport();
+    return ReadWeights(LayoutOf(context), bundle)
+        .value_or(torch::full({LayoutOf(context).size()}, std::numeric_limits<float>::quiet_NaN()));
   }
 
   torch::Tensor weights_;  // [Q]

@@ -70,14 +70,14 @@ class EvolvedLoss : public LearningLoop {
   void Begin() override {
     LearningLoop::Begin();
     const int64_t num_agents = context_.num_agents();
-    Tensor numbers = torch::empty({num_agents, sizes_.context}, torch::kFloat64);
-    for (int64_t s = 0; s < num_agents && sizes_.context > 0; ++s) {
-      context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
-          .Normals(static_cast<uint32_t>(layout_.slices().size()),
-                   {numbers[s].mutable_data_ptr<double>(), static_cast<size_t>(sizes_.context)});
+    std::vector<Tensor> numbers;
+    for (int64_t s = 0; s < num_agents; ++s) {
+      numbers.push_back(agents::Normals(context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0),
+                                        static_cast<uint32_t>(layout_.slices().size()),
+                                        {sizes_.context}));
     }
     agents_ = agents::NewAgents(
-        torch::cat({agents_.theta, (kContextStd * numbers).to(torch::kFloat32)}, 1));
+        torch::cat({agents_.theta, (kContextStd * torch::stack(numbers)).to(torch::kFloat32)}, 1));
     const auto zeros = [&](int64_t width) {
       return torch::zeros({num_agents, sizes_.steps, width});
     };
@@ -89,19 +89,12 @@ class EvolvedLoss : public LearningLoop {
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
-    MENTOR_ASSIGN_OR_RETURN(agents::Segment segment, collect(Policies()));
-    const CpuTimer timer;
-    const agents::Segment seen = normaliser_.Normalise(segment);
-    Remember(seen);
     report->statistics["mix"] = mix_;
-    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, seen, report));
-    normaliser_.Add(segment.observations);
-    report->update_seconds += timer.Seconds();
-    return segment;
-  }
-
-  std::vector<v1::PolicyWeights> Policies() const override {
-    return agents::ToPolicyWeights(shape_, normaliser_.Fold(shape_, Networks(agents_.theta)));
+    return CollectAndLearn(collect, report, [&](const agents::Segment& segment) {
+      const agents::Segment seen = normaliser_.Normalise(segment);
+      Remember(seen);
+      return LearnsAfter(iteration) ? Update(iteration, seen, report) : absl::OkStatus();
+    });
   }
 
   void State(StateFields* fields) override {
@@ -140,10 +133,7 @@ class EvolvedLoss : public LearningLoop {
     observations_ = Shifted(observations_, seen.observations);
     actions_ = Shifted(actions_, seen.actions);
     rewards_ = Shifted(rewards_, RewardsOf(seen).unsqueeze(2));
-    const int64_t steps = seen.prev_done.size(1);
-    const Tensor dones =
-        torch::cat({seen.prev_done.narrow(1, 1, steps - 1), seen.last_done.unsqueeze(1)}, 1);
-    dones_ = Shifted(dones_, dones.unsqueeze(2));
+    dones_ = Shifted(dones_, agents::Ends(seen).unsqueeze(2));
   }
 
   // [S, Q].

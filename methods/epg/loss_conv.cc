@@ -85,9 +85,7 @@ class LossConv : public signals::SignalNetwork, public signals::LearnedLoss {
     for (size_t i = 0; i < layout_.slices().size(); ++i) {
       const agents::ParamSlice& slice = layout_.slices()[i];
       if (slice.shape.size() == 1) continue;
-      Tensor normals = torch::empty({slice.size}, torch::kFloat64);
-      stream.Normals(static_cast<uint32_t>(i),
-                     {normals.mutable_data_ptr<double>(), static_cast<size_t>(slice.size)});
+      const Tensor normals = agents::Normals(stream, static_cast<uint32_t>(i), {slice.size});
       const auto inputs = static_cast<double>(slice.size / slice.shape[0]);
       weights.narrow(0, slice.offset, slice.size).copy_(normals / std::sqrt(inputs));
     }

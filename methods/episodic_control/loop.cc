@@ -666,12 +666,9 @@ MetricTable Metrics() {
 void Check(const InnerLoopContext& context, Violations* violations) {
   const v1::Shard& shard = *context.shard;
   const EpisodicConfig config = ReadEpisodicControl(context.options, shard);
-  if (!shard.shape().discrete_actions()) {
-    violations->Add("benchmark",
-                    "has continuous actions, and episodic control keeps a table for each action: "
-                    "take one with choices, for instance maze");
-    return;  // The number of tables below would be that of an action's numbers.
-  }
+  CheckChoices(context, "episodic control keeps a table for each action", "maze", violations);
+  // The number of tables below would be that of an action's numbers.
+  if (!shard.shape().discrete_actions()) return;
   if (config.epsilon_start < config.epsilon_end) {
     violations->Add("rule.option.epsilon_start",
                     absl::StrFormat("is %g, less than epsilon_end, %g, to which it falls: raise it "

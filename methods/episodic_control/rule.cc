@@ -23,10 +23,6 @@ class EpisodicControl : public OuterRule {
   void State(StateFields* fields) override { fields->Add("weights", &nothing_); }
 
  private:
-  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch&, uint32_t) override {
-    return RuleReport();
-  }
-
   torch::Tensor nothing_ = torch::zeros({1});
 };
 

@@ -178,12 +178,9 @@ class Lirpg : public LearningLoop {
     const Tensor next = normal.next_observations.unsqueeze(1);
     const int64_t critic = CriticSize(shape_);
     const Tensor own = agents_.theta.narrow(1, agents_.theta.size(1) - critic, critic);
-    const Tensor ended =
-        torch::cat({collected.prev_done.narrow(1, 1, context_.steps() - 1),
-                    collected.last_done.unsqueeze(1).to(collected.prev_done.options())},
-                   1);
-    const Tensor task = earned_.Earn(
-        settings_.success ? collected.success_signals : collected.shaped_rewards, ended);
+    const Tensor task =
+        earned_.Earn(settings_.success ? collected.success_signals : collected.shaped_rewards,
+                     agents::Ends(collected));
 
     LirpgSegment segment;
     segment.inputs.observations = normal.observations;

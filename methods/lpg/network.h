@@ -1,7 +1,7 @@
 // The network of the learned policy gradient (Oh et al. 2020; methods/lpg/README.md#the-network).
 // An LSTM reads a piece of a trajectory from its end to its begin. It says of each step how the
-// agent should change. Its weights are the meta-parameters. Immutable; generic in dtype; threads
-// may share.
+// agent should change. Its weights are the meta-parameters. Pure functions, generic in dtype;
+// threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -16,37 +16,36 @@ struct LpgSizes {
   int64_t predictions = 30;  // m: numbers of the categorical y
   int64_t embedding = 16;    // Hidden units of phi, which makes a number of y.
   int64_t lstm = 256;
+  int64_t unroll = 20;  // W: steps of a piece
 };
 
-// R pieces of W steps.
-struct LpgInputs {
-  torch::Tensor rewards;  // [R, W]
-  torch::Tensor dones;    // [R, W]: 1 where the episode ended with the step
-  torch::Tensor probs;    // [R, W]: the agent's probability of its action
-  torch::Tensor y;        // [R, W + 1, m]: predictions before each step, and after the last
-  double gamma = 0.99;    // The agent's discount.
+// What S agents met in the segment of one update.
+struct LpgSteps {
+  torch::Tensor observations;  // [S, T, D]
+  torch::Tensor actions;       // [S, T, A]
+  torch::Tensor rewards;       // [S, T]
+  torch::Tensor dones;         // [S, T]: 1 where the episode ended with the step
+  // By theta before the update: constants in every derivative
+  // (methods/lpg/README.md#reading-lpg-constants).
+  torch::Tensor probs;  // [S, T]: of the actions
+  torch::Tensor y;      // [S, T + 1, m]: predictions before each step, and after the last
+
+  LpgSteps Agents(int64_t first, int64_t count) const;
 };
 
 struct LpgOutputs {
-  torch::Tensor pi_hat;     // [R, W]
-  torch::Tensor log_y_hat;  // [R, W, m]
+  torch::Tensor pi_hat;     // [S, T]
+  torch::Tensor log_y_hat;  // [S, T, m]
 };
 
-class LpgNetwork {
- public:
-  explicit LpgNetwork(const LpgSizes& sizes);
-
-  const agents::ParamLayout& layout() const { return layout_; }
-  // [Q] float32: orthogonal matrices, biases 0, but 1 for the forget gate.
-  torch::Tensor InitialWeights(uint64_t seed) const;
-  // weights [Q]. Differentiable in all of them.
-  LpgOutputs Forward(const torch::Tensor& weights, const LpgInputs& inputs) const;
-  // Numbers of a step's forward pass with its graph.
-  int64_t NumbersPerStep() const;
-
- private:
-  const LpgSizes sizes_;
-  const agents::ParamLayout layout_;
-};
+agents::ParamLayout LpgLayout(const LpgSizes& sizes);
+// [Q] float32: orthogonal matrices, biases 0, but 1 for the forget gate.
+torch::Tensor InitialLpg(const LpgSizes& sizes, uint64_t seed);
+// What the network says of the pieces of the segment; W divides T. gamma: the agents' discount.
+// weights [Q]; differentiable in all of them.
+LpgOutputs Ask(const LpgSizes& sizes, double gamma, const torch::Tensor& weights,
+               const LpgSteps& steps);
+// Numbers of a step's forward pass with its graph.
+int64_t LpgNumbersPerStep(const LpgSizes& sizes);
 
 }  // namespace mentor::methods

@@ -12,46 +12,20 @@ namespace {
 
 using torch::Tensor;
 
-// [S, B, m] of theta [S, P].
+agents::AgentNetworks NetworksOf(const LpgConfig& config, const Tensor& theta) {
+  return agents::SplitAgents(agents::AgentLayout(config.agent), theta);
+}
+
+// [S, B, m].
 Tensor LogY(const agents::AgentNetworks& networks, const Tensor& observations) {
   return agents::Forward(networks.value, observations).log_softmax(-1);
 }
 
-// Segments one below the other.
-LpgSteps Stacked(const std::vector<LpgSteps>& path) {
-  const auto stacked = [&](Tensor LpgSteps::*member) {
-    std::vector<Tensor> parts;
-    for (const LpgSteps& steps : path) parts.push_back(steps.*member);
-    return torch::cat(parts);
-  };
-  return {.observations = {},
-          .actions = {},
-          .rewards = stacked(&LpgSteps::rewards),
-          .dones = stacked(&LpgSteps::dones),
-          .probs = stacked(&LpgSteps::probs),
-          .y = stacked(&LpgSteps::y)};
-}
-
 }  // namespace
 
-LpgSteps LpgSteps::Agents(int64_t first, int64_t count) const {
-  const auto part = [&](const Tensor& x) { return x.narrow(0, first, count); };
-  return {part(observations), part(actions), part(rewards), part(dones), part(probs), part(y)};
-}
-
-agents::ParamLayout LpgAgentLayout(const agents::AgentShape& shape, int64_t predictions) {
-  MENTOR_CHECK(shape.discrete && !shape.critic);
-  agents::NamedShapes tensors =
-      agents::ThreeLayers("actor", shape.observation_size, shape.hidden_units, shape.action_size);
-  for (auto& tensor :
-       agents::ThreeLayers("y", shape.observation_size, shape.hidden_units, predictions))
-    tensors.push_back(std::move(tensor));
-  return agents::ParamLayout(std::move(tensors));
-}
-
-void Predict(const agents::ParamLayout& layout, const Tensor& theta,
-             const Tensor& next_observations, LpgSteps* steps) {
-  const agents::AgentNetworks networks = agents::SplitAgents(layout, theta);
+void Predict(const LpgConfig& config, const Tensor& theta, const Tensor& next_observations,
+             LpgSteps* steps) {
+  const agents::AgentNetworks networks = NetworksOf(config, theta);
   steps->probs =
       agents::LogProb(agents::Forward(networks.policy, steps->observations), {}, steps->actions)
           .exp();
@@ -59,27 +33,9 @@ void Predict(const agents::ParamLayout& layout, const Tensor& theta,
       LogY(networks, torch::cat({steps->observations, next_observations.unsqueeze(1)}, 1)).exp();
 }
 
-LpgOutputs Ask(const LpgConfig& config, const LpgNetwork& network, const Tensor& weights,
-               const LpgSteps& steps) {
-  const int64_t agents = steps.rewards.size(0), all = steps.rewards.size(1), w = config.unroll,
-                m = config.sizes.predictions;
-  MENTOR_CHECK(all % w == 0);
-  const auto pieces = [&](const Tensor& x) { return x.reshape({agents * all / w, w}); };
-  const LpgOutputs outputs = network.Forward(
-      weights,
-      {.rewards = pieces(steps.rewards),
-       .dones = pieces(steps.dones),
-       .probs = pieces(steps.probs),
-       // Neighbours share the prediction between them.
-       .y = steps.y.unfold(1, w + 1, w).transpose(2, 3).reshape({agents * all / w, w + 1, m}),
-       .gamma = config.gamma});
-  return {.pi_hat = outputs.pi_hat.reshape({agents, all}),
-          .log_y_hat = outputs.log_y_hat.reshape({agents, all, m})};
-}
-
-Tensor LpgLoss(const LpgConfig& config, const agents::ParamLayout& layout, const Tensor& theta,
-               const LpgSteps& steps, const LpgOutputs& outputs) {
-  const agents::AgentNetworks networks = agents::SplitAgents(layout, theta);
+Tensor LpgLoss(const LpgConfig& config, const Tensor& theta, const LpgSteps& steps,
+               const LpgOutputs& outputs) {
+  const agents::AgentNetworks networks = NetworksOf(config, theta);
   const Tensor log_pi =
       agents::LogProb(agents::Forward(networks.policy, steps.observations), {}, steps.actions);
   const Tensor log_y = LogY(networks, steps.observations);
@@ -87,40 +43,32 @@ Tensor LpgLoss(const LpgConfig& config, const agents::ParamLayout& layout, const
   return agents::Mean(config.alpha_y * divergence - outputs.pi_hat * log_pi);
 }
 
-agents::AgentBatch LpgUpdate(const LpgConfig& config, const agents::ParamLayout& layout,
-                             const agents::AgentBatch& agents, const LpgSteps& steps,
-                             const LpgOutputs& outputs) {
-  Tensor grad;
-  {
-    const c10::AutoGradMode gradients(true);
-    const Tensor theta = agents.theta.detach().requires_grad_(true);
-    const Tensor loss = LpgLoss(config, layout, theta, steps, outputs);
-    grad = torch::autograd::grad({loss.sum()}, {theta})[0];
-  }
-  const Tensor scale = agents::ClipScale(agents::GradNorm(grad), config.update.ppo);
-  return agents::OptimizerStep(agents, grad * scale.unsqueeze(1), config.update.ppo);
-}
-
-absl::StatusOr<LpgGradient> Teach(const LpgConfig& config, const LpgNetwork& network,
-                                  const agents::ParamLayout& layout, const Tensor& weights,
+absl::StatusOr<LpgGradient> Teach(const LpgConfig& config, const Tensor& weights,
                                   const agents::AgentBatch& agents,
                                   const std::vector<LpgSteps>& path, const OuterRows& rows) {
   const c10::AutoGradMode gradients(true);
   const auto updates = static_cast<int64_t>(path.size());
   const Tensor phi = weights.detach().requires_grad_(true);
-  const LpgOutputs said = Ask(config, network, phi, Stacked(path));
+  // The network reads the segments of all updates at once, one below the other.
+  const LpgOutputs said = Ask(config.sizes, config.update.ppo.gamma, phi,
+                              {.observations = {},
+                               .actions = {},
+                               .rewards = agents::Joined(path, &LpgSteps::rewards),
+                               .dones = agents::Joined(path, &LpgSteps::dones),
+                               .probs = agents::Joined(path, &LpgSteps::probs),
+                               .y = agents::Joined(path, &LpgSteps::y)});
   // Update k has rows k S .. of both.
   std::vector<Tensor> inputs = said.pi_hat.detach().chunk(updates);
   for (const Tensor& part : said.log_y_hat.detach().chunk(updates)) inputs.push_back(part);
 
   LpgGradient result;
   const auto loss = [&](const Tensor& theta, const std::vector<Tensor>& in, int64_t k) {
-    return LpgLoss(config, layout, theta, path[k], {.pi_hat = in[k], .log_y_hat = in[updates + k]});
+    return LpgLoss(config, theta, path[k], {.pi_hat = in[k], .log_y_hat = in[updates + k]});
   };
   const auto outer_loss = [&](const Tensor& theta) {
-    const agents::AgentNetworks networks = agents::SplitAgents(layout, theta);
-    const Tensor policy_loss =
-        OuterLoss(layout, theta, rows, {.form = OuterConfig::Form::kPolicyGradient});
+    const agents::AgentNetworks networks = NetworksOf(config, theta);
+    const Tensor policy_loss = OuterLoss(agents::AgentLayout(config.agent), theta, rows,
+                                         {.form = OuterConfig::Form::kPolicyGradient});
     const Tensor entropy = agents::Entropy(agents::Forward(networks.policy, rows.observations), {});
     const Tensor of_y = agents::Entropy(agents::Forward(networks.value, rows.observations), {});
     result.policy_loss = policy_loss.detach();

@@ -25,10 +25,8 @@ DriftNetwork::DriftNetwork(const DriftConfig& config)
 
 Tensor DriftNetwork::InitialWeights(uint64_t seed) const {
   const agents::ParamSlice& hidden = layout_.slices()[0];
-  Tensor normals = torch::empty({hidden.size}, torch::kFloat64);
-  const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
-  stream.Normals(/*step=*/0,
-                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  const Tensor normals = agents::Normals({.seed = seed, .purpose = Purpose::kSignalWeights},
+                                         /*number=*/0, {hidden.size});
   Tensor weights = torch::zeros({layout_.size()});
   weights.narrow(0, hidden.offset, hidden.size)
       .copy_(normals / std::sqrt(static_cast<double>(kNumInputs)));

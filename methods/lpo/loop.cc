@@ -45,8 +45,8 @@ class DriftingPpo : public LearningLoop {
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
-    return CollectAndLearn(iteration, collect, report, [&](const agents::Segment& segment) {
-      return Update(iteration, segment, report);
+    return CollectAndLearn(collect, report, [&](const agents::Segment& segment) {
+      return LearnsAfter(iteration) ? Update(iteration, segment, report) : absl::OkStatus();
     });
   }
 

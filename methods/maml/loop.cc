@@ -198,12 +198,8 @@ const RegisterInnerLoop kAdaptation({
         [](const InnerLoopContext& context, Violations* violations) {
           const AdaptationConfig config = ReadAdaptation(context.options, context.shape());
           CheckAdaptation(config, context.spec(), violations);
-          if (const int64_t size = StateStdPolicy(config.policy).layout().size() + 1;
-              context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
-            violations->Add("shard.signal_version",
-                            absl::StrFormat("has %d meta-parameters; policy and mean reward are %d",
-                                            context.meta_parameters.numel(), size));
-          }
+          CheckMetaParameters(context, StateStdPolicy(config.policy).layout().size() + 1,
+                              "a policy with its mean reward", violations);
         },
     .make = MadeLoop<Adaptation>,
     .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {

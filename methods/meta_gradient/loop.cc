@@ -199,13 +199,12 @@ class MetaGradient : public InnerLoop {
     const Tensor critic = theta.narrow(1, theta.size(1) - value, value).clone();
     if (embedding == 0) return critic;
     const auto tensor = static_cast<uint32_t>(agents::AgentLayout(whole).slices().size());
-    Tensor embed = torch::empty({agents, 2 * embedding}, torch::kFloat64);
+    std::vector<Tensor> embed;
     for (int64_t s = 0; s < agents; ++s) {
-      context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
-          .Normals(tensor,
-                   {embed[s].mutable_data_ptr<double>(), static_cast<size_t>(2 * embedding)});
+      embed.push_back(agents::Normals(context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0),
+                                      tensor, {2 * embedding}));
     }
-    return torch::cat({ToFloat(embed / std::sqrt(2.0)), critic}, 1);
+    return torch::cat({ToFloat(torch::stack(embed) / std::sqrt(2.0)), critic}, 1);
   }
 
   // [S, E]: the numbers behind the observation that policies see, constant in every derivative.
@@ -293,12 +292,11 @@ class MetaGradient : public InnerLoop {
 
   absl::Status Update(const agents::UpdateConfig& config, const agents::UpdateInputs& inputs,
                       agents::UpdateOutputs* after) const {
-    std::vector<agents::UpdateOutputs> parts(NumGroups(context_));
-    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
-      MENTOR_ASSIGN_OR_RETURN(parts[group],
-                              agents::RunUpdate(shape_, config, inputs.Agents(first, count)));
-      return absl::OkStatus();
-    }));
+    MENTOR_ASSIGN_OR_RETURN(
+        const auto parts,
+        ForGroups<agents::UpdateOutputs>(context_, [&](int64_t first, int64_t count) {
+          return agents::RunUpdate(shape_, config, inputs.Agents(first, count));
+        }));
     *after = Joined(parts);
     return absl::OkStatus();
   }
@@ -309,17 +307,15 @@ class MetaGradient : public InnerLoop {
                                 const agents::UpdateInputs& next, const OuterRows& rows) const {
     if (config_.bootstrap_steps == 0) return Tensor();
     const agents::ParamLayout layout = agents::AgentLayout(shape_);
-    std::vector<Tensor> parts(NumGroups(context_));
-    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
+    const auto of_group = [&](int64_t first, int64_t count) {
       const OuterRows own = rows.Agents(first, count);
       agents::UpdateInputs further = next.Agents(first, count);
       further.minibatches.resize(config_.bootstrap_steps - 1);
-      MENTOR_ASSIGN_OR_RETURN(parts[group],
-                              BootstrapTarget(shape_, config, further, [&](const Tensor& theta) {
-                                return OuterLoss(layout, theta, own, config_.outer);
-                              }));
-      return absl::OkStatus();
-    }));
+      return BootstrapTarget(shape_, config, further, [&](const Tensor& theta) {
+        return OuterLoss(layout, theta, own, config_.outer);
+      });
+    };
+    MENTOR_ASSIGN_OR_RETURN(const auto parts, ForGroups<Tensor>(context_, of_group));
     return Joined(parts);
   }
 
@@ -349,9 +345,8 @@ class MetaGradient : public InnerLoop {
       OuterStatistics outer;
       Tensor weights;  // [Q] float64
     };
-    std::vector<Part> parts(NumGroups(context_));
-    MENTOR_RETURN_IF_ERROR(ForGroups(context_, [&](int64_t group, int64_t first, int64_t count) {
-      Part& part = parts[group];
+    const auto of_group = [&](int64_t first, int64_t count) -> absl::StatusOr<Part> {
+      Part part;
       const OuterRows own = rows.Agents(first, count);
       MENTOR_ASSIGN_OR_RETURN(part.update,
                               agents::DifferentiateUpdate(
@@ -366,8 +361,9 @@ class MetaGradient : public InnerLoop {
                                   config_.implementation));
       part.weights =
           WeightsGradient(lesson, first, count, part.update).to(torch::kCPU, torch::kFloat64);
-      return absl::OkStatus();
-    }));
+      return part;
+    };
+    MENTOR_ASSIGN_OR_RETURN(const auto parts, ForGroups<Part>(context_, of_group));
     Tensor gradient = torch::zeros({weights_.numel()}, torch::kFloat64);
     for (const Part& part : parts) gradient += part.weights;
     report->outer_gradient =

@@ -82,12 +82,7 @@ const auto kOptions = Bind<MetaGradientConfig>(
       {{"inside", false}, {"separate", true}},
       "The agents' critic: updated and differentiated with the policy, or outside of it like the "
       "extrinsic one (always, in the role ADVANTAGE with objective policy)."},
-     {In(&MetaGradientConfig::critic, &agents::PpoConfig::learning_rate), "critic_learning_rate",
-      "1e-3", 0, 10, "Adam's, of critics outside the update."},
-     {In(&MetaGradientConfig::critic, &agents::PpoConfig::epochs), "critic_epochs", "4", 1, 10000,
-      "Their passes over a segment."},
-     {In(&MetaGradientConfig::critic, &agents::PpoConfig::minibatches), "critic_minibatches", "4",
-      1, 100000, "Their minibatches in each pass."}});
+     {&MetaGradientConfig::critic, CriticOptions("Adam's, of critics outside the update.")}});
 
 void CheckTarget(const MetaGradientConfig& config, int64_t updates, Violations* violations) {
   if (config.bootstrap_steps > updates + 1) {
@@ -129,11 +124,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
   const auto fits = agents::CheckMinibatches(spec.agent().minibatches(),
                                              spec.agent().normalize_advantage(), steps);
   if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
-  if (config.critic.minibatches > steps) {
-    violations->Add("rule.option.critic_minibatches",
-                    absl::StrFormat("is %d for %d steps; use at most as many",
-                                    config.critic.minibatches, steps));
-  }
+  CheckCritic(config.critic, steps, violations);
   const int64_t updates = static_cast<int64_t>(spec.agent().epochs()) * spec.agent().minibatches();
   if (config.update.last_n > updates) {
     violations->Add("rule.option.last_n",

@@ -106,8 +106,8 @@ class Population : public LearningLoop {
 
   absl::StatusOr<agents::Segment> Iterate(uint32_t iteration, const Collect& collect,
                                           LoopReport* report) override {
-    return CollectAndLearn(iteration, collect, report, [&](const agents::Segment& segment) {
-      return Update(iteration, segment, report);
+    return CollectAndLearn(collect, report, [&](const agents::Segment& segment) {
+      return LearnsAfter(iteration) ? Update(iteration, segment, report) : absl::OkStatus();
     });
   }
 
@@ -189,12 +189,7 @@ const RegisterInnerLoop kPopulation({
           }
           const int64_t numbers = int64_t{context.spec().rule().lifetimes_per_update()} *
                                   std::ssize(TunedHyperparameters(context.options));
-          if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {
-            violations->Add("shard.signal_version",
-                            absl::StrFormat("has %d meta-parameters; the population has %d "
-                                            "hyperparameters",
-                                            context.meta_parameters.numel(), numbers));
-          }
+          CheckMetaParameters(context, numbers, "the population", violations);
         },
     .make = MadeLoop<Population>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },

@@ -29,9 +29,7 @@ constexpr int64_t kNumbersMax = 1 << 25;
 constexpr double kTrialBytes = 2048, kScoreBytes = 96;
 
 agents::AgentShape PolicyShape(const RuleContext& context) {
-  agents::AgentShape shape = ShapeOfAgents(context.spec.agent(), context.shape);
-  shape.critic = false;
-  return shape;
+  return agents::WithoutCritic(ShapeOfAgents(context.spec.agent(), context.shape));
 }
 
 // The ranges of the one training set; nothing where there are none.

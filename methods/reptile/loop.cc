@@ -5,8 +5,6 @@
 // When the rule learns, an update follows every inner iteration; without one the last iteration
 // would teach nothing. Frozen weights are measured as in every method: the last iteration only
 // acts.
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
@@ -70,12 +68,8 @@ const RegisterInnerLoop kDisplacement({
     .surrogate = true,
     .check =
         [](const InnerLoopContext& context, Violations* violations) {
-          const int64_t size = agents::AgentLayout(ShapeWithCritic(context)).size();
-          if (context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
-            violations->Add("shard.signal_version",
-                            absl::StrFormat("has %d meta-parameters; an agent has %d weights",
-                                            context.meta_parameters.numel(), size));
-          }
+          CheckMetaParameters(context, agents::AgentLayout(ShapeWithCritic(context)).size(),
+                              "an agent", violations);
         },
     .make = MadeLoop<Displacement>,
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },

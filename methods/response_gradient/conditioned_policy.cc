@@ -74,10 +74,7 @@ Tensor InitialParameters(const agents::ParamLayout& layout, const agents::AgentS
     } else if (absl::EndsWith(slice.name, ".bg")) {
       part.fill_(1);
     } else if (absl::EndsWith(slice.name, ".Wg") || absl::EndsWith(slice.name, ".Wb")) {
-      std::vector<double> normals(static_cast<size_t>(slice.size));
-      stream.Normals(number, normals);
-      float* to = part.mutable_data_ptr<float>();
-      for (double normal : normals) *to++ = static_cast<float>(map_std * normal);
+      part.copy_(map_std * agents::Normals(stream, number, {slice.size}));
     } else if (slice.shape.size() == 2) {
       part.copy_(agents::Orthogonal(slice.shape[0], slice.shape[1],
                                     agents::InitialGain(shape, slice.name), stream, number)

@@ -336,13 +336,6 @@ class ResponseGradient : public InnerLoop {
     return context_.Minibatches(2 * iteration + round, epochs, minibatches);
   }
 
-  // One step down the gradient [S, P], clipped.
-  static void Descend(const Tensor& gradient, const agents::PpoConfig& config,
-                      agents::AgentBatch* agents) {
-    const Tensor scale = agents::ClipScale(agents::GradNorm(gradient), config).unsqueeze(1);
-    *agents = agents::OptimizerStep(*agents, gradient * scale, config);
-  }
-
   void ValueStep(const agents::PpoConfig& config, const Tensor& observations, const Tensor& returns,
                  agents::AgentBatch* value) const {
     const torch::AutoGradMode with_gradients(true);
@@ -352,7 +345,7 @@ class ResponseGradient : public InnerLoop {
                         static_cast<double>(returns.size(1));
     const Tensor gradient = torch::autograd::grad({loss}, {at.theta})[0];
     const torch::NoGradGuard no_grad;
-    Descend(gradient, config, value);
+    *value = agents::ClippedStep(*value, gradient, config);
   }
 
   RowDensities OnRows(const Tensor& theta, const Tensor& eta, const Round& round,
@@ -390,7 +383,7 @@ class ResponseGradient : public InnerLoop {
         const Tensor loss = PolicyLoss(OnRows(theta, eta, round, rows), taken, advantages, rows);
         gradient = torch::autograd::grad({loss.sum()}, {theta})[0];
       }
-      Descend(gradient, taken.config, &policy_);
+      policy_ = agents::ClippedStep(policy_, gradient, taken.config);
       ValueStep(config_.value, agents::TakeRows(round.observations, rows),
                 agents::TakeRows(estimate.returns, rows), &inner_value_);
     }
@@ -453,7 +446,7 @@ class ResponseGradient : public InnerLoop {
       const Tensor gradient =
           (DirectTerm(second, rows, denominator, advantages, first_step, report) + through) /
           static_cast<double>(num_agents());
-      Descend(gradient.unsqueeze(0), config_.outer, &outer_);
+      outer_ = agents::ClippedStep(outer_, gradient.unsqueeze(0), config_.outer);
       first_step = false;
     }
     if (!outer_.theta.isfinite().all().item<bool>()) {

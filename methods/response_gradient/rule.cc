@@ -67,9 +67,7 @@ class ResponseGradient : public OuterRule {
     }
     const Tensor mean =
         (sum / static_cast<double>(context_.lifetimes())).to(torch::kFloat32).unsqueeze(0);
-    const Tensor norm = agents::GradNorm(mean);
-    state_ =
-        agents::OptimizerStep(state_, mean * agents::ClipScale(norm, adam_).unsqueeze(1), adam_);
+    state_ = agents::ClippedStep(state_, mean, adam_);
     RuleReport report;
     ReportGradient(batch.shards, &report);
     return report;

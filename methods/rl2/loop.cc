@@ -75,11 +75,7 @@ void Check(const InnerLoopContext& context, Violations* violations) {
   }
   const RecurrentPolicy policy = ReadRecurrent(context.options, context.shape()).policy;
   CheckEpisodicMemory(policy, context.shape().episode_steps(), context.steps(), violations);
-  const torch::Tensor& weights = context.meta_parameters;
-  if (weights.defined() && (weights.dim() != 1 || weights.size(0) != policy.Layout().size())) {
-    violations->Add("meta_parameters", absl::StrFormat("are %d numbers; the policy has %d",
-                                                       weights.numel(), policy.Layout().size()));
-  }
+  CheckMetaParameters(context, policy.Layout().size(), "the policy", violations);
 }
 
 const RegisterInnerLoop kRecurrent({

@@ -1,9 +1,8 @@
 #include "methods/shared/critic.h"
 
-#include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
-
 #include <utility>
+
+#include <absl/strings/str_format.h>
 
 #include "agents/adam.h"
 #include "agents/differentiable_update.h"
@@ -14,11 +13,26 @@
 namespace mentor::methods {
 using torch::Tensor;
 
+BoundOptions<agents::PpoConfig> CriticOptions(const std::string& help) {
+  using Ppo = agents::PpoConfig;
+  return Bind<Ppo>({{&Ppo::learning_rate, "critic_learning_rate", "1e-3", 0, 10, help},
+                    {&Ppo::epochs, "critic_epochs", "4", 1, 10000, "Their passes over a segment."},
+                    {&Ppo::minibatches, "critic_minibatches", "4", 1, 100000,
+                     "Their minibatches in each pass."}});
+}
+
+void CheckCritic(const agents::PpoConfig& config, int64_t steps, Violations* violations) {
+  if (config.minibatches <= steps) return;
+  violations->Add(
+      "rule.option.critic_minibatches",
+      absl::StrFormat("is %d for %d steps; use at most as many", config.minibatches, steps));
+}
+
 agents::ParamLayout CriticLayout(const agents::AgentShape& shape, int64_t embedding) {
   const int64_t d = shape.observation_size + embedding, h = shape.hidden_units;
   agents::NamedShapes parameters;
   if (embedding > 0) parameters.push_back({"embed.W", {embedding, 2}});
-  for (auto& parameter : agents::ThreeLayers("critic", d, h, 1))
+  for (auto& parameter : agents::ThreeLayers("critic", d, h, shape.value_outputs))
     parameters.push_back(std::move(parameter));
   return agents::ParamLayout(std::move(parameters));
 }
@@ -67,18 +81,12 @@ absl::StatusOr<agents::AgentBatch> FitCritic(
     const std::vector<torch::Tensor>& minibatches, const signals::DiscountInput& discounts) {
   for (const torch::Tensor& rows : minibatches) {
     MENTOR_RETURN_IF_ERROR(agents::CheckInterrupt());
-    torch::Tensor grad;
-    {
-      const c10::AutoGradMode gradients(true);
-      const torch::Tensor theta = critic.theta.detach().requires_grad_(true);
+    critic = agents::Descend(critic, config, [&](const torch::Tensor& theta) {
       const torch::Tensor error =
           CriticValues(shape, theta, agents::TakeRows(observations, rows), discounts) -
           agents::TakeRows(returns, rows);
-      const torch::Tensor loss = 0.5 * error.square().mean(1);
-      grad = torch::autograd::grad({loss.sum()}, {theta})[0];
-    }
-    const torch::Tensor scale = agents::ClipScale(agents::GradNorm(grad), config);
-    critic = agents::OptimizerStep(critic, grad * scale.unsqueeze(1), config);
+      return 0.5 * error.square().mean(1);
+    });
   }
   return critic;
 }

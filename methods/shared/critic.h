@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -16,9 +17,15 @@
 #include "agents/param_layout.h"
 #include "agents/ppo_config.h"
 #include "agents/segment.h"
+#include "common/options.h"
 #include "signals/signal_network.h"
 
 namespace mentor::methods {
+
+// critic_learning_rate (with this help), critic_epochs and critic_minibatches of FitCritic.
+BoundOptions<agents::PpoConfig> CriticOptions(const std::string& help);
+// Adds a violation where an inner iteration has too few steps for the minibatches.
+void CheckCritic(const agents::PpoConfig& config, int64_t steps, Violations* violations);
 
 // Parameters of the value network of AgentLayout: the last ones of an agent with a critic. With an
 // embedding embed.W [E, 2] comes before them, and critic.W1 is [H, D + E].

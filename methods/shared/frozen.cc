@@ -17,9 +17,7 @@ namespace {
 using torch::Tensor;
 
 agents::AgentShape PolicyShape(const InnerLoopContext& context) {
-  agents::AgentShape shape = ShapeWithCritic(context);
-  shape.critic = false;
-  return shape;
+  return agents::WithoutCritic(ShapeWithCritic(context));
 }
 
 uint32_t RowOf(const v1::Shard& shard, int64_t agent, int64_t rows) {

@@ -1,7 +1,6 @@
 #include "methods/shared/perturbation.h"
 
-#include <cstddef>
-
+#include "agents/param_layout.h"
 #include "common/rng.h"
 
 namespace mentor::methods {
@@ -9,11 +8,8 @@ namespace mentor::methods {
 using torch::Tensor;
 
 Tensor PairPerturbation(uint64_t seed, uint32_t pair, int64_t size) {
-  Tensor normals = torch::empty({size}, torch::kFloat64);
   const RandomStream stream{.seed = seed, .purpose = Purpose::kPerturbation, .lifetime = pair};
-  stream.Normals(/*step=*/0,
-                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
-  return normals.to(torch::kFloat32);
+  return agents::Normals(stream, /*number=*/0, {size}).to(torch::kFloat32);
 }
 
 Tensor Perturbed(const Tensor& weights, double sigma, uint64_t seed, uint32_t lifetime) {

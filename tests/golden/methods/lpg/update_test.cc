@@ -2,6 +2,9 @@
 // mistake each must leave the golden numbers.
 #include "methods/lpg/update.h"
 
+#include <absl/strings/str_replace.h>
+
+#include "agents/adam.h"
 #include "tests/golden.h"
 
 namespace mentor::methods {
@@ -16,18 +19,17 @@ using torch::Tensor;
 
 struct Case {
   explicit Case(const Json& json)
-      : shape{.observation_size = json.at("D"),
-              .action_size = json.at("A"),
-              .hidden_units = json.at("hidden"),
-              .critic = false,
-              .discrete = true},
-        layout(LpgAgentLayout(shape, json.at("predictions"))) {
+      : layout(agents::AgentLayout(config.agent = {.observation_size = json.at("D"),
+                                                   .action_size = json.at("A"),
+                                                   .hidden_units = json.at("hidden"),
+                                                   .discrete = true,
+                                                   .value_outputs = json.at("predictions")})) {
     const Json& settings = json.at("config");
     config.sizes = {.predictions = json.at("predictions"),
                     .embedding = json.at("embedding"),
-                    .lstm = json.at("lstm")};
-    config.unroll = settings.at("unroll");
-    config.gamma = settings.at("gamma");
+                    .lstm = json.at("lstm"),
+                    .unroll = settings.at("unroll")};
+    config.update.ppo.gamma = settings.at("gamma");
     config.alpha_y = settings.at("alpha_y");
     config.policy_entropy = settings.at("policy_entropy");
     config.prediction_entropy = settings.at("prediction_entropy");
@@ -41,9 +43,9 @@ struct Case {
     ppo.adam_beta2 = settings.at("beta2");
     ppo.adam_epsilon = settings.at("opt_eps");
     agents = agents::NewAgents(Stacked(json.at("theta")));
-    const LpgNetwork network(config.sizes);
+    const agents::ParamLayout of_network = LpgLayout(config.sizes);
     std::vector<Tensor> phi;
-    for (const agents::ParamSlice& slice : network.layout().slices())
+    for (const agents::ParamSlice& slice : of_network.slices())
       phi.push_back(ToTensor(json.at("phi").at(slice.name)).flatten());
     weights = torch::cat(phi);
     for (const Json& segment : json.at("path")) {
@@ -66,31 +68,37 @@ struct Case {
   // [S, P] of numbers by name.
   Tensor Stacked(const Json& json) const {
     std::vector<Tensor> parts;
-    for (const agents::ParamSlice& slice : layout.slices())
-      parts.push_back(ToTensor(json.at(slice.name)).flatten(1));
+    for (const agents::ParamSlice& slice : layout.slices()) {
+      // The file says y of what is the critic's place.
+      const std::string name = absl::StrReplaceAll(slice.name, {{"critic", "y"}});
+      parts.push_back(ToTensor(json.at(name)).flatten(1));
+    }
     return torch::cat(parts, 1);
   }
   Tensor Choices(const Json& json) const {
-    return torch::one_hot(ToTensor(json).to(torch::kInt64), shape.action_size).to(torch::kFloat64);
+    return torch::one_hot(ToTensor(json).to(torch::kInt64), config.agent.action_size)
+        .to(torch::kFloat64);
   }
 
   // What the agents see in each update, by their weights then.
   void Live() {
     agents::AgentBatch now = agents;
     for (size_t k = 0; k < path.size(); ++k) {
-      Predict(layout, now.theta, next_observations[k], &path[k]);
-      const LpgOutputs said = Ask(config, LpgNetwork(config.sizes), weights, path[k]);
-      now = LpgUpdate(config, layout, now, path[k], said);
+      Predict(config, now.theta, next_observations[k], &path[k]);
+      const LpgOutputs said = Said(path[k]);
+      now = agents::Descend(now, config.update.ppo, [&](const Tensor& theta) {
+        return LpgLoss(config, theta, path[k], said);
+      });
     }
   }
 
-  LpgGradient Gradient() const {
-    return Teach(config, LpgNetwork(config.sizes), layout, weights, agents, path, rows).value();
+  LpgOutputs Said(const LpgSteps& steps) const {
+    return Ask(config.sizes, config.update.ppo.gamma, weights, steps);
   }
+  LpgGradient Gradient() const { return Teach(config, weights, agents, path, rows).value(); }
 
-  agents::AgentShape shape;
-  agents::ParamLayout layout;
   LpgConfig config;
+  agents::ParamLayout layout;
   agents::AgentBatch agents;
   Tensor weights;
   std::vector<LpgSteps> path;
@@ -100,8 +108,8 @@ struct Case {
 
 Tensor WantedGradient(const Json& test, const LpgConfig& config) {
   std::vector<Tensor> parts;
-  const LpgNetwork network(config.sizes);
-  for (const agents::ParamSlice& slice : network.layout().slices())
+  const agents::ParamLayout layout = LpgLayout(config.sizes);
+  for (const agents::ParamSlice& slice : layout.slices())
     parts.push_back(ToTensor(test.at("expected").at("dphi").at(slice.name)).flatten());
   return torch::cat(parts);
 }
@@ -117,10 +125,10 @@ TEST_CASE("golden: learned policy gradient") {
     const auto check = [&](const std::string& what, const Tensor& got, const Tensor& want) {
       CheckNear(what, got, want, GoldenTolerance(file));
     };
-    const LpgOutputs said = Ask(c.config, LpgNetwork(c.config.sizes), c.weights, c.path[0]);
+    const LpgOutputs said = c.Said(c.path[0]);
     check("pi_hat", said.pi_hat, ToTensor(expected.at("pi_hat")));
     check("log_y_hat", said.log_y_hat, ToTensor(expected.at("log_y_hat")));
-    check("loss", LpgLoss(c.config, c.layout, c.agents.theta, c.path[0], said),
+    check("loss", LpgLoss(c.config, c.agents.theta, c.path[0], said),
           ToTensor(expected.at("loss")));
     const LpgGradient gradient = c.Gradient();
     CHECK(gradient.finite.all().item<bool>());
@@ -147,10 +155,10 @@ TEST_CASE("golden: a mistake in the learned policy gradient is seen") {
   const std::vector<std::pair<std::string, std::pair<Change, Change>>> mistakes = {
       {"memory goes on over the ends of episodes",
        {[](Case* c) { c->path[1].dones.zero_(); }, nullptr}},
-      {"pieces are read as one", {[](Case* c) { c->config.unroll = 6; }, nullptr}},
+      {"pieces are read as one", {[](Case* c) { c->config.sizes.unroll = 6; }, nullptr}},
       {"rewards come a step late",
        {[](Case* c) { c->path[0].rewards = c->path[0].rewards.roll(1, 1); }, nullptr}},
-      {"another discount is seen", {[](Case* c) { c->config.gamma = 0.5; }, nullptr}},
+      {"another discount is seen", {[](Case* c) { c->config.update.ppo.gamma = 0.5; }, nullptr}},
       {"predictions come a step late",
        {nullptr, [](Case* c) { c->path[0].y = c->path[0].y.roll(1, 1); }}},
       {"the first agents' probabilities are seen later",

@@ -1,5 +1,7 @@
 // Agents of rule lpg on made-up segments: when they learn, when the network gets a gradient, that
 // the differentiated updates are those that were lived, and what is refused.
+#include "methods/lpg/loop.h"
+
 #include <cmath>
 #include <map>
 #include <string>
@@ -7,7 +9,6 @@
 #include "common/spec/spec.h"
 #include "methods/base/inner_loop.h"
 #include "methods/base/outer_rule.h"
-#include "methods/lpg/options.h"
 #include "tests/normals.h"
 #include "tests/pools.h"
 #include "tests/specs.h"
@@ -158,13 +159,10 @@ TEST_CASE("lpg loop: the updates that are differentiated are those that the agen
   loop->Begin();
   for (uint32_t i = 0; i < 2; ++i) Live(loop.get(), i);
   const TensorMap state = loop->Save();
-  InnerLoopContext context;
-  context.shard = &shard;
   Violations none;
-  context.options = OptionValues::Parse(LpgOptionTable(), shard.inner_loop().option(), "", &none);
-  const LpgOptions options = ReadLpg(context.options, shard.spec().agent());
-  const agents::ParamLayout layout =
-      LpgAgentLayout(LpgAgentShape(context), options.lpg.sizes.predictions);
+  const LpgConfig config = ReadLpg(
+      OptionValues::Parse(FindInnerLoop("lpg")->options, shard.inner_loop().option(), "", &none),
+      shard.spec(), shard.shape());
   std::vector<LpgSteps> path;
   for (int k = 0; k < 2; ++k) {
     const auto get = [&](const std::string& name) {
@@ -175,8 +173,7 @@ TEST_CASE("lpg loop: the updates that are differentiated are those that the agen
   }
   const agents::Segment judged = Collected(2);
   const LpgGradient gradient =
-      Teach(options.lpg, LpgNetwork(options.lpg.sizes), layout, Weights(shard),
-            agents::NewAgents(state.at("before.theta")), path,
+      Teach(config, Weights(shard), agents::NewAgents(state.at("before.theta")), path,
             {judged.observations,
              judged.actions,
              judged.log_probs,
@@ -227,7 +224,7 @@ TEST_CASE("lpg loop: what does not fit is refused with the field and the remedy"
   CHECK(Contains(complaint(annealed), "agent.anneal_learning_rate: is true"));
   const v1::Shard small = ShardOf(Spec());
   CHECK(Contains(complaint(ShardOf(Spec({{"lstm_units", "7"}})), Weights(small)),
-                 "but the network of 7 units and 5 predictions has"));
+                 "meta-parameters; the network of 7 units and 5 predictions has"));
 }
 
 }  // namespace
