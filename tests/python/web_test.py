@@ -189,6 +189,16 @@ class WebTest(browser.BrowserTest):
             before = self.updates(page)
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
+    def test_a_page_that_has_ended_here_begins_anew(self):
+        _, address = self.start_long()
+        with self.page(expected=["WebSocket", "ERR_"]) as page:
+            page.goto(f"{address}/experiments/long")
+            self.state(page, "Running")
+            before = self.updates(page)
+            self.web.kill()
+            self.start_web("--listen", address.partition("//")[2])
+            self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
+
     def test_a_browser_that_stands_still_holds_up_nobody(self):
         _, address = self.start_long(of_actors=None)
         with self.page() as page:

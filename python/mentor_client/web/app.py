@@ -13,7 +13,7 @@ import urllib.parse
 from typing import Any
 
 from fastapi import FastAPI, Request
-from nicegui import app as nicegui_app, core, ui
+from nicegui import Client, app as nicegui_app, core, ui
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -65,8 +65,11 @@ def application(flags: argparse.Namespace) -> Any:
 
 
 async def _health(request: Request) -> Response:
-    """For probes. Without the service these pages say so themselves, so it is not asked."""
-    return PlainTextResponse("ok")
+    """For probes. Without the service these pages say so themselves, so it is not asked. A browser
+    that names its page learns whether the page has ended here.
+    """
+    page = request.query_params.get("page")
+    return PlainTextResponse("ok" if page is None or page in Client.instances else "gone")
 
 
 async def _nothing(request: Request, error: Exception) -> Response:

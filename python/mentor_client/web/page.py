@@ -35,6 +35,12 @@ _READS_AT_ONCE = 6
 _READS_EACH = 2
 _READ_HERE = 64 << 10  # Longer texts are read apart.
 _CANCELLED = "What was cancelled does not go on; its checkpoints stay."
+# The socket of a page that has ended here, while its browser slept or this program was away, is
+# refused, and NiceGUI would try for ever.
+_BEGIN_ANEW = """window.socket.on("connect_error", async () => {
+  const answer = await fetch(`/healthz?page=${window.clientId}`).catch(() => null);
+  if (answer && (await answer.text()) === "gone") location.reload();
+})"""
 _Answer = TypeVar("_Answer")
 _Draw = Callable[[], Optional[Awaitable[None]]]
 _Action = Callable[[], Awaitable[None]]
@@ -161,6 +167,7 @@ class Page:
         self._dark = ui.dark_mode(self.session.dark)
         ui.colors(primary="#3949ab")
         ui.page_title(f"{title} · Mentor")
+        ui.run_javascript(_BEGIN_ANEW)
         if web().flags.read_only:
             ui.query("body").classes("read-only")
         with ui.header(elevated=False).classes("top"):
