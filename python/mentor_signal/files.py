@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
 import numpy as np
 from safetensors import SafetensorError
@@ -48,6 +48,7 @@ def bounded(path: pathlib.Path, field: str, most: int) -> bytes:
 
 def read_facts(folder: pathlib.Path) -> Dict[str, Any]:
     """Returns the content of config.json."""
+    refuse_pickles(str(folder), sorted(path.name for path in folder.glob("*")))
     names = [name for name in (CONFIG, OLD_CONFIG) if (folder / name).exists()]
     if not names:
         raise SignalError(
@@ -87,10 +88,6 @@ def read_tensors(
     path = folder / name
     if pathlib.PurePath(name).name != name:
         raise SignalError(f"{field}.file", f"is '{name}'; files of an export are in its folder")
-    if not path.exists():
-        pickles = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES]
-        if pickles:
-            raise SignalError(f"{field}.file", f"{path} is missing, and {refusal(pickles[0])}")
     data = bounded(path, f"{field}.file", min(most, FILE_BYTES_MAX))
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise SignalError(
@@ -105,6 +102,12 @@ def read_tensors(
             raise SignalError(field, refusal(str(path))) from None
         raise SignalError(field, f"{path} is no safetensors file: {error}") from None
     return arrays
+
+
+def refuse_pickles(folder: str, files: Iterable[str]) -> None:
+    for name in files:
+        if pathlib.PurePath(name).suffix in PICKLES:
+            raise SignalError("folder", f"{folder} is refused: {refusal(name)}")
 
 
 def refusal(name: str) -> str:

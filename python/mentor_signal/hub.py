@@ -15,10 +15,9 @@ from .files import (
     CONFIG,
     CONFIG_BYTES_MAX,
     FILE_BYTES_MAX,
-    PICKLES,
     RECORDING,
     WEIGHTS,
-    refusal,
+    refuse_pickles,
 )
 
 SCHEME = "hf://"
@@ -84,9 +83,7 @@ def _check(name: str, sizes: "dict[str, Any]") -> None:
     for file, most in FILES.items():
         if file in sizes and not (type(sizes[file]) is int and sizes[file] <= most):
             raise SignalError("folder", f"{name} has a {file} of {sizes[file]} bytes, above {most}")
-    for file in sizes:
-        if pathlib.PurePath(file).suffix in PICKLES:
-            raise SignalError("folder", f"{name} is not fetched: {refusal(file)}")
+    refuse_pickles(name, sizes)
     missing = [file for file in (CONFIG, WEIGHTS) if file not in sizes]
     if missing:
         raise SignalError(

@@ -190,6 +190,9 @@ class HostileTest(FolderTest):
         copy = self.copy()
         (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
         self.refused("'pytorch_model.bin' is a pickle, which can run any code", copy)
+        copy = self.copy()
+        (copy / "agent.pkl").touch()
+        self.refused(f"{copy} is refused: 'agent.pkl' is a pickle", copy)
         self.assertFalse(trap.exists())
 
     def test_another_format(self):
@@ -284,7 +287,7 @@ class HubTest(FolderTest):
         for change, sizes, says in (
             ({"config.json": None}, {}, "has no config.json"),
             ({"model.safetensors": None}, {}, "has no model.safetensors"),
-            ({"agent.pkl": b"\x80\x04."}, {}, "is not fetched: 'agent.pkl' is a pickle"),
+            ({"agent.pkl": b"\x80\x04."}, {}, "someone/reach is refused: 'agent.pkl' is a pickle"),
             ({}, {"model.safetensors": 1 << 40}, "a model.safetensors of 1099511627776 bytes"),
             ({}, {"config.json": None}, "a config.json of None bytes"),
         ):
