@@ -144,8 +144,13 @@ class RunTest(OwnTest):
 
     def test_a_factory_and_what_comes_after_the_run(self):
         point = cell(POINT)["Point"]
-        run = self.run_of(lambda: point(size=0.5))
-        self.assertIn(str(run.folder / "environment" / "pickle"), run.summary)
+        make = lambda: point(size=0.5)
+        run = self.run_of(make)
+        kept = run.folder / "environment"
+        self.assertIn(str(kept / "pickle"), run.summary)
+        kept.rename(run.folder / "environment.part")  # As if it was killed meanwhile.
+        self.run_of(make)
+        self.assertEqual(list(run.folder.glob("environment*")), [kept])
         self.assertNotIn("warning", run.summary)
         self.assertIn('"own/environment', run.spec.text)
         later = mentor.Run(run.folder)

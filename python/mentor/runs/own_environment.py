@@ -155,7 +155,8 @@ class OwnEnvironment:
         target = folder / _FOLDER
         if target.exists() or not (folder / "FORMAT").is_file():
             return
-        partial = folder / f"{_FOLDER}.{os.getpid()}"
+        partial = folder / f"{_FOLDER}.part"
+        shutil.rmtree(partial, ignore_errors=True)  # A killed process left it.
         shutil.copytree(self._folder, partial, ignore=shutil.ignore_patterns("*.*txtpb", "error*"))
         os.replace(partial, target)
 
