@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <system_error>
 
 #include <absl/strings/str_format.h>
 #include <unistd.h>
@@ -208,6 +209,8 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, CheckpointInfo* info) {
+  std::error_code none;
+  if (std::filesystem::is_directory(path, none)) return Corrupt(path, "it is a folder");
   MENTOR_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path, kFileBytesMax));
   const std::string_view file(contents);
   const size_t start_bytes = kMagic.size() + 4;

@@ -219,6 +219,8 @@ TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and 
   Write(folder.path(), 10);
   Replace(cut, "");
   CHECK(Scan(folder.path()).corrupt[0].path == folder.path() / "corrupt/00000010.ckpt.1");
+  std::filesystem::create_directory(cut);
+  CHECK(Scan(folder.path()).corrupt[0].path == folder.path() / "corrupt/00000010.ckpt.2");
 }
 
 TEST_CASE("checkpoint: a whole one of something else ends the scan and is never moved", "[unit]") {
