@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
@@ -353,6 +355,10 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   // Work on a copy, since opening a database writes files beside it.
   const std::filesystem::path copy = target.folder / "backup.db";
   std::error_code error;
+  absl::Cleanup remove_copy = [&] {
+    for (const char* name : {"backup.db", "backup.db-wal", "backup.db-shm"})
+      std::filesystem::remove(target.folder / name, error);
+  };
   std::filesystem::copy_file(folder / kDatabaseFile, copy, error);
   if (error) return FileError("cannot copy", folder / kDatabaseFile, error.value());
   summary.files = 1;
@@ -388,8 +394,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Uids(to.get()));
     summary.experiments = static_cast<int64_t>(uids.size());
   }
-  for (const char* name : {"backup.db", "backup.db-wal", "backup.db-shm"})
-    std::filesystem::remove(target.folder / name, error);
+  std::move(remove_copy).Invoke();
   for (const auto& [name, hash] : manifest) {
     if (name == kDatabaseFile) continue;
     MENTOR_ASSIGN_OR_RETURN(const std::string copied,

@@ -51,7 +51,10 @@ class Backup {
     return "experiments/" + uid_ + "/checkpoints/" + CheckpointFileName(2);
   }
   absl::Status Restored() {
-    return Restore(path(), {.folder = folder_.path() / std::to_string(++restored_)}).status();
+    const fs::path target = folder_.path() / std::to_string(++restored_);
+    const absl::Status status = Restore(path(), {.folder = target}).status();
+    if (!status.ok()) CHECK((!fs::exists(target) || fs::is_empty(target)));
+    return status;
   }
   // The manifest's lines without those that have this text.
   std::string Without(const std::string& text) const {
