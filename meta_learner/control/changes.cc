@@ -87,7 +87,8 @@ absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
   }
   if (request.update_mask().paths().empty())
     violations.Add("update_mask", "is empty; name the fields to change");
-  const v1::Experiment& wanted = request.experiment();
+  v1::Experiment wanted = request.experiment();
+  if (!paths.contains("deadline")) wanted.clear_deadline();  // It may have passed since it was set.
   CheckSettings(wanted, "experiment.", &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   return Change(options, caller, wanted, [&](v1::Experiment* experiment) {

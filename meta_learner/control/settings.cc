@@ -5,6 +5,8 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include "meta_learner/control/request_checks.h"
 
@@ -67,7 +69,6 @@ void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
                                                             experiment.retries_max(), kRetriesMax));
   }
   if (experiment.has_deadline()) {
-    // Must be a legal Timestamp. A deadline in the past is allowed.
     const auto& time = experiment.deadline();
     if (time.seconds() <= 0 || time.nanos() < 0 || time.nanos() > 999'999'999) {
       violations->Add(prefix + "deadline", "is not a time after 1970");
@@ -75,6 +76,8 @@ void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
       violations->Add(prefix + "deadline",
                       "is after 2262-04-11, the last day that can be kept; give an earlier one, or "
                       "none");
+    } else if (absl::FromUnixSeconds(time.seconds()) < absl::Now()) {
+      violations->Add(prefix + "deadline", "is in the past; give a time to come, or none");
     }
   }
   if (experiment.retention().has_ttl()) {

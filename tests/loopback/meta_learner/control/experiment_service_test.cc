@@ -864,13 +864,13 @@ TEST_CASE("experiment service: update changes what the mask names and nothing el
   CHECK(BadRequestOf(update().status()).field_violations(0).field() == "update_mask");
   request.mutable_update_mask()->clear_paths();
   CHECK(BadRequestOf(update().status()).field_violations(0).field() == "update_mask");
-  request.mutable_update_mask()->add_paths("weight");
+  request.mutable_update_mask()->add_paths("*");
   request.mutable_experiment()->set_weight(101);
   request.mutable_experiment()->set_retries_max(1000);
   request.mutable_experiment()->set_display_name(std::string(300, 'x'));
   (*request.mutable_experiment()->mutable_labels())["No Key"] = "b";
   request.mutable_experiment()->mutable_retention()->mutable_ttl()->set_seconds(-1);
-  request.mutable_experiment()->mutable_deadline()->set_seconds(-1);
+  request.mutable_experiment()->mutable_deadline()->set_seconds(1000);
   std::set<std::string> fields;
   const google::rpc::BadRequest details = BadRequestOf(update().status());
   for (const auto& violation : details.field_violations()) fields.insert(violation.field());

@@ -3,6 +3,9 @@
 #include <set>
 #include <string>
 
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+
 #include "meta_learner/control/request_checks.h"
 #include "tests/testing.h"
 
@@ -88,11 +91,18 @@ TEST_CASE("settings: a deadline is a time that the store can keep, a span has te
       e->mutable_deadline()->set_nanos(nanos);
     });
   };
-  CHECK(deadline(1, 0).empty());
-  CHECK(deadline(1, 999'999'999).empty());
+  const int64_t now = absl::ToUnixSeconds(absl::Now());
+  CHECK(deadline(now + 3600, 0).empty());
+  CHECK(deadline(now + 3600, 999'999'999).empty());
+  CHECK(deadline(now - 3600, 0) == Fields{"deadline"});
   CHECK(deadline(9'223'372'035, 999'999'999).empty());
-  for (const auto& [seconds, nanos] : std::vector<std::pair<int64_t, int32_t>>{
-           {0, 0}, {0, 5}, {-1, 0}, {1, -1}, {1, 1'000'000'000}, {9'223'372'036, 0}}) {
+  for (const auto& [seconds, nanos] :
+       std::vector<std::pair<int64_t, int32_t>>{{0, 0},
+                                                {0, 5},
+                                                {-1, 0},
+                                                {4'000'000'000, -1},
+                                                {4'000'000'000, 1'000'000'000},
+                                                {9'223'372'036, 0}}) {
     INFO(seconds << " " << nanos);
     CHECK(deadline(seconds, nanos) == Fields{"deadline"});
   }
