@@ -280,9 +280,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
   const int rc =
       TEMP_FAILURE_RETRY(flock(file.get(), (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB));
   if (rc != 0 && errno == EWOULDBLOCK) {
-    char text[256];
-    const ssize_t length = pread(file.get(), text, sizeof(text), 0);
-    std::string other(text, std::max<ssize_t>(0, length));
+    std::string other = holder.empty() ? "" : ReadFile(path, 256).value_or("");
     other.erase(other.find_last_not_of(" \n") + 1);
     return MakeError(Reason::kInUse,
                      absl::StrFormat("%s is in use by %s: stop it, or choose another folder",
@@ -291,7 +289,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
   if (rc != 0) return FileError("cannot lock", path, errno);
   // Only for the message above. The lock itself is the kernel's, so a full disk does no harm.
   const std::string text = absl::StrFormat("%s (process %d)\n", std::string(holder), getpid());
-  if (ftruncate(file.get(), 0) == 0) (void)!pwrite(file.get(), text.data(), text.size(), 0);
+  if (!holder.empty() && ftruncate(file.get(), 0) == 0)
+    (void)!pwrite(file.get(), text.data(), text.size(), 0);
   return std::unique_ptr<FileLock>(new FileLock(std::move(file)));
 }
 

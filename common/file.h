@@ -73,7 +73,7 @@ class FileLock {
   // Shared locks exclude only exclusive ones.
   enum class Kind { kExclusive, kShared };
   // `holder` describes this process for others that fail to lock: FAILED_PRECONDITION "PATH is in
-  // use by HOLDER".
+  // use by HOLDER". An empty one leaves the file as it is.
   static absl::StatusOr<std::unique_ptr<FileLock>> Acquire(const std::filesystem::path& path,
                                                            std::string_view holder,
                                                            Kind kind = Kind::kExclusive);

@@ -76,15 +76,17 @@ absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
       folder.string(), other));
 }
 
-absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder,
-                                                          FileLock::Kind kind) {
+absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder,
+                                           FileLock::Kind kind) {
   // Also check before locking, so that a foreign folder gets no LOCK.
   MENTOR_RETURN_IF_ERROR(CheckStateFolder(folder));
+  FolderLock lock(2);
   MENTOR_ASSIGN_OR_RETURN(
-      std::unique_ptr<FileLock> lock,
-      FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner", kind));
+      lock[0], FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner", kind));
   MENTOR_ASSIGN_OR_RETURN(const bool is_state_folder, IsStateFolder(folder));
   if (!is_state_folder) MENTOR_RETURN_IF_ERROR(WriteStateFormat(folder));
+  // A removed LOCK lets nobody else in: a folder without FORMAT is refused.
+  MENTOR_ASSIGN_OR_RETURN(lock[1], FileLock::Acquire(folder / "FORMAT", /*holder=*/"", kind));
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));
   return lock;
@@ -92,11 +94,11 @@ absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem:
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder) {
+absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder) {
   return TakeStateFolder(folder, FileLock::Kind::kExclusive);
 }
 
-absl::StatusOr<std::unique_ptr<FileLock>> ShareStateFolder(const std::filesystem::path& folder) {
+absl::StatusOr<FolderLock> ShareStateFolder(const std::filesystem::path& folder) {
   return TakeStateFolder(folder, FileLock::Kind::kShared);
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -18,14 +19,17 @@
 
 namespace mentor::meta_learner {
 
+// Holds a folder until its end.
+using FolderLock = std::vector<std::unique_ptr<FileLock>>;
+
 // Creates or locks the folder, and removes leftovers of interrupted writes. Returns
 // FAILED_PRECONDITION IN_USE when another process has it, TOO_NEW when a newer program wrote it. A
 // foreign folder is refused and not changed.
-absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder);
+absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder);
 
 // The same with PostgreSQL, for the leader. Several processes of one database may share the folder,
 // since the lease decides which one writes.
-absl::StatusOr<std::unique_ptr<FileLock>> ShareStateFolder(const std::filesystem::path& folder);
+absl::StatusOr<FolderLock> ShareStateFolder(const std::filesystem::path& folder);
 // Creates the folder if it is missing, without locking it. Returns FAILED_PRECONDITION when it is a
 // foreign folder, or a newer program wrote it.
 absl::Status CheckStateFolder(const std::filesystem::path& folder);

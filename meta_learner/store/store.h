@@ -5,7 +5,7 @@
 //   STATE/                  mode 0700
 //     LOCK                  flock: one process at a time, or those of one PostgreSQL database
 //     STORE                 with PostgreSQL: the identity of the store that the folder belongs to
-//     FORMAT                "mentor-state 1"
+//     FORMAT                "mentor-state 1"; locked as LOCK is
 //     mentor.db -wal -shm   SQLite, unless the database is elsewhere (Options.database)
 //     reserve               keeps room for deletions on a full disk (scheduling/disk_guard.h)
 //     experiments/UID/      made by Create:

@@ -33,13 +33,13 @@
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
-#include "common/file.h"
 #include "common/history.h"
 #include "common/mutex.h"
 #include "common/resources/names.h"
 #include "common/status.h"
 #include "meta_learner/store/database.h"
 #include "meta_learner/store/lease.h"
+#include "meta_learner/store/state_folder.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
@@ -48,7 +48,7 @@ absl::StatusOr<std::string> StoreUidOf(sql::Database* database);
 
 struct StoreDatabase {
   struct Parts {
-    std::unique_ptr<FileLock> lock = {};         // Null for readers.
+    FolderLock lock = {};                        // Empty for readers.
     std::unique_ptr<LeaseKeeper> keeper = {};    // Null with SQLite, and for readers.
     std::unique_ptr<sql::Database> writer = {};  // A reader uses it as a second reader.
     std::unique_ptr<sql::Database> reader = {};
@@ -65,7 +65,7 @@ struct StoreDatabase {
   absl::Status Start();
   // See Store.
   absl::Status Leads() {
-    if (lock == nullptr) return NotLeader("");
+    if (lock.empty()) return NotLeader("");
     return keeper == nullptr ? absl::OkStatus() : keeper->Leads();
   }
 
@@ -103,7 +103,7 @@ struct StoreDatabase {
   };
   absl::StatusOr<std::unique_ptr<Writing>> BeginWriting()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex) {
-    if (lock == nullptr) return NotLeader("");
+    if (lock.empty()) return NotLeader("");
     const auto start = std::chrono::steady_clock::now();
     auto transaction = sql::Transaction::Begin(writer.get());
     if (!transaction.ok()) {
@@ -154,7 +154,7 @@ struct StoreDatabase {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex);
 
   // Fixed after Start; the objects do their own locking.
-  const std::unique_ptr<FileLock> lock;
+  const FolderLock lock;
   const std::function<void(const absl::Status&)> on_lost;
   const std::shared_ptr<ChangeHub> hub = std::make_shared<ChangeHub>();
   std::string store_uid;

@@ -408,6 +408,8 @@ TEST_CASE("store: a folder has one owner", "[unit]") {
   CHECK(second.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(std::string(second.status().message())
             .find("is in use by mentor run or mentor-meta-learner (process ") != std::string::npos);
+  std::filesystem::remove(folder.path() / "LOCK");
+  CHECK(ReasonOf(OpenStore(folder.path()).status()) == "IN_USE");
   store.reset();
   CHECK(OpenStore(folder.path()).ok());
 }
