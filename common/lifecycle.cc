@@ -11,6 +11,7 @@
 #include <system_error>
 #include <thread>
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -100,9 +101,11 @@ void EndMain(int status) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   std::exit(status);  // Sanitizers report at the end.
 #else
-  if ((std::fflush(nullptr) != 0 || std::ferror(stdout) != 0) && status == 0) {
+  pollfd output = {STDOUT_FILENO, POLLOUT, 0};
+  if ((std::fflush(nullptr) != 0 || std::ferror(stdout) != 0) &&
+      (poll(&output, 1, /*timeout=*/0) < 1 || (output.revents & POLLERR) == 0)) {
     std::fputs("error: not all of the output could be written\n", stderr);
-    status = 1;
+    if (status == 0) status = 1;
   }
   _exit(status);
 #endif

@@ -33,7 +33,7 @@ void ExitOnStopSignal();
 void RequestStop(const char* why);
 // Returns the `why` of the first RequestStop; null if there was none.
 const char* StopReason();
-// Ends main with this status, or with 1 if what was printed cannot be written. It leaves out the
+// Ends main with this status, or with 1 if output is lost whose reader is there. It leaves out the
 // destructors of statics: those of LibTorch take a third of the CPU time of a short command.
 [[noreturn]] void EndMain(int status);
 

@@ -164,7 +164,6 @@ std::unique_ptr<Commands> MakeCommands() {
 int Main(int argc, char** argv) {
   const sigset_t stop = StopSignals();
   pthread_sigmask(SIG_BLOCK, &stop, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
 
   const auto commands = MakeCommands();
   if (const auto code = ParseCommandLine(&commands->root(), argc, argv)) return *code;

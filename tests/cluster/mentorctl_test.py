@@ -186,8 +186,15 @@ class MentorctlTest(ClusterTest):
         ctl("pause", "one")
         ctl("wait", "one", "--for=PAUSED", "--within", "60s")
         self.assertIn("mentorctl resume", ctl("top", "--once"))
+        watch = subprocess.Popen(
+            [BIN / "mentorctl", "--server", address, "watch"], stdout=subprocess.PIPE
+        )
+        self.addCleanup(watch.kill)
+        self.assertIn(b"PAUSED", watch.stdout.readline())
+        watch.stdout.close()
         ctl("resume", "one")
         ctl("wait", "one", "--for=RUNNING", "--within", "60s")
+        self.assertEqual(watch.wait(60), -signal.SIGPIPE)  # It ends with its reader.
         ctl("delete", "one", code=5)
         ctl("cancel", "one", "--reason", "a test")
         ctl("wait", "one", "--within", "60s", code=7)

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 import unittest
 
 from report_test import MISSING, Page, ReportTest, setUpModule
@@ -65,6 +69,18 @@ class LooksTest(ReportTest):
         alone = made_runs.run(self.folder / "alone", goals=50, each=1)
         self.report(alone)
         self.assertNotIn("By goal", Page(alone / "report.html").text)
+
+    def test_ends_in_silence_with_its_reader(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", "mentor.report", "--help"],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                stdout=output,
+                stderr=subprocess.PIPE,
+            )
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
 if __name__ == "__main__":

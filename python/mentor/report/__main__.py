@@ -1,5 +1,6 @@
 """Begins the program; python/mentor/report/cli.py has it."""
 
+import signal
 import sys
 
 _NEEDED = ("altair", "jinja2", "numpy", "polars", "vl_convert")
@@ -7,6 +8,7 @@ _NEEDED = ("altair", "jinja2", "numpy", "polars", "vl_convert")
 
 def start() -> int:
     """Runs the program; 4 where a library is missing, which Mentor's programs know."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Ends in silence with its reader.
     try:
         from .cli import main
     except ModuleNotFoundError as missing:

@@ -93,6 +93,22 @@ TEST_CASE("lifecycle: output that cannot be written is a failure", "[unit]") {
   CHECK(child.Exit() == 1);
 }
 
+TEST_CASE("lifecycle: output whose reader has gone is none", "[unit]") {
+  Child child([](int to_parent) {
+    BlockStopSignals();
+    int unread[2];
+    if (pipe(unread) != 0) return 1;
+    close(unread[0]);
+    dup2(unread[1], STDOUT_FILENO);
+    Say(to_parent);
+    std::printf("x");
+    EndMain(0);
+    return 0;
+  });
+  child.Ready();
+  CHECK(child.Exit() == 0);
+}
+
 TEST_CASE("lifecycle: a second signal exits at once with 128 + n", "[unit]") {
   Child child([](int pipe) {
     BlockStopSignals();
