@@ -23,6 +23,7 @@
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "common/protocol.h"
 #include "common/resources/states.h"
@@ -212,8 +213,8 @@ std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
 
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  if (!options.metrics_address.empty())
-    MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
+  MENTOR_RETURN_IF_ERROR(
+      ExposeMetrics({.metrics_address = options.metrics_address}, metrics.get()));
   std::unique_ptr<TensorboardFiles> board;  // Ends after the store.
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
   MENTOR_ASSIGN_OR_RETURN(const auto shelf, KeepRunBundles(options.checked.spec, options.out));

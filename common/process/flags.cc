@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include <CLI/CLI.hpp>
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_cat.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -70,8 +70,7 @@ BundleCache::Options BundleFlags::CacheOptions() const {
   } else if (home != nullptr && *home == '/' && std::string_view(home) != "/") {
     options.folder = fs::path(home) / ".cache" / "mentor" / "bundles";
   } else {
-    options.folder =
-        fs::temp_directory_path(ignored) / absl::StrFormat("mentor-bundles-%d", getuid());
+    options.folder = fs::temp_directory_path(ignored) / absl::StrCat("mentor-bundles-", getuid());
   }
   return options;
 }
@@ -128,10 +127,8 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics) {
   if (flags.metrics_address.empty()) return absl::OkStatus();
   const auto address = rpc::ParseAddress(flags.metrics_address, rpc::AddressOf::kServer);
-  if (!address.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--metrics: %s", std::string(address.status().message())));
-  }
+  if (!address.ok())
+    return absl::InvalidArgumentError(absl::StrCat("--metrics: ", address.status().message()));
   MENTOR_RETURN_IF_ERROR(metrics->Expose(*address));
   std::printf("metrics on %s%d\n", address->substr(0, address->rfind(':') + 1).c_str(),
               metrics->port());

@@ -47,6 +47,10 @@ class LimitsTest(ClusterTest):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, r"^error: .*File too large; raise .* \(ulimit -f\)")
 
+    def test_an_address_that_is_none_names_its_flag(self):
+        said = self.run_spec(self.folder / "run", "--metrics", ":", code=2)
+        self.assertIn("--metrics: address ':': the host is missing", said)
+
 
 class SpecTest(ClusterTest):
     def test_ready_specs_have_names(self):
