@@ -19,6 +19,7 @@
 #include "cli/report/report.h"
 #include "cli/report/report_program.h"
 #include "common/check.h"
+#include "common/file.h"
 #include "common/hash.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
@@ -249,6 +250,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     // The page ends before the service that it shows.
     MENTOR_ASSIGN_OR_RETURN(const auto page, StartPage(options, cluster));
     stopped = Follow(&store->records, options.quiet, numbers.get(), &experiment);
+    // A report of an earlier part of the run goes, also where no new one is drawn.
+    for (const char* old : {"report", "report.html"}) RemoveAll(options.out / old).IgnoreError();
   }
   // The last update may have been committed after the signal.
   MENTOR_ASSIGN_OR_RETURN(experiment, store->records.Get(kName));

@@ -164,11 +164,14 @@ class WhileItRunsTest(ClusterTest):
                 "another row",
             )
             process.kill()
+            if len(rows(run)) < UPDATES:
+                (run / "report.html").write_text("of the part before")
             # As if the kill had hit in the middle of a line.
             with open(run / "metrics.csv", "a", encoding="utf-8") as file:
                 file.write("7,12")
             process = self.start_run(run, *command)
         self.assertEqual(process.wait(), 0, process.output())
+        self.assertFalse((run / "report.html").exists())
         self.assertEqual(steps(run), list(range(1, 41)))
         self.assertEqual(without_times(rows(run)), without_times(rows(undisturbed)))
         # The report's table has the same rows.
