@@ -25,10 +25,11 @@ using testing::BoardClock;
 using testing::FakeLearner;
 using testing::RewardOf;
 using testing::Running;
+using testing::Unaudited;
 
 TEST_CASE("shard board: results come back in the order of the shards, whoever is faster",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 2);
   FakeLearner first(&board, 1), second(&board, 1);  // first: shard a, second: shard b
   const v1::Shard a = first.WaitForShard(0), b = second.WaitForShard(0);
@@ -43,7 +44,7 @@ TEST_CASE("shard board: results come back in the order of the shards, whoever is
 
 TEST_CASE("shard board: a learner that vanishes loses its shard, and what it still says is refused",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   FakeLearner lost(&board, 1);
   const v1::Shard before = lost.WaitForShard(0);  // lost: shard 1, epoch e
@@ -62,7 +63,7 @@ TEST_CASE("shard board: a learner that vanishes loses its shard, and what it sti
 }
 
 TEST_CASE("shard board: shards spread over the learners, those without actors last", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner alone(&board, 2), first(&board, 2), second(&board, 2);
   board.OnActors(first.id, 1);
   board.OnActors(second.id, 3);
@@ -96,7 +97,7 @@ TEST_CASE("shard board: the rate of a learner falls when it has no work any more
 }
 
 TEST_CASE("shard board: work waits until a learner comes", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   FakeLearner late(&board, 4);
   CHECK(late.Answer(late.WaitForShard(0), 3).ok());
@@ -107,7 +108,7 @@ TEST_CASE(
     "shard board: a wrong hash, an unexpected iteration and a missing segment are the learner's "
     "fault",
     "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -149,7 +150,7 @@ TEST_CASE("shard board: a shard that fails again and again ends the run with its
 
 TEST_CASE("shard board: a shard that fails on three hosts, where all have tried, ends the run",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   for (const char* host : {"a", "b", "c"}) {
     FakeLearner learner(&board, 1, "cpu bits", host);
@@ -179,7 +180,7 @@ TEST_CASE("shard board: a sick learner that is alone for a while fails no experi
 TEST_CASE(
     "shard board: a cancelled run drops what is at work and takes what waits out of the queue",
     "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 3);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -205,11 +206,12 @@ struct Mismatches {
   Mutex mutex;
   std::vector<std::string> seen ABSL_GUARDED_BY(mutex);  // "experiment: kept, got"
   ShardBoard::Options Options() {
-    return {.on_mismatch = [this](const LearnerInfo& learner, const std::string& experiment,
+    return {.check_every = 0,
+            .on_mismatch = [this](const LearnerInfo& learner, const std::string& experiment,
                                   const std::string& arithmetic) {
-      const MutexLock lock(mutex);
-      seen.push_back(experiment + ": " + arithmetic + ", " + learner.arithmetic);
-    }};
+              const MutexLock lock(mutex);
+              seen.push_back(experiment + ": " + arithmetic + ", " + learner.arithmetic);
+            }};
   }
   std::vector<std::string> Seen() {
     const MutexLock lock(mutex);
@@ -319,7 +321,7 @@ std::string NewName() {
 
 TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails its call (D5)",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   const auto keep = [](const std::string&) { return absl::OkStatus(); };
   board.KeepArithmetic("experiments/large", "", keep);
   Running large(&board, 1, "experiments/large");
@@ -352,7 +354,7 @@ TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails
 }
 
 TEST_CASE("shard board: a suspect is tried on a learner that has nothing to do", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner busy(&board, 1, "cpu bits", "busy");
   Running small(&board, 1, "experiments/small");
   const v1::Shard held = busy.WaitForShard(0);
@@ -372,7 +374,7 @@ TEST_CASE("shard board: a suspect is tried on a learner that has nothing to do",
 }
 
 TEST_CASE("shard board: learners that come back again and again have not vanished", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1, "experiments/a");
   // Its machine sleeps at times.
   for (int i = 0; i < 30; ++i) {
@@ -395,7 +397,7 @@ TEST_CASE("shard board: learners that come back again and again have not vanishe
 }
 
 TEST_CASE("shard board: who was told to end has not vanished", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running large(&board, 1, "experiments/large");
   for (int i = 0; i < 3; ++i) {
     FakeLearner told(&board, 1, "cpu bits", NewName());
@@ -433,7 +435,7 @@ TEST_CASE("shard board: who was told to end has not vanished", "[unit]") {
 
 TEST_CASE("shard board: a learner that comes back under another host's name is forgiven at the old",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1, "experiments/a");
   const auto lose = [&](const std::string& name, const std::string& host) {
     FakeLearner lost(&board, 1, "cpu bits", name, /*memory_bytes=*/0, host);
@@ -580,7 +582,7 @@ TEST_CASE("shard board: an experiment that has an arithmetic waits for it", "[un
 }
 
 TEST_CASE("shard board: a learner that vanishes before any result decides nothing", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Kept kept;
   board.KeepArithmetic("experiments/a", "", kept.keep);
   Running run(&board, 1);
@@ -595,7 +597,7 @@ TEST_CASE("shard board: a learner that vanishes before any result decides nothin
 
 TEST_CASE("shard board: results are not handed out when their arithmetic cannot be written down",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   board.KeepArithmetic("experiments/a", "", [](const std::string&) {
     return absl::ResourceExhaustedError("disk full");
   });
@@ -614,7 +616,7 @@ v1::Shard TwoIterations() {
 }
 
 TEST_CASE("shard board: what a lost learner had delivered of a shard is not kept", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1, TwoIterations());
   FakeLearner lost(&board, 1);
   const v1::Shard before = lost.WaitForShard(0);
@@ -642,7 +644,7 @@ TEST_CASE("shard board: what a lost learner had delivered of a shard is not kept
 }
 
 TEST_CASE("shard board: an older assignment is refused from the same connection too", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard first = learner.WaitForShard(0);
@@ -680,7 +682,7 @@ TEST_CASE("shard board: steps that were reported are not counted again at the en
 }
 
 TEST_CASE("shard board: shards of a lost learner come first again, in their order", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 4);
   FakeLearner lost(&board, 2);
   const v1::Shard a = lost.WaitForShard(0), b = lost.WaitForShard(1);
@@ -692,7 +694,7 @@ TEST_CASE("shard board: shards of a lost learner come first again, in their orde
 }
 
 TEST_CASE("shard board: a drained learner ends what it has and gets nothing else", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner drained(&board, 2), stays(&board, 1, "cpu bits", "stays");
   Running run(&board, 1);
   const v1::Shard held = drained.WaitForShard(0);
@@ -711,7 +713,7 @@ TEST_CASE("shard board: a drained learner ends what it has and gets nothing else
 }
 
 TEST_CASE("shard board: each call's shards come behind its own weights (D1)", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner learner(&board, 4);
   v1::Shard shard = testing::OutcomesShard("experiments/a");
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
@@ -731,7 +733,7 @@ TEST_CASE("shard board: each call's shards come behind its own weights (D1)", "[
 }
 
 TEST_CASE("shard board: a snapshot has every lifetime", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   v1::Shard wanted = TwoIterations();
   wanted.set_iterations(1);
   wanted.set_return_snapshot(true);
@@ -779,7 +781,7 @@ TEST_CASE("shard board: who vanishes again and again fails nothing that a busy o
           "[unit]") {
   for (const char* host : {"another host", "the same host"}) {
     INFO(host);
-    ShardBoard board({});
+    ShardBoard board(Unaudited());
     FakeLearner busy(&board, 1, "cpu bits", "the same host");
     Running held(&board, 1, "experiments/held");
     const v1::Shard first = busy.WaitForShard(0);
@@ -838,7 +840,7 @@ TEST_CASE("shard board: a step now and then is not progress, nor are steps that 
 }
 
 TEST_CASE("shard board: a learner that comes back is as trusted as it was when it went", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner well(&board, 1, "cpu bits", "well");
   const auto strike = [&](FakeLearner* sick, size_t mine) {
     Running run(&board, 2);
@@ -871,7 +873,7 @@ v1::Shard HostedShard(const std::string& host) {
 
 TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody's place elsewhere",
           "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner plain(&board, 1, "cpu bits", "plain");
   board.OnActors(plain.id, 1, {"dm"});
   std::promise<std::string> said;
@@ -1113,7 +1115,7 @@ TEST_CASE("shard board: shards are shown as far as they are, each experiment's b
 }
 
 TEST_CASE("shard board: what came with the end of a shard is in its result", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -1222,7 +1224,7 @@ TEST_CASE("shard board: who comes and goes is told of with what it could do and 
 }
 
 TEST_CASE("shard board: good work forgives a strike", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   FakeLearner sick(&board, 1, "cpu bits", "sick"), well(&board, 1, "cpu bits", "well");
   Running run(&board, 2, "experiments/c");
   const v1::Shard bad = sick.WaitForShard(0), good = well.WaitForShard(0);
@@ -1239,7 +1241,7 @@ TEST_CASE("shard board: good work forgives a strike", "[unit]") {
 }
 
 TEST_CASE("shard board: what learners lack is reckoned by the largest of them", "[unit]") {
-  ShardBoard board({});
+  ShardBoard board(Unaudited());
   const auto add = [&](uint64_t process, uint64_t device) {
     return board.AddLearner({.slots = 1,
                              .name = absl::StrCat(process, " ", device),
