@@ -60,7 +60,7 @@ class NamesTest(FolderTest):
     def test_a_name_that_does_not_exist_lists_the_nearest(self):
         for name in ("point_reach_reward", "point-reach-rewrd", "zoo:Point-Reach-Reward"):
             self.refused(rf"folder: '{name}' is neither .* which has {NAME}", name)
-        self.refused("which has door-close-reward, point-reach-advantage", "xyz")
+        self.refused("which has door-close-advantage, door-close-reward", "xyz")
         self.refused("signals/reach has no config.json", "signals/reach")
         with mock.patch.dict(os.environ, {"MENTOR_ZOO": str(self.folder())}):
             self.refused("and .* has none", NAME)
