@@ -29,7 +29,6 @@ import linked  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("MENTOR_BUILD", ROOT / "build"))
 PATCHELF = ROOT / ".deps/packages/bin/patchelf"  # deploy/install.sh --packages
-PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
 # Programs that other programs run, from their own folder.
 INNER = ("mentor-mjcf",)
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
@@ -66,12 +65,12 @@ class Build(build_steps.BuildWithStubs):
     """The Python packages, and what cmake builds beside them."""
 
     def run(self):
-        super().run()
         if getattr(self, "editable_mode", False):
             raise SystemExit(
                 "an editable installation is the build folder itself: deploy/build.sh, then "
                 "export PYTHONPATH=$PWD/build/python"
             )
+        super().run()
         stage = build_steps.SCRATCH / "stage"
         if not (BUILD / "bin/mentor").exists():
             run("deploy/build.sh", "--preset", "release")
@@ -80,14 +79,14 @@ class Build(build_steps.BuildWithStubs):
         package = target / "mentor_programs"
         shutil.copytree(ROOT / "deploy/packages/mentor_programs", package, dirs_exist_ok=True)
         (package / "bin").mkdir(exist_ok=True)
-        for program in PROGRAMS + INNER:
+        for program in linked.PROGRAMS + INNER:
             copy = shutil.copy2(stage / "out/bin" / program, package / "bin" / program)
             # The folders of an image, which are those of the wheels beside this one.
             asked = [PATCHELF, "--print-rpath", copy]
             folders = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
             set_folders(copy, folders.strip().replace("/../lib/mentor/", "/../../"))
         shutil.copytree(stage / "share/mentor", package / "share/mentor", dirs_exist_ok=True)
-        # auditwheel may add their libraries.
+        # auditwheel may add the libraries of these packages.
         (package / "licenses").mkdir(exist_ok=True)
         for name in linked.packages_of((package / "bin").iterdir()):
             shutil.copy(f"/usr/share/doc/{name}/copyright", package / f"licenses/{name}.txt")
@@ -117,8 +116,8 @@ class Sources(sdist):
     """The archive has all files of the repository."""
 
     def make_release_tree(self, base_dir, files):
-        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-        super().make_release_tree(base_dir, sorted({*files, *tracked.stdout.split("\n")[:-1]}))
+        tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
+        super().make_release_tree(base_dir, sorted({*files, *tracked.splitlines()}))
 
 
 setup(
@@ -131,7 +130,7 @@ setup(
     + ["numpy>=1.24", "safetensors>=0.4", "cloudpickle>=2.2"],
     extras_require=extras(),
     entry_points={
-        "console_scripts": [f"{name} = mentor_programs:main" for name in PROGRAMS]
+        "console_scripts": [f"{name} = mentor_programs:main" for name in linked.PROGRAMS]
         + [f"{name} = {main}" for name, main in CLIENT["project"]["scripts"].items()]
     },
     cmdclass={"build_py": Build, "bdist_wheel": Wheel, "sdist": Sources},

@@ -20,7 +20,6 @@ from packageurl import PackageURL
 import linked
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
 # The packages hold or need code, data or libraries of these.
 WHEELS = ("wheels.txt", "bindings.txt", "report.txt", "web.txt")
 
@@ -43,7 +42,7 @@ def main():
     bom.metadata.component = Component(
         name="mentor", version=version, type=ComponentType.APPLICATION, bom_ref=f"mentor@{version}"
     )
-    for name in linked.packages_of(build / "bin" / program for program in PROGRAMS):
+    for name in linked.packages_of(build / "bin" / program for program in linked.PROGRAMS):
         asked = ["dpkg-query", "-W", "-f", "${Version}", name]
         known = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
         bom.components.add(library("deb", name, known, "debian"))

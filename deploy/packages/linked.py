@@ -1,8 +1,10 @@
-"""The Debian packages whose libraries programs load."""
+"""The programs of packages, and the Debian packages whose libraries they load."""
 
 import pathlib
 import re
 import subprocess
+
+PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
 
 
 def packages_of(programs):
