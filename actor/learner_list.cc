@@ -15,7 +15,6 @@
 namespace mentor::actor {
 namespace {
 
-constexpr size_t kNamesMax = 1024;
 // Minimum intervals between resolutions: for attempts, while all learners are in their delays, and
 // before other learners are asked for work.
 constexpr std::chrono::milliseconds kLookUpForAttempt{1'000}, kLookUpWhileWaiting{5'000},
@@ -48,7 +47,7 @@ absl::StatusOr<std::unique_ptr<LearnerList>> LearnerList::Make(const std::string
                                                                const rpc::ChannelOptions& options,
                                                                Metrics* metrics) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                          rpc::ParseAddresses(options.address, kNamesMax));
+                          rpc::ParseAddresses(options.address, kNamedMax));
   rpc::ChannelOptions one = options;
   one.address = names.front();
   MENTOR_ASSIGN_OR_RETURN(auto source, rpc::ChannelSource::Make(one));

@@ -22,6 +22,9 @@
 
 namespace mentor::actor {
 
+// Learners that a flag may name.
+inline constexpr size_t kNamedMax = 1024;
+
 class LearnerList {
  public:
   // `options.address` is the list. INVALID_ARGUMENT says what is wrong with it, as for one address.

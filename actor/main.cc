@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "actor/actor.h"
+#include "actor/learner_list.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -13,6 +14,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/rpc/address.h"
 #include "common/rpc/bundle_transfer.h"
 #include "common/uuid.h"
 #include "envs/fingerprint.h"
@@ -49,6 +51,7 @@ int Main(int argc, char** argv) {
                  "HOST:PORT of the learner, or of several, with commas; a name stands for all its "
                  "addresses. The actor connects to one, and to another when that one is gone or "
                  "has no work")
+      ->transform(Addresses(rpc::AddressOf::kPeer, actor::kNamedMax))
       ->capture_default_str();
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
       ->check(CLI::Range(1, 1024))

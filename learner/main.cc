@@ -13,6 +13,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/rpc/address.h"
 #include "common/rpc/bundle_transfer.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
@@ -109,9 +110,11 @@ int Main(int argc, char** argv) {
   app.add_option("--meta_learner", flags.meta_learner,
                  "HOST:PORT of the meta-learner, or of all meta-learners of a service, with "
                  "commas; one of them leads")
+      ->transform(Addresses(rpc::AddressOf::kPeer, rpc::kServersMax))
       ->capture_default_str();
   app.add_option("--listen", flags.listen,
                  "HOST:PORT for actors; port 0 takes a free one, which is printed")
+      ->transform(Addresses(rpc::AddressOf::kServer))
       ->capture_default_str();
   app.add_option("--threads", flags.threads, "Threads for tensor work")
       ->check(CLI::Range(1, 1024))

@@ -121,6 +121,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--state", flags->state, "Folder for everything it keeps")->capture_default_str();
   app->add_option("--listen", flags->listen,
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
+      ->transform(Addresses(rpc::AddressOf::kServer))
       ->capture_default_str();
   kernels::AddDeviceFlags(app, &flags->device);
   app->add_option("--threads", flags->threads,
@@ -145,6 +146,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--advertise", flags->advertise,
                   "HOST:PORT at which clients and learners find this one, named by those that "
                   "stand by (default: where it listens)")
+      ->transform(Addresses(rpc::AddressOf::kPeer))
       ->group("Standby");
   app->add_option("--disk_reserve_mb", flags->reserve_mb,
                   "Disk space reserved to save state when the disk fills, MiB")
@@ -197,18 +199,12 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
 }
 
 // Returns an error for flags that cannot be combined, and trims the address.
-absl::Status CheckFlags(Flags* flags) {
-  if (flags->standby && flags->database.empty()) {
+absl::Status CheckFlags(const Flags& flags) {
+  if (flags.standby && flags.database.empty()) {
     return absl::InvalidArgumentError(
         "--standby needs --database: those that stand by share a PostgreSQL database and the "
         "folder --state; with SQLite the folder has one process");
   }
-  if (flags->advertise.empty()) return absl::OkStatus();
-  const auto address = rpc::ParseAddress(flags->advertise, rpc::AddressOf::kPeer);
-  if (!address.ok()) {
-    return absl::InvalidArgumentError("--advertise: " + std::string(address.status().message()));
-  }
-  flags->advertise = *address;
   return absl::OkStatus();
 }
 
@@ -234,7 +230,7 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
 }
 
 int Serve(Flags flags) {
-  if (const absl::Status status = CheckFlags(&flags); !status.ok()) return Fail(status);
+  if (const absl::Status status = CheckFlags(flags); !status.ok()) return Fail(status);
   if (const absl::Status status = agents::FixNumerics(); !status.ok()) return Fail(status);
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},

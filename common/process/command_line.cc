@@ -214,4 +214,19 @@ CLI::Validator NumberIn(double least, double most) {
       range.get_description());
 }
 
+CLI::Validator Addresses(rpc::AddressOf of, size_t most) {
+  return CLI::Validator(
+      [of, most](std::string& text) -> std::string {
+        if (most == 1) {
+          const auto address = rpc::ParseAddress(text, of);
+          if (address.ok()) text = *address;
+          return std::string(address.status().message());
+        }
+        const auto addresses = rpc::ParseAddresses(text, most);
+        if (addresses.ok()) text = absl::StrJoin(*addresses, ",");
+        return std::string(addresses.status().message());
+      },
+      "");
+}
+
 }  // namespace mentor

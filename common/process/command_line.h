@@ -5,12 +5,15 @@
 //   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+
+#include "common/rpc/address.h"
 
 namespace mentor {
 
@@ -30,6 +33,10 @@ CLI::Validator OneOf(std::vector<std::string> names);
 
 // Accepts numbers of the range. CLI::Range accepts NaN, too, which is not beyond either end.
 CLI::Validator NumberIn(double least, double most);
+
+// For CLI::Option::transform: accepts HOST:PORT, or up to `most` of them with commas, and stores
+// what rpc::ParseAddress returns.
+CLI::Validator Addresses(rpc::AddressOf of, size_t most = 1);
 
 // While it lives, options of the app are added under this heading of its help.
 class InGroup {

@@ -102,10 +102,12 @@ void AddSimulatorFlags(CLI::App* app, SimulatorFlags* flags) {
 
 void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
   app->add_option("--metrics", flags->metrics_address,
-                  "HOST:PORT of the Prometheus page /metrics; port 0 takes a free one");
+                  "HOST:PORT of the Prometheus page /metrics; port 0 takes a free one")
+      ->transform(Addresses(rpc::AddressOf::kServer));
   app->add_option("--admin", flags->admin_address,
                   "HOST:PORT of the admin port, which serves health for probes only, in plain "
-                  "text; port 0 takes a free one");
+                  "text; port 0 takes a free one")
+      ->transform(Addresses(rpc::AddressOf::kServer));
   app->add_option("--drain_delay", flags->drain_delay_s,
                   "Seconds between a stop signal, which ends readiness, and the end of the service")
       ->check(NumberIn(0, 600))
@@ -126,11 +128,9 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
 
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics) {
   if (flags.metrics_address.empty()) return absl::OkStatus();
-  const auto address = rpc::ParseAddress(flags.metrics_address, rpc::AddressOf::kServer);
-  if (!address.ok())
-    return absl::InvalidArgumentError(absl::StrCat("--metrics: ", address.status().message()));
-  MENTOR_RETURN_IF_ERROR(metrics->Expose(*address));
-  std::printf("metrics on %s%d\n", address->substr(0, address->rfind(':') + 1).c_str(),
+  const std::string& address = flags.metrics_address;
+  MENTOR_RETURN_IF_ERROR(metrics->Expose(address));
+  std::printf("metrics on %s%d\n", address.substr(0, address.rfind(':') + 1).c_str(),
               metrics->port());
   std::fflush(stdout);
   return absl::OkStatus();

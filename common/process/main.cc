@@ -22,7 +22,9 @@ int Main(int argc, char** argv) {
   app.footer("Example:\n  mentor-probe --address 127.0.0.1:8081 --service readiness");
   std::string address, service = "readiness";
   double timeout_s = 2;
-  app.add_option("--address", address, "HOST:PORT of the admin port")->required();
+  app.add_option("--address", address, "HOST:PORT of the admin port")
+      ->transform(Addresses(rpc::AddressOf::kPeer))
+      ->required();
   app.add_option("--service", service,
                  "liveness, readiness, available or the name of a service, for example "
                  "mentor.v1.ExperimentService")
@@ -32,12 +34,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   AddVersionFlag(&app);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
-  const auto server = rpc::ParseAddress(address, rpc::AddressOf::kPeer);
-  if (!server.ok()) {
-    std::fprintf(stderr, "error: --address: %s\n", std::string(server.status().message()).c_str());
-    return 2;
-  }
-  const auto channel = rpc::ConnectTo(*server, grpc::InsecureChannelCredentials());
+  const auto channel = rpc::ConnectTo(address, grpc::InsecureChannelCredentials());
   const auto health = rpc::AskHealth(
       channel, service, std::chrono::milliseconds(static_cast<int64_t>(timeout_s * 1000)));
   if (!health.ok()) {

@@ -163,6 +163,19 @@ class BadInputTest(ClusterTest):
         self.assertIn("is not empty", self.run_spec(junk, code=1))
         self.assertEqual([path.name for path in junk.iterdir()], ["thesis.tex"])
 
+    def test_a_wrong_address_is_named_with_its_flag(self):
+        for program, flag in (
+            ("mentor-meta-learner", "--listen"),
+            ("mentor-meta-learner", "--advertise"),
+            ("mentor-learner", "--meta_learner"),
+            ("mentor-learner", "--admin"),
+            ("mentor-actor", "--learner"),
+            ("mentor-probe", "--address"),
+        ):
+            with self.subTest(program=program, flag=flag):
+                output = self.run_to_end(program, flag, "lab", code=2)
+                self.assertIn(f"{flag}: address 'lab': expected HOST:PORT", output)
+
     def test_address_beyond_loopback_without_tls(self):
         output = self.run_to_end(
             "mentor-meta-learner", "--state", self.folder / "state", "--listen", "0.0.0.0:0", code=2

@@ -19,7 +19,7 @@ struct Answer {
   std::string out, err;
   int threads = 0;
   double share = 0;
-  std::string kind;
+  std::string kind, server;
 };
 
 // A program with one command, one noun and a flag of its own.
@@ -29,8 +29,8 @@ Answer Type(std::vector<std::string> words) {
   app.require_subcommand(1);
   app.fallthrough();
   AddVersionFlag(&app, "with parts");
-  std::string server, path;
-  app.add_option("--server", server, "Where");
+  std::string path;
+  app.add_option("--server", answer.server, "Where")->transform(Addresses(rpc::AddressOf::kPeer, 2));
   CLI::App* run = app.add_subcommand("run", "Run a thing");
   AddVersionFlag(run);
   run->add_option("SPEC", path, "A file")->required();
@@ -75,6 +75,17 @@ TEST_CASE("command line: a number is within its range, and NaN is in none", "[un
   for (const char* number : {"nan", "NaN", "-nan", "inf", "-inf", "-0.1", "1.1", "x"}) {
     INFO(number);
     CHECK(Contains(Error({"env", "show", std::string("--share=") + number}), "--share"));
+  }
+}
+
+TEST_CASE("command line: addresses are read once, and a wrong one is named with its flag",
+          "[unit]") {
+  const Answer answer = Type({"env", "list", "--server", " [::1]:5 ,dns:///lab:6"});
+  CHECK_FALSE(answer.code.has_value());
+  CHECK(answer.server == "[::1]:5,lab:6");
+  for (const char* wrong : {"lab", "lab:70000", "a:1,", "a:1,b:2,c:3"}) {
+    INFO(wrong);
+    CHECK(Contains(Error({"env", "list", std::string("--server=") + wrong}), "--server: "));
   }
 }
 
