@@ -217,14 +217,9 @@ CLI::Validator NumberIn(double least, double most) {
 CLI::Validator Addresses(rpc::AddressOf of, size_t most) {
   return CLI::Validator(
       [of, most](std::string& text) -> std::string {
-        if (most == 1) {
-          const auto address = rpc::ParseAddress(text, of);
-          if (address.ok()) text = *address;
-          return std::string(address.status().message());
-        }
-        const auto addresses = rpc::ParseAddresses(text, most);
-        if (addresses.ok()) text = absl::StrJoin(*addresses, ",");
-        return std::string(addresses.status().message());
+        const auto found = rpc::ParseAddresses(text, most, of);
+        if (found.ok()) text = absl::StrJoin(*found, ",");
+        return std::string(found.status().message());
       },
       "");
 }

@@ -78,7 +78,8 @@ absl::StatusOr<std::string> ParseAddress(std::string_view text, AddressOf of) {
   return all;
 }
 
-absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most) {
+absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most,
+                                                        AddressOf of) {
   std::vector<std::string> addresses =
       absl::StrSplit(absl::string_view(list.data(), list.size()), ',');
   if (addresses.size() > most) {
@@ -86,7 +87,7 @@ absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, s
         absl::StrCat("there are ", addresses.size(), " addresses; give at most ", most));
   }
   for (std::string& address : addresses) {
-    MENTOR_ASSIGN_OR_RETURN(address, ParseAddress(address, AddressOf::kPeer));
+    MENTOR_ASSIGN_OR_RETURN(address, ParseAddress(address, of));
   }
   return addresses;
 }

@@ -28,7 +28,8 @@ absl::StatusOr<std::string> ParseAddress(std::string_view text, AddressOf of);
 
 // Returns the addresses in "A:50051, B:50051", as a flag names several servers. INVALID_ARGUMENT
 // for more than `most`, and for an address that is wrong.
-absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most);
+absl::StatusOr<std::vector<std::string>> ParseAddresses(std::string_view list, size_t most,
+                                                        AddressOf of = AddressOf::kPeer);
 
 // Returns the host of HOST:PORT, without scheme and brackets.
 std::string HostOf(std::string_view address);

@@ -30,7 +30,8 @@ Answer Type(std::vector<std::string> words) {
   app.fallthrough();
   AddVersionFlag(&app, "with parts");
   std::string path;
-  app.add_option("--server", answer.server, "Where")->transform(Addresses(rpc::AddressOf::kPeer, 2));
+  app.add_option("--server", answer.server, "Where")
+      ->transform(Addresses(rpc::AddressOf::kPeer, 2));
   CLI::App* run = app.add_subcommand("run", "Run a thing");
   AddVersionFlag(run);
   run->add_option("SPEC", path, "A file")->required();
@@ -82,7 +83,7 @@ TEST_CASE("command line: addresses are read once, and a wrong one is named with 
           "[unit]") {
   const Answer answer = Type({"env", "list", "--server", " [::1]:5 ,dns:///lab:6"});
   CHECK_FALSE(answer.code.has_value());
-  CHECK(answer.server == "[::1]:5,lab:6");
+  CHECK(answer.server == "[::1]:5,dns:///lab:6");
   for (const char* wrong : {"lab", "lab:70000", "a:1,", "a:1,b:2,c:3"}) {
     INFO(wrong);
     CHECK(Contains(Error({"env", "list", std::string("--server=") + wrong}), "--server: "));
