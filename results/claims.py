@@ -117,6 +117,15 @@ def result_of(row):
     return row["hash"] or row["evaluation"]
 
 
+def of_row(rows, row):
+    """(command, whether it has a result) by (claim, run), of a row of experiments.md."""
+    return {
+        (one["claim"], one["run"]): (one["command"], bool(result_of(one)))
+        for one in rows
+        if one["row"] == row
+    }
+
+
 def runs_of(name, claims):
     """The rows of a claim's runs, without that of all together."""
     return [row for run, row in claims[name].items() if run != "all"]

@@ -12,7 +12,7 @@ from data_files import Mistake
 from places import interval
 from published import half_band, paper_values
 
-from mentor.report import charts, drawing, theme  # data_files says where.
+from mentor.report import charts, drawing, significance, theme  # data_files says where.
 from mentor.report.statistics import Interval
 
 COLOURS = ("green", "blue", "purple", "orange", "vermillion")
@@ -237,20 +237,28 @@ def settings(recorded):
     return {"": dots(series, "success after two updates", None)}
 
 
+def student_of(values):
+    """A mean of success rates with the interval of the page, where there are several."""
+    if len(values) == 1:
+        return Interval(*values)
+    low, high = significance.student(values)
+    return Interval(statistics.fmean(values), max(low, 0), min(high, 1))
+
+
 def teachers(recorded):
     """What has ended of the table of teachers, a panel for each task."""
     found = {}
     for name, task in table.TASKS.items():
         series = []
-        for teacher, title in table.TITLES.items():
+        for teacher, (title, colour) in table.TEACHERS.items():
             cells = []
             for updates in table.LIVES:
                 claim = table.claim_of(name, updates, teacher)
                 if not table.why_not(name, teacher) and recorded.runs(claim)[1]:
                     values = values_of(recorded, claim, table.number_of(updates, teacher))
-                    cells.append((f"{updates} updates", mean_of(values)))
+                    cells.append((f"{updates} updates", student_of(values)))
             if cells:
-                series.append((title, table.COLOURS[teacher], cells))
+                series.append((title, colour, cells))
         if series:
             found[task.title] = dots(series, "success at the end of a life", (0, 1))
     return found

@@ -63,7 +63,7 @@ import statistics
 
 import published
 import teachers
-from claims import OF_COLUMNS, result_of, runs_of, with_run
+from claims import OF_COLUMNS, of_row, result_of, runs_of, with_run
 from data_files import RESULTS, ROOT, Mistake
 
 import numpy as np  # data_files says where.
@@ -323,6 +323,13 @@ def teachers_of(task, claims):
     def ended(claim):
         return any(result_of(row) for row in runs_of(claim, claims)) if claim in claims else False
 
+    rows = (row for runs in claims.values() for row in runs.values())
+    found = ["-".join(key) for key in teachers.unlike(of_row(rows, teachers.ROW), task)]
+    if found:
+        raise Mistake(
+            f"claims.csv is not as results/teachers.py plans it (rows: {len(found)}; the first: "
+            f"{found[0]}): run results/teachers.py"
+        )
     return "\n".join(teachers.lines(task, ended, lambda place: value_of(place, claims)))
 
 

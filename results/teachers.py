@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The table of teachers: which claims its cells are (teachers.md, row 50 of experiments.md).
 
-Usage: results/teachers.py >> results/claims.csv
-  Prints the rows of the table's claims that claims.csv lacks, without results.
+Usage: results/teachers.py
+  Puts the planned cells into claims.csv, as rows without results. Rows with results stay as they
+  are; of the others it changes the commands, and removes what is no longer planned.
 
 A cell is a teacher, a task and the updates of a student's life. It is a claim
 teachers-TASK-UPDATES-TEACHER of five meta-seeds, or says why it is none. The task's own rewards
@@ -11,7 +12,6 @@ the lines of a task's table (places.py); figures.py draws what has ended.
 """
 
 import dataclasses
-import sys
 
 ROW = "50"
 LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
@@ -24,33 +24,20 @@ UNTRAINED = {
     "rnd": "ppo_rnd",
 }
 TOGETHER = ("none", "shaped", "potential")
-TITLES = {
-    "none": "none: success alone",
-    "shaped": "the shaped reward",
-    "potential": "success and a potential",
-    "rnd": "success and RND's bonus",
-    "reward": "learned reward (black box)",
-    "advantage": "learned advantage (black box)",
-    "es": "learned by evolution strategies",
-    "epg": "EPG: a learned loss",
-    "lpo": "LPO: a learned drift",
-    "lpg": "LPG: learned targets",
-    "bmg": "BMG: a bootstrapped meta-gradient",
-    "disco_103": "disco_103, as published",
-}
-COLOURS = {
-    "none": "grey",
-    "shaped": "fair",
-    "potential": "brown",
-    "rnd": "olive",
-    "reward": "blue",
-    "advantage": "green",
-    "es": "sky",
-    "epg": "orange",
-    "lpo": "vermillion",
-    "lpg": "purple",
-    "bmg": "good",
-    "disco_103": "ink",
+# Title in tables and figures, and colour (python/mentor/report/theme.py).
+TEACHERS = {
+    "none": ("none: success alone", "grey"),
+    "shaped": ("the shaped reward", "fair"),
+    "potential": ("success and a potential", "brown"),
+    "rnd": ("success and RND's bonus", "olive"),
+    "reward": ("learned reward (black box)", "blue"),
+    "advantage": ("learned advantage (black box)", "green"),
+    "es": ("learned by evolution strategies", "sky"),
+    "epg": ("EPG: a learned loss", "orange"),
+    "lpo": ("LPO: a learned drift", "vermillion"),
+    "lpg": ("LPG: learned targets", "purple"),
+    "bmg": ("BMG: a bootstrapped meta-gradient", "good"),
+    "disco_103": ("disco_103, as published", "ink"),
 }
 # Teachers of agents with discrete actions alone.
 DISCRETE = {"lpg": "needs discrete actions", "disco_103": "needs discrete actions"}
@@ -210,7 +197,7 @@ def planned():
     """(claim, run, command) of all cells that are claims; the command of "all" is empty."""
     for name in TASKS:
         for updates in LIVES:
-            kinds = [teacher for teacher in TITLES if not why_not(name, teacher)]
+            kinds = [teacher for teacher in TEACHERS if not why_not(name, teacher)]
             for teacher in kinds:
                 if teacher in TOGETHER[1:]:
                     continue  # In the claim of the first.
@@ -238,7 +225,7 @@ def number_of(updates, teacher):
 def lines(name, ended, value):
     """The table of a task. `ended`: whether a claim has a run that has; `value`: the text of a
     place."""
-    for teacher, title in TITLES.items():
+    for teacher, (title, _) in TEACHERS.items():
         cells = []
         for updates in LIVES:
             claim = claim_of(name, updates, teacher)
@@ -251,17 +238,36 @@ def lines(name, ended, value):
         yield f"| {title} | " + " | ".join(cells) + " |"
 
 
+def unlike(known, task=""):
+    """Rows of claims.csv that are not as planned, by (claim, run): the planned command, or None
+    where a row is to go. `known`: (command, whether it has a result) by (claim, run)."""
+    plan = {(claim, run): command for claim, run, command in planned()}
+    found = {}
+    for key, command in plan.items():
+        there, ended = known.get(key, (None, False))
+        if not ended and there != command:
+            found[key] = command
+    for key, (_, ended) in known.items():
+        if key not in plan and not ended:
+            found[key] = None
+    begin = f"teachers-{task}-" if task else ""
+    return {key: command for key, command in found.items() if key[0].startswith(begin)}
+
+
 def main():
     import claims
 
-    known = {(row["claim"], row["run"]) for runs in claims.read().values() for row in runs.values()}
+    rows = claims.parsed(claims.CLAIMS.read_text(encoding="utf-8"), claims.CLAIMS)
     empty = dict.fromkeys(claims.COLUMNS, "")
-    rows = [
-        {**empty, "claim": claim, "run": run, "row": ROW, "command": command}
-        for claim, run, command in planned()
-        if (claim, run) not in known
-    ]
-    sys.stdout.write("".join(claims.printed(rows).splitlines(keepends=True)[1:]))
+    changes = unlike(claims.of_row(rows, ROW))
+    kept = []
+    for row in rows:
+        command = changes.pop((row["claim"], row["run"]), row["command"])
+        if command is not None:
+            kept.append({**row, "command": command})
+    for (claim, run), command in changes.items():
+        kept.append({**empty, "claim": claim, "run": run, "row": ROW, "command": command})
+    claims.CLAIMS.write_text(claims.printed(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ MISSING = importlib.util.find_spec("numpy") is None
 if not MISSING:
     import places
     import published
+    import teachers
 
     from mentor.report import significance
 
@@ -298,6 +299,54 @@ class ClaimsTest(unittest.TestCase):
         for card in cards:
             made = json.loads(card.read_text(encoding="utf-8"))["trained"]["result_hash"]
             self.assertIn(made, recorded, f"{card}: export the claim's run again")
+
+
+class TeachersTest(unittest.TestCase):
+    """results/teachers.py puts the rows that it plans into claims.csv."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = pathlib.Path(folder.name) / "claims.csv"
+        patched = mock.patch.object(claims, "CLAIMS", self.file)
+        patched.start()
+        self.addCleanup(patched.stop)
+        empty = dict.fromkeys(claims.COLUMNS, "")
+        self.rows = [
+            {**empty, "claim": claim, "run": run, "row": teachers.ROW, "command": command}
+            for claim, run, command in teachers.planned()
+        ]
+
+    def write(self):
+        self.file.write_text(claims.printed(self.rows), encoding="utf-8")
+
+    def test_rows_as_planned_are_a_table(self):
+        self.write()
+        self.assertIn("not run: `", places.text_of("teachers maze", claims.read()))
+
+    def test_a_table_wants_its_rows_as_planned(self):
+        self.rows[0]["command"] += " --set rule.learning_rate=1"
+        self.write()
+        with self.assertRaises(Mistake) as raised:
+            places.text_of("teachers point-reach", claims.read())
+        self.assertIn(claims.name_of(self.rows[0]), str(raised.exception))
+        self.assertIn("run results/teachers.py", str(raised.exception))
+
+    def test_rows_without_a_result_follow_the_plan(self):
+        planned, other = self.rows[0]["command"], "mentor run other"
+        self.rows[0]["command"] = other
+        self.rows[1].update(command=other, hash="a" * 64)
+        gone = self.rows.pop(2)
+        self.rows.append({**self.rows[3], "claim": "teachers-nowhere-2-none"})
+        self.rows.append({**self.rows[3], "claim": "of-another-row", "row": "1", "command": other})
+        self.write()
+        teachers.main()
+        rows = {claims.name_of(row): row for row in claims.parsed(self.file.read_text(), "")}
+        self.assertEqual(rows[claims.name_of(self.rows[0])]["command"], planned)
+        self.assertEqual(rows[claims.name_of(self.rows[1])]["command"], other)
+        self.assertEqual(rows[claims.name_of(gone)]["command"], gone["command"])
+        self.assertNotIn("teachers-nowhere-2-none-" + self.rows[3]["run"], rows)
+        self.assertEqual(rows["of-another-row-" + self.rows[3]["run"]]["command"], other)
 
 
 if __name__ == "__main__":
