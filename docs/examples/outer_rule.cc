@@ -72,7 +72,7 @@ class Reinforce : public OuterRule {
 const RegisterRule kRegister({
     .name = "reinforce",
     .summary = "Policy gradient on whole lifetimes, one step for each outer update.",
-    .inner_loop = "slow_ppo",  // The default is ppo.
+    .inner_loop = "slow_ppo",  // The file inner_loop.cc has it. The default is ppo.
     .options = kOptions.table(),
     .metrics = {{.name = "pg_loss",
                  .help = "Mean of -advantage times log-density; its gradient is the step.",
