@@ -78,7 +78,7 @@ def curve_panel(recorded, figure, panel):
         every = len(recorded.runs(claim)[0])
         seeds = f"{every}" if len(curves) == every else f"{len(curves)} of {every}"
         if claim in recorded.claims:  # Else it is one run.
-            label += f" ({seeds} seeds)"
+            label += f" ({seeds} seed{'s' * (every > 1)})"
         places = [one for one in smooth_lines(curves, figure.window) if one[0] <= end]
         # The legend still names an arm that has not ended.
         lines.append(charts.Line(label, colour, places or [(0.0, Interval(*[float("nan")] * 3))]))
