@@ -28,8 +28,8 @@ enum class Reason {
   kProtocolViolation,
   // FAILED_PRECONDITION. Actor and learner know different environments; run one build everywhere.
   kCatalogueMismatch,
-  // FAILED_PRECONDITION. Arithmetic differs in its last bits; use machines of one kind, and one
-  // build.
+  // FAILED_PRECONDITION. Arithmetic differs in its last bits; use one build and one C library on
+  // all machines.
   kNumericMismatch,
   // INVALID_ARGUMENT. A peer sent more than was requested; report it, with the builds of both ends.
   kCreditExceeded,

@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
         sys.exit(5)
     raise ModuleNotFoundError(said, name=error.name) from None
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "Bundle",
     "Checkpoint",
