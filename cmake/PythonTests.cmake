@@ -4,6 +4,10 @@
 #   mentor_python_tests(PREFIX fault/cluster LABEL fault TIMEOUT 600 [PYTHON python3]
 #                       [COST 100] [TOGETHER] FILES a_test.py)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
+# What was found may be a script that looks for the interpreter, as pyenv's is: 0.06 CPU seconds for
+# each test.
+execute_process(COMMAND ${Python3_EXECUTABLE} -c "import sys; print(sys.executable)"
+  OUTPUT_VARIABLE MENTOR_TEST_PYTHON OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
 function(mentor_python_tests)
   set(environment MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
@@ -13,7 +17,7 @@ function(mentor_python_tests)
     set(arg_COST 0)
   endif()
   if(NOT arg_PYTHON)
-    set(arg_PYTHON ${Python3_EXECUTABLE})
+    set(arg_PYTHON ${MENTOR_TEST_PYTHON})
   endif()
   foreach(file IN LISTS arg_FILES)
     get_filename_component(module ${file} NAME_WE)
