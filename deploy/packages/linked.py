@@ -9,14 +9,18 @@ PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-met
 
 def packages_of(programs):
     """Returns the names, sorted; libraries of wheels are left out."""
-    libraries, found = set(), set()
+    libraries = set()
     for program in programs:
         listing = subprocess.run(["ldd", program], check=True, capture_output=True, text=True)
         libraries.update(re.findall(r"=> (/\S+)", listing.stdout))
-    for library in libraries:
-        # Debian's packages still name files as before /lib and /usr/lib became one.
-        path = str(pathlib.Path(library).resolve()).removeprefix("/usr")
-        owner = subprocess.run(["dpkg", "-S", f"*{path}"], capture_output=True, text=True)
-        if owner.returncode == 0:
-            found.add(owner.stdout.split(":")[0])
+    # Debian's packages still name files as before /lib and /usr/lib became one.
+    paths = [str(pathlib.Path(library).resolve()).removeprefix("/usr") for library in libraries]
+    # One call, and no patterns: dpkg takes 0.15 CPU seconds for each start, and as long for each
+    # pattern. It fails where a file has no owner.
+    asked = ["dpkg", "-S", *paths, *(f"/usr{path}" for path in paths)]
+    owners = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
+    found = set()
+    for path in paths:
+        of_path = [owner.split(":")[0] for owner in owners if owner.endswith(path)]
+        found.update(of_path[:1])
     return sorted(found)
