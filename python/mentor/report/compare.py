@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -31,10 +32,15 @@ class Group:
     runs: List[Run]
     colour: str = "blue"
 
+    @functools.cached_property
+    def goal_seeds(self) -> List[int]:
+        """The runs have these, each is named once."""
+        return sorted({run.goal_seed for run in self.runs})
+
     @property
     def protocol(self) -> str:
         """Equal where tasks, lifetimes and agents are: baselines are the same."""
-        draws = words.ranges(run.goal_seed for run in self.runs)
+        draws = words.ranges(self.goal_seeds)
         return f"{self.runs[0].identity['protocol']}\n{draws}"
 
 
@@ -240,7 +246,7 @@ def _differences(groups: Sequence[Group]) -> Dict[str, str]:
 
 def seed_name(groups: Sequence[Group], run: Run) -> str:
     """ "2", or "2 (goals 3)" where goals of several draws are compared."""
-    draws = {other.goal_seed for one in groups for other in one.runs}
+    draws = {draw for one in groups for draw in one.goal_seeds}
     return f"{run.seed} (goals {run.goal_seed})" if len(draws) > 1 else str(run.seed)
 
 

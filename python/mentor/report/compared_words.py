@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Set
 
 import numpy as np
 
@@ -95,15 +95,17 @@ def shared_goals(groups: Sequence[Group]) -> str:
     """Which goal seeds of one method must not be pooled as if their goals were independent."""
     found = set()
     for one in groups:
-        for tested in one.runs:
-            tests = set(tested.identity["test_goals"])
-            for trained in one.runs:
-                if tested.goal_seed != trained.goal_seed and tests & set(
-                    trained.identity["training_goals"]
-                ):
+        tests: Dict[int, Set[object]] = {}  # By goal seed: a comparison may have a thousand runs.
+        trainings: Dict[int, Set[object]] = {}
+        for run in one.runs:
+            tests.setdefault(run.goal_seed, set()).update(run.identity["test_goals"])
+            trainings.setdefault(run.goal_seed, set()).update(run.identity["training_goals"])
+        for tested, goals in tests.items():
+            for trained, others in trainings.items():
+                if tested != trained and goals & others:
                     found.add(
-                        f"test goals of goal_seed {tested.goal_seed} are training goals of "
-                        f"goal_seed {trained.goal_seed}"
+                        f"test goals of goal_seed {tested} are training goals of "
+                        f"goal_seed {trained}"
                     )
     if not found:
         return ""
