@@ -27,7 +27,7 @@ constexpr int kManySteps = 1000;
 // In long episodes only this many steps are compared, or as many as hold this many numbers.
 constexpr int64_t kStepsComparedMax = 10'000, kStepsComparedAtLeast = 100;
 constexpr int64_t kNumbersCompared = 5'000'000;
-constexpr double kSpeedSeconds = 1;
+constexpr double kSpeedSeconds = 0.25;
 // A simulator makes as many steps between two episodes that are compared, and more for a second:
 // some kinds of memory show late.
 constexpr size_t kStepsBetween = 1000;
