@@ -22,19 +22,20 @@ SMALL = sets(
 
 
 class DecisionsTest(ClusterTest):
-    # Returns the recorded episodes, and the table of each agent's last ones.
     def episodes(self, run):
         (recorded,) = run.glob("experiments/*/artifacts/episodes.binpb")
+        return recorded.read_bytes()
+
+    def table(self, run):
+        """The last episodes of each agent. A report takes as long as all runs of a test."""
         self.run_to_end("mentor", "report", run, "--last_episodes", 40)
-        return recorded.read_bytes(), (run / "report" / "last_episodes.csv").read_text()
+        return (run / "report" / "last_episodes.csv").read_text()
 
     def check_killed(self, *assignments):
         settings = [*SMALL, *sets(*assignments)]
         whole = self.folder / "whole"
         want = self.run_hash(whole, *settings, "--threads", 1, spec=BLIND)
-        recorded, table = self.episodes(whole)
-        # The second generation is the last that lived 25 iterations of 64 steps.
-        self.assertRegex(table, r"\nagents beside their signal,1600,2,40,")
+        recorded = self.episodes(whole)
         run = self.folder / "run"
         process = self.start_run(run, *settings, "--actors", 2, spec=BLIND)
         self.wait_for_checkpoints(run, 5)
@@ -47,10 +48,15 @@ class DecisionsTest(ClusterTest):
             newer.unlink()
         for folder in (run, copy):
             self.assertEqual(self.run_hash(folder, *settings, "--actors", 2, spec=BLIND), want)
-            self.assertEqual(self.episodes(folder), (recorded, table))
+            self.assertEqual(self.episodes(folder), recorded)
+        return whole, run
 
     def test_killed_inside_a_generation(self):
-        self.check_killed()
+        whole, run = self.check_killed()
+        table = self.table(whole)
+        # The second generation is the last that lived 25 iterations of 64 steps.
+        self.assertRegex(table, r"\nagents beside their signal,1600,2,40,")
+        self.assertEqual(self.table(run), table)
 
     def test_killed_with_an_update_that_waits_for_fresh_outer_data(self):
         self.check_killed("rule.outer_data=fresh")

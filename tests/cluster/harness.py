@@ -21,6 +21,8 @@ BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
 SPECS = ROOT / "experiments"
 SMOKE = SPECS / "smoke.txtpb"
 DEADLINE_S = 240
+# For actors of experiments that go on while a test looks: most of the time they sleep.
+SLOWLY = {"MENTOR_FAILPOINTS": "actor.unit.received=*:sleep(10)"}
 
 
 def sets(*assignments):
@@ -163,9 +165,10 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(got, code, f"{process.command}:\n{process.output()}")
         return process.output()
 
-    def start_run(self, out, *arguments, spec=SMOKE):
+    def start_run(self, out, *arguments, spec=SMOKE, env=None):
         """Starts `mentor run` of an experiment in one process, which draws no report."""
-        return self.start("mentor", "run", spec, "--out", out, "--quiet", "--no_report", *arguments)
+        flags = ("--quiet", "--no_report")
+        return self.start("mentor", "run", spec, "--out", out, *flags, *arguments, env=env)
 
     def run_spec(self, out, *arguments, spec=SMOKE, report=False, **options):
         """The same to its end. A report takes ten times as long as the shortest run."""
@@ -190,7 +193,8 @@ class ClusterTest(unittest.TestCase):
         """Returns the outer updates of the newest checkpoint."""
         return int(self.checkpoints(run)[-1].stem)
 
-    def wait_until(self, condition, what, deadline_s=DEADLINE_S):
+    def wait_until(self, condition, what, deadline_s=DEADLINE_S, every_s=0):
+        """Looks again and again, after `every_s` or as often as looks are quick."""
         now = time.monotonic()
         end = now + deadline_s
         while not condition():
@@ -198,7 +202,7 @@ class ClusterTest(unittest.TestCase):
             if now > end:
                 raise AssertionError(f"not in {deadline_s} s: {what}")
             # A look that starts a program must not take a core from those that it waits for.
-            time.sleep(min(max(0.02, 4 * (now - before)), 0.2))
+            time.sleep(every_s or min(max(0.02, 4 * (now - before)), 0.2))
             now = time.monotonic()
 
     def wait_for_checkpoints(self, run, count):

@@ -243,6 +243,7 @@ class GymnasiumTest(ClusterTest):
         spec = self.spec_of_fetch()
         said = self.run_to_end(
             *("mentor", "run", spec, "--host", self.gym, "--out", self.folder / "run", "--quiet"),
+            "--no_report",
             *sets("rule.objective=success"),  # Its shaped reward is negative.
         )
         self.assertNotIn("warning", said)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from harness import BIN, SIGINT, SIGTERM, SMOKE, ClusterTest, sets
+from harness import BIN, SIGINT, SIGTERM, SLOWLY, SMOKE, ClusterTest, sets
 
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
@@ -147,7 +147,7 @@ class MentorctlTest(ClusterTest):
             ),
             "a list that says what it waits for",
         )
-        learner, _, (actor,) = self.start_workers(address, 2)
+        learner, _, (actor,) = self.start_workers(address, 2, env=SLOWLY)
 
         def events(what):
             lines = self.mentorctl(address, "logs", "one", "--output", "json").splitlines()

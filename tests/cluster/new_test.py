@@ -77,7 +77,7 @@ class NewTest(TemplatesTest):
             for text in wanted:
                 self.assertIn(text, spec)
         # Its steps take a hundredth of the other's time.
-        self.follow_readme(self.folder / "cart", FEWEST)
+        self.follow_readme(self.folder / "cart", FEWEST, report=False)
 
     def test_model_of_ones_own(self):
         model = self.folder / "arm.xml"

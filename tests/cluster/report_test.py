@@ -6,7 +6,7 @@ import json
 import shutil
 import unittest
 
-from harness import ClusterTest, sets
+from harness import SLOWLY, ClusterTest, sets
 
 
 class Page(html.parser.HTMLParser):
@@ -150,7 +150,7 @@ class ReportTest(ClusterTest):
 
     def test_the_report_of_a_run_at_work_has_what_is_there(self):
         run = self.folder / "run"
-        process = self.start_run(run, *sets("rule.outer_updates=4000"))
+        process = self.start_run(run, *sets("rule.outer_updates=4000"), env=SLOWLY)
         self.wait_for_checkpoints(run, 2)
         said = self.run_to_end("mentor", "report", run)
         self.assertIn("The run is still active: these are its results so far.", said)

@@ -634,8 +634,8 @@ class SecurityTest(ClusterTest):
         )
         server = Server(process, None)
         self.assertEqual(self.probe(server, "liveness"), 0)
-        self.wait_until(lambda: self.probe(server, "liveness") == 1, "not live", 50)
-        self.wait_until(lambda: self.probe(server, "liveness") == 0, "live again", 50)
+        for status, what in ((1, "not live"), (0, "live again")):
+            self.wait_until(lambda: self.probe(server, "liveness") == status, what, 50, every_s=1)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
 import peers  # noqa: E402
 from expressions import PROMETHEUS  # noqa: E402
-from harness import SPECS, ClusterTest, Process  # noqa: E402,F401
+from harness import SLOWLY, SPECS, ClusterTest, Process  # noqa: E402,F401
 
 
 def need(*tools):
@@ -65,8 +65,6 @@ class Fleet(ClusterTest):
             c / "learner.token",
             *learner_flags,
         )
-        # A failpoint that does nothing, so that the metric of armed failpoints shows.
-        armed = {"MENTOR_FAILPOINTS": "actor.unit.received=1:sleep(0)"}
         actors = [
             self.start_actor(
                 address,
@@ -76,7 +74,7 @@ class Fleet(ClusterTest):
                 c / "ca.crt",
                 "--token_file",
                 c / "actor.token",
-                env=armed,
+                env=SLOWLY,  # The metric of armed failpoints shows, too.
             )
             for _ in range(2)
         ]

@@ -11,14 +11,12 @@ import unittest
 
 import package
 
-from harness import BIN, SMOKE, ClusterTest, Process
+from harness import BIN, SLOWLY, SMOKE, ClusterTest, Process
 
 WHEELS = package.ROOT / ".deps"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 TALL = {"width": 1280, "height": 900}
-# For actors of experiments that go on while a browser looks: most of the time they sleep.
-SLOWLY = {"MENTOR_FAILPOINTS": "actor.unit.received=*:sleep(10)"}
 
 
 def require():
@@ -155,9 +153,9 @@ class BrowserTest(ClusterTest):
 
     # What a page shows.
 
-    def start_long(self, of_actors=SLOWLY):
+    def start_long(self):
         """A service, its page, and an experiment that goes on. Returns a client and the address."""
-        self.start_service(of_actors=of_actors)
+        self.start_service(of_actors=SLOWLY)
         address = self.start_web()
         client = self.connect()
         client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests" / "cluster")]
@@ -17,10 +17,10 @@ import mentor  # noqa: E402
 from mentor.runs.child import Child  # noqa: E402
 from mentor.runs.follow import Table, Update  # noqa: E402
 from mentor.runs.show import Curve  # noqa: E402
-from harness import BIN, ClusterTest, sets  # noqa: E402
+from harness import BIN, SLOWLY, ClusterTest, sets  # noqa: E402
 
 SMOKE_HASH = "d1a7c6fe6b1acab55829c50fd142d569ef684ee5a8d54b3e179317d3d697cb9d"
-UPDATES = 200
+UPDATES = 40
 LONG = {"rule.outer_updates": UPDATES, "evaluation.goals": 1}
 DEADLINE_S = 120
 # A program of a user. It says when it saw three updates, and in the end which ones it saw.
@@ -42,6 +42,11 @@ finally:
 def setUpModule():
     # A report takes ten times as long as these runs; one test draws some.
     os.environ.update(MENTOR_BIN_DIR=str(BIN), MENTOR_PYTHON="no-python")
+
+
+def slowly():
+    """Runs that begin meanwhile do not end before they are stopped."""
+    return unittest.mock.patch.dict(os.environ, SLOWLY)
 
 
 class Waiting(ClusterTest):
@@ -110,7 +115,8 @@ class RunTest(Waiting):
         def follow(on_update):
             return mentor.run("smoke", LONG, out=self.folder / "a", on_update=on_update)
 
-        stopped = follow(stop_at_3)
+        with slowly():
+            stopped = follow(stop_at_3)
         self.assertLess(len(seen), UPDATES)
         self.assertEqual(len(stopped.metrics["meta_return"]), len(seen))
         stopped = follow(lambda update: seen.append(update.step))
@@ -122,7 +128,7 @@ class RunTest(Waiting):
         def fail(update):
             raise ZeroDivisionError("of the user")
 
-        with self.assertRaisesRegex(ZeroDivisionError, "of the user"):
+        with slowly(), self.assertRaisesRegex(ZeroDivisionError, "of the user"):
             mentor.run("smoke", LONG, out=self.folder / "a", on_update=fail, progress=False)
         made = len(mentor.Run(self.folder / "a").metrics["meta_return"])
         self.assertLess(made, UPDATES)
@@ -150,7 +156,7 @@ class RunTest(Waiting):
             # Ended at once.
             ([signal.SIGTERM] * 2, "somebody else stopped the run; the same call continues"),
         ):
-            with self.subTest(numbers), self.assertRaisesRegex(mentor.RunError, words):
+            with self.subTest(numbers), slowly(), self.assertRaisesRegex(mentor.RunError, words):
                 mentor.run(
                     "smoke",
                     LONG,
@@ -206,7 +212,7 @@ class InterruptedTest(Waiting):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
+            env={**os.environ, **SLOWLY, "PYTHONPATH": str(ROOT / "python")},
         )
         self.addCleanup(program.communicate)
         self.addCleanup(program.kill)

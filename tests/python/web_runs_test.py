@@ -11,7 +11,7 @@ import sys
 import browser
 import package
 
-from harness import BIN, ROOT, sets
+from harness import BIN, ROOT, SLOWLY, sets
 
 MANY = 4000  # Outer updates: a run that is at work for as long as a test looks.
 CHANGES = ("Pause", "Resume", "Cancel", "Clone", "New")
@@ -60,7 +60,7 @@ class WebRunsTest(browser.BrowserTest):
         }
 
     def mentor(self, *arguments):
-        self.web = self.start("mentor", *arguments, env={**self.environment, **browser.SLOWLY})
+        self.web = self.start("mentor", *arguments, env={**self.environment, **SLOWLY})
         return self.web
 
     def gone(self, pids):
@@ -169,7 +169,7 @@ class WebRunsTest(browser.BrowserTest):
         self.assertEqual(contents(runs), before)
 
         # A run goes on beside the page, and is followed.
-        again = self.start_run(runs / "stopped", *sets(f"rule.outer_updates={MANY}"))
+        again = self.start_run(runs / "stopped", *sets(f"rule.outer_updates={MANY}"), env=SLOWLY)
         self.wait_until(lambda: client.get("stopped").state == "RUNNING", "it runs")
         updates = client.get("stopped").progress.outer_updates
         self.wait_until(
