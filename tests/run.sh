@@ -7,8 +7,9 @@
 #                   first update to the last, random faults, exactness under kills, security,
 #                   kernels for GPUs (labels learning and slow). The libraries of its tests are
 #                   4 GB. A test that is skipped is a failure, but for those in tests/skips.txt
-#   --nightly       also what takes longer: more broken variants that learning must notice, walks
-#                   of long pages, the steps for a GPU on its emulation, the template of a
+#   --nightly       also what takes longer: rules and broken variants whose learning takes long,
+#                   walks of long pages, the steps for a GPU on its emulation, other processors on
+#                   theirs, the memory of every rule, more seeds of chaos, the template of a
 #                   simulator, published claims of a minute, clang's analysis of locks (label
 #                   nightly), and 20 bugs drawn from the lines that changed last (tests/mutants/).
 #                   Arguments of ctest choose among all tests, too, and draw no bugs.

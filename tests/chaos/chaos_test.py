@@ -412,7 +412,7 @@ class Trial:
 
 
 class ChaosTest(ClusterTest):
-    seeds, faults, keep = range(1, 4), 6, None
+    seeds, faults, keep = range(1, 3), 6, None
     hashes, sizes, server = {}, {}, None
 
     @classmethod

@@ -31,13 +31,6 @@ SPECS = {
 }
 # What the fingerprints of experiments named before there was one arithmetic.
 EARLIER = {"AMD": "b055dd49484e9251885a3325b4a51c37", "Intel": "869a9ecaa02b7cd0ccd2cd4f8d585c5c"}
-# Processors of three makers, with AVX2 and without AVX-512. The emulator's vrcpps and vrsqrtps give
-# other results than those of any maker.
-EMULATED = [
-    ("smoke", "EPYC,vendor=HygonGenuine"),
-    ("lirpg_hopper", "Haswell"),
-    ("stn_point_mass", "EPYC"),
-]
 
 
 def updates(count):
@@ -134,24 +127,6 @@ class ProcessorsTest(ClusterTest):
                 run = self.folder / "-".join(variables)
                 self.run_spec(run, *short, spec="stn_point_mass", env=variables)
                 self.assertEqual(self.hash(run), known)
-
-    @unittest.skipUnless(shutil.which("qemu-x86_64"), "qemu-x86_64 is missing: --processors")
-    def test_emulated_processors_of_other_makers_have_the_same_bits(self):
-        for spec, processor in EMULATED:
-            with self.subTest(f"{spec} on {processor}"):
-                run, emulated = self.folder / f"{spec}-{processor}", self.folder / "emulated"
-                few = sets("lifetime.iterations=8") if spec != "smoke" else []
-                short = [*SPECS[spec], *few, *updates(1)]
-                words = ["-cpu", processor, BIN / "mentor", "run", spec, "--no_report"]
-                subprocess.run(
-                    ["qemu-x86_64", *words, "--quiet", *short, "--out", emulated / run.name],
-                    check=True,
-                    capture_output=True,
-                    timeout=300,
-                )
-                self.assertEqual(
-                    self.hash(emulated / run.name), self.run_hash(run, *short, spec=spec)
-                )
 
     @unittest.skipUnless(shutil.which("qemu-x86_64"), "qemu-x86_64 is missing: --processors")
     def test_a_processor_without_avx2_gets_a_message(self):

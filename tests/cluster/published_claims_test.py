@@ -1,10 +1,10 @@
-"""`mentor reproduce` of published claims that take a minute each."""
+"""`mentor reproduce` of published claims that take ten seconds to a minute each."""
 
 import unittest
 
 from harness import ClusterTest
 
-CLAIMS = ["point-reach-advantage-1", "point-reach-reward-1"]
+CLAIMS = ["point-reach-advantage-1", "point-reach-es-1", "point-reach-reward-1"]
 
 
 class LongerClaimsTest(ClusterTest):

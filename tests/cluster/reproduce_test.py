@@ -23,7 +23,6 @@ TINY = (
 # One claim of each kind that takes seconds. It notices every changed bit in one of its parts.
 # published_claims_test.py has longer ones.
 SHORT = [
-    "point-reach-es-1",
     "point-reach-pbt-1",
     "umbrella-blind-5-1",
     "umbrella-ppo-5-1",

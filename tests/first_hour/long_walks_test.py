@@ -15,6 +15,10 @@ ENVIRONMENT, SCRIPT = "docs/tutorials/your_environment.md", "docs/tutorials/your
 
 
 class LongPagesTest(PageTest):
+    def test_the_python_of_readme(self):
+        self.has_all_of_python()
+        self.walk("README.md", only="python_block", before=(ON_PATH,))
+
     def test_signals(self):
         self.has_all_of_python()
         self.walk("docs/signals.md", without=INSTALLATION, before=(ON_PATH,))

@@ -3,17 +3,12 @@ libraries that they name. Longer ones are in long_walks_test.py; the walk of an 
 tests/bare_machine.sh --only first_hour."""
 
 import walk
-from pages import BIN, INSTALLATION, PageTest
+from pages import INSTALLATION, PageTest
 
 PYTHON = "python_block"
-ON_PATH = f"export PATH={BIN}:$PATH"
 
 
 class PagesTest(PageTest):
-    def test_the_python_of_readme(self):
-        self.has_all_of_python()
-        self.walk("README.md", only=PYTHON, before=(ON_PATH,))
-
     def test_python(self):
         self.has_all_of_python()
         output = self.walk("docs/python.md", without=INSTALLATION)

@@ -1,5 +1,5 @@
-"""mentor, mentor_client and mentor_env are typed (mentor_signal: signal_test.py). Needs the mypy of
-deploy/install.sh --hosts; without it the test is skipped."""
+"""mentor, mentor_client and mentor_env are typed (mentor_signal: signal_types_test.py). Needs the
+mypy of deploy/install.sh --hosts; without it the test is skipped."""
 
 import os
 import shutil

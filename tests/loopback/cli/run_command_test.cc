@@ -115,7 +115,7 @@ const std::vector<std::vector<Overrides>> kLarge = {
 
 }  // namespace
 
-TEST_CASE("memory: what every rule takes stays below its bound", "[loopback]") {
+TEST_CASE("memory: what every rule takes stays below its bound", "[loopback][nightly]") {
   for (const methods::RuleEntry* entry : methods::OuterRules()) {
     // Another test registered the rule; the program does not know it.
     if (entry->summary == "for tests") continue;

@@ -43,7 +43,9 @@ bool Solves(Environment& environment) {
   return false;
 }
 
-TEST_CASE("metaworld: the policies by hand solve their tasks", "[golden]") {
+// At night: what they do, and what the environments answer, is compared with records in two other
+// tests, in seconds.
+TEST_CASE("metaworld: the policies by hand solve their tasks", "[golden][nightly]") {
   const RandomStream random{.seed = 11, .purpose = Purpose::kTasks};
   for (const TaskEntry* entry : Registry<TaskEntry>::Instance().All()) {
     const auto hard = kSolvedShare.find(entry->name);

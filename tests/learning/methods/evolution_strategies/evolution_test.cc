@@ -67,7 +67,7 @@ double LearnLoss(std::vector<std::string> overrides) {
 
 constexpr double kLossThreshold = 11.5;
 
-TEST_CASE("learning: evolved policy gradients find a loss for point_reach", "[learning]") {
+TEST_CASE("learning: evolved policy gradients find a loss for point_reach", "[learning][nightly]") {
   CHECK(LearnLoss({}) >= kLossThreshold);
 }
 TEST_CASE("learning: broken evolved policy gradients, fitness of another lifetime",

@@ -125,7 +125,7 @@ TEST_CASE("learning: MAESN has the same bits on one actor and on three", "[learn
 const std::vector<std::string> kShort = {"rule.outer_updates=80", "lifetime.iterations=3",
                                          "evaluation.goals=50"};
 
-TEST_CASE("learning: steps of MAESN's latent find unseen goals", "[learning]") {
+TEST_CASE("learning: steps of MAESN's latent find unseen goals", "[learning][nightly]") {
   CHECK(Passes(Learned(kShort)));
 }
 TEST_CASE("learning: MAESN's ready spec on three seeds", "[learning][nightly]") {
