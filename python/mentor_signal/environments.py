@@ -111,8 +111,14 @@ def one_hot(actions: Any, signal: Signal) -> Array:
     """Returns actions as the network sees them: [..., A]."""
     array = np.asarray(actions)
     if not signal.sizes.discrete_actions:
-        return array.astype(np.float32)
+        return as_float32(array)
     return np.eye(signal.sizes.action, dtype=np.float32)[array.astype(np.int64)]
+
+
+def as_float32(values: Any) -> Array:
+    """Too large numbers become infinite, which those who call look at: NumPy need not warn."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32)
 
 
 class Lifetimes:
@@ -176,7 +182,7 @@ class Lifetimes:
         step. which: a mask of the lifetimes that make a step, all if it is None; the others keep
         their state and get 0."""
         live = np.ones(self.lifetimes, bool) if which is None else which
-        observations = np.asarray(observations, np.float32).reshape(self.lifetimes, -1)
+        observations = as_float32(observations).reshape(self.lifetimes, -1)
         if not np.isfinite(observations[live]).all():
             lifetime = int(np.argwhere(live & ~np.isfinite(observations).all(1))[0, 0])
             raise SignalError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
 from typing import Any, Dict, Iterable
 
@@ -13,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from .errors import SignalError
+from .fields import CHECK_FIELDS, CONFIG_FIELDS, REMEDY, TEXT, Field, check_fields
 from .lifetimes import Array
-from .networks.base import Shapes
+from .networks.base import Shapes, network_named
 
 CONFIG, WEIGHTS, RECORDING, CARD = (
     "config.json",
@@ -32,7 +34,6 @@ CONFIG_BYTES_MAX = 16 << 20
 HEADER_BYTES_MAX = 1 << 20
 # Files that run code when they are loaded.
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
-SIZE_MAX = 1 << 20
 
 
 def bounded(path: pathlib.Path, field: str, most: int) -> bytes:
@@ -47,7 +48,7 @@ def bounded(path: pathlib.Path, field: str, most: int) -> bytes:
 
 
 def read_facts(folder: pathlib.Path) -> Dict[str, Any]:
-    """Returns the content of config.json."""
+    """Returns the content of config.json, in which every field that this package reads is valid."""
     refuse_pickles(str(folder), sorted(path.name for path in folder.glob("*")))
     names = [name for name in (CONFIG, OLD_CONFIG) if (folder / name).exists()]
     if not names:
@@ -66,17 +67,26 @@ def read_facts(folder: pathlib.Path) -> Dict[str, Any]:
         raise SignalError(
             "format", f"is missing: {path} describes no signal of Mentor; take another folder"
         )
-    if facts["format"] not in FORMATS:
+    if type(facts["format"]) is not int or facts["format"] not in FORMATS:
         raise SignalError(
             "format",
-            f"is {facts['format']}, but this version of mentor_signal reads "
-            f"{FORMATS[0]} and {FORMATS[1]}; install that of Mentor {facts.get('mentor')} or later",
+            f"is {facts['format']!r:.200}, but this version of mentor_signal reads "
+            f"{FORMATS[0]} and {FORMATS[1]}; install that of Mentor {facts.get('mentor')!s:.50} or "
+            "later",
         )
-    for name in ("observation", "action"):
-        sizes = facts.get("sizes")
-        size = sizes.get(name) if isinstance(sizes, dict) else None
-        if type(size) is not int or not 1 <= size <= SIZE_MAX:
-            raise SignalError(f"sizes.{name}", f"is {size!r:.200}, and not 1 to {SIZE_MAX}")
+    check_fields(facts, {"network": {"name": TEXT}}, path)
+    network = network_named(facts["network"]["name"])
+    own = {"role": Field(network.roles), "network": {"options": network.options}}
+    check_fields(facts, {**own, **CONFIG_FIELDS}, path)
+    if facts.get("check") is not None:
+        check_fields(facts["check"], CHECK_FIELDS, path, "check")
+    normalises = facts["network"]["options"].get("normalize_observations", False)
+    if facts["format"] != FORMATS[normalises]:
+        raise SignalError(
+            "network.options.normalize_observations",
+            f"is {json.dumps(normalises)} and format is {facts['format']} in {path}, but format "
+            f"{FORMATS[1]}, and no other, has normalised observations; {REMEDY}",
+        )
     return facts
 
 
@@ -120,9 +130,10 @@ def refusal(name: str) -> str:
 def read_weights(
     folder: pathlib.Path, facts: Dict[str, Any], network: str, shapes: Shapes
 ) -> Dict[str, Array]:
-    """Returns the weights, which have the names and shapes of the network that config.json
-    describes."""
-    bytes_most = HEADER_BYTES_MAX + sum(4 * int(np.prod(shape)) for shape in shapes.values())
+    """Returns the weights, which are finite and have the names and shapes of the network that
+    config.json describes."""
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    bytes_most = HEADER_BYTES_MAX + 4 * numbers
     weights = read_tensors(folder, facts["weights"], "weights", bytes_most)
     wrong = None
     for name in sorted(shapes.keys() | weights.keys()):
@@ -137,5 +148,20 @@ def read_weights(
         if wrong:
             raise SignalError(
                 "weights", f"are not those of network '{network}' in {CONFIG}: {wrong}; get it anew"
+            )
+    if not all(bool(np.isfinite(weight).all()) for weight in weights.values()):
+        raise SignalError("weights", "are not all finite: training diverged; export another state")
+    columns = sum(column["size"] for column in facts["columns"])
+    # A network without layers reads its columns one by one.
+    inputs = next((shape[1] for shape in shapes.values() if len(shape) > 1), columns)
+    for field, said, found in (
+        ("weights.parameters", facts["weights"]["parameters"], numbers),
+        ("columns", columns, inputs),
+    ):
+        if said != found:
+            raise SignalError(
+                field,
+                f"are {said} numbers in {folder / CONFIG}, and {found} in {folder / WEIGHTS}; "
+                f"{REMEDY}",
             )
     return weights

@@ -43,13 +43,13 @@ def fetch(name: str) -> pathlib.Path:
     were fetched before are not fetched again; without a connection they are taken as they are."""
     match = re.fullmatch(SCHEME + r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)
     if match is None:
-        raise SignalError("folder", f"is '{name}'; give {SCHEME}OWNER/NAME or ...@REVISION")
+        raise SignalError("signal", f"is '{name}'; give {SCHEME}OWNER/NAME or ...@REVISION")
     repo, revision = match[1], match[2]
     library = _library()
     try:
         info = library.HfApi().model_info(repo, revision=revision, files_metadata=True)
     except (library.errors.HfHubHTTPError, ValueError) as error:
-        raise SignalError("folder", f"{name} cannot be read: {_first_line(error)}") from None
+        raise SignalError("signal", f"{name} cannot be read: {_first_line(error)}") from None
     except Exception as error:  # There is no connection: the errors of several HTTP libraries.
         return _fetched_before(library, name, repo, revision, error)
     _check(name, {file.rfilename: file.size for file in info.siblings})
@@ -60,7 +60,7 @@ def fetch(name: str) -> pathlib.Path:
         # Without a connection the cache then knows the commit of the branch.
         library.hf_hub_download(repo, CONFIG, revision=revision)
     except Exception as error:
-        raise SignalError("folder", f"{name} cannot be fetched: {_first_line(error)}") from None
+        raise SignalError("signal", f"{name} cannot be fetched: {_first_line(error)}") from None
     return pathlib.Path(path).parent
 
 
@@ -75,7 +75,7 @@ def _fetched_before(
         )
     except (OSError, ValueError):
         raise SignalError(
-            "folder", f"{name} cannot be reached, and was not fetched before: {_first_line(error)}"
+            "signal", f"{name} cannot be reached, and was not fetched before: {_first_line(error)}"
         ) from None
 
 

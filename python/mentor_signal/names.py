@@ -35,7 +35,9 @@ def folder_of(name: Path) -> pathlib.Path:
     try:
         text = os.fspath(name)
     except TypeError:
-        raise SignalError("folder", f"is {name!r}; give a name or the path of a folder") from None
+        raise SignalError("signal", f"is {name!r}; give a name or the path of a folder") from None
+    if not text:
+        raise SignalError("signal", "is empty; give a name or the path of a folder")
     if text.startswith(hub.SCHEME):
         return hub.fetch(text)
     path, known = pathlib.Path(text), zoo()
@@ -46,7 +48,7 @@ def folder_of(name: Path) -> pathlib.Path:
         return zoo_folder() / wanted
     near = difflib.get_close_matches(wanted.replace("_", "-").lower(), known, cutoff=0.4)
     raise SignalError(
-        "folder",
+        "signal",
         f"'{text}' is neither a folder nor a signal of the zoo, "
         + (f"which has {', '.join(near or known)}" if known else f"and {zoo_folder()} has none"),
     )

@@ -34,6 +34,8 @@ try:
     from onnx import TensorProto, helper, numpy_helper
 except ModuleNotFoundError as error:
     said = explained(error, "onnx", "onnx")
+    if __name__ == "__main__":
+        sys.exit(said)
     raise ModuleNotFoundError(said, name=error.name) from None
 
 # Runtimes of the last years read these.
@@ -173,11 +175,19 @@ def main() -> int:
     parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="to write")
     arguments = parser.parse_args()
     try:
-        arguments.file.write_bytes(step_model(arguments.name).SerializeToString(deterministic=True))
-    except (SignalError, OSError) as error:
+        content = step_model(arguments.name).SerializeToString(deterministic=True)
+        arguments.file.write_bytes(content)
+    except SignalError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{arguments.file}: {arguments.file.stat().st_size} bytes")
+    except OSError as error:
+        print(
+            f"FILE: {arguments.file} cannot be written: {error.strerror}; name a file in a folder "
+            "that exists and is yours",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{arguments.file}: {len(content)} bytes")
     return 0
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import hub
 from .errors import SignalError
+from .fields import REMEDY
 from .files import read_facts, read_tensors, read_weights
 from .lifetimes import Array, Segment, State, as_array
 from .names import Path, folder_of
@@ -41,19 +42,6 @@ class RewardMix:
     scale: float = 1.0
 
 
-# Errors that numbers of an unexpected kind or shape cause.
-_NOT_WHOLE = (
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    MemoryError,
-    ArithmeticError,
-)
-
-
 class Signal:
     """A signal network with its weights and its description.
 
@@ -76,7 +64,7 @@ class Signal:
         arrays = {name: as_array(weight, f"weights.{name}") for name, weight in weights.items()}
         self.network: Network = network_named(facts["network"]["name"])(context, arrays)
         # Whether run() scales the observations, which it gets as the environment gives them.
-        self.normalises: bool = context.options.get("normalize_observations") is True
+        self.normalises: bool = context.options.get("normalize_observations", False)
 
     def __repr__(self) -> str:
         trained = self.facts["trained"]
@@ -132,8 +120,8 @@ class Signal:
                 "network",
                 f"'{self.network.name}' gives no signals by itself; use {self.network.used_by}()",
             )
-        seen, lived = self._seen(segment, state, shown)
         with np.errstate(over="ignore", invalid="ignore"):  # What comes of it is looked at.
+            seen, lived = self._seen(segment, state, shown)
             signals, following = self.network.signals(seen, state)
         if not np.isfinite(signals).all():
             raise SignalError(
@@ -274,32 +262,11 @@ class Signal:
 
 def _context(facts: Dict[str, Any]) -> Context:
     sizes = {field.name: facts["sizes"][field.name] for field in dataclasses.fields(Sizes)}
-    return Context(Sizes(**sizes), facts["role"], facts["input"], facts["network"]["options"])
-
-
-def _probe(signal: Signal) -> None:
-    """Checks that the numbers and options can be computed with, by two steps of zeros."""
-    if not all(bool(np.isfinite(weight).all()) for weight in signal.network.weights.values()):
-        raise SignalError("weights", "are not all finite: training diverged; export another state")
-    sizes = signal.sizes
-    if isinstance(signal.network, Discriminator):
-        signal.log_skills(np.zeros(sizes.observation))
-    elif isinstance(signal.network, LossConv):
-        signal.network.value(signal.network.zeros())
-    elif isinstance(signal.network, Drift):
-        signal.network.drift(np.zeros(2), np.zeros(2), 0.2)
-    else:
-        vectors = {"observations": sizes.observation, "actions": sizes.action}
-        fields = (field.name for field in dataclasses.fields(Segment))
-        zeros = {
-            name: np.zeros([1] if name.startswith("last_") else [1, 2])
-            for name in fields
-            if name not in vectors
-        }
-        zeros.update({name: np.zeros((1, 2, size)) for name, size in vectors.items()})
-        signals, _ = signal.run(Segment(**zeros), signal.initial_state())
-        if list(signals.shape) != [1, 2]:
-            raise ValueError(f"two steps have signals of shape {list(signals.shape)}")
+    network = facts["network"]
+    table = network_named(network["name"]).options
+    options = {name: field.default for name, field in table.items()}
+    options.update(network["options"])
+    return Context(Sizes(**sizes), facts["role"], facts["input"], options)
 
 
 def load(name: Path, *, check: Optional[bool] = False, dtype: Any = np.float32) -> Signal:
@@ -317,20 +284,10 @@ def load(name: Path, *, check: Optional[bool] = False, dtype: Any = np.float32) 
         raise SignalError("dtype", f"is {dtype}; give numpy.float32 or numpy.float64")
     path = folder_of(name)
     facts = read_facts(path)
-    try:
-        context, network = _context(facts), facts["network"]["name"]
-        weights = read_weights(path, facts, network, network_named(network).shapes(context))
-        arrays = {name: weight.astype(precision) for name, weight in weights.items()}
-        signal = Signal(facts, arrays, path)
-        signal.student(), repr(signal)  # All that they read is there.
-    except _NOT_WHOLE as error:
-        raise SignalError("folder", f"{path}/config.json is not whole: {error!r}") from None
-    try:
-        _probe(signal)
-    except _NOT_WHOLE as error:
-        raise SignalError(
-            "weights", f"are not those of network '{signal.network.name}' in config.json: {error!r}"
-        ) from None
+    network = facts["network"]["name"]
+    weights = read_weights(path, facts, network, network_named(network).shapes(_context(facts)))
+    arrays = {name: weight.astype(precision) for name, weight in weights.items()}
+    signal = Signal(facts, arrays, path)
     if check or (check is None and facts.get("check")):
         worst = compare(path, signal)
         if worst > TOLERANCE:
@@ -381,7 +338,14 @@ def _of_recording(
         )
     try:
         return use(read_tensors(path, entry, "check"))
-    except _NOT_WHOLE as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise SignalError("check", f"{path} has no whole recorded lifetime: {error!r}") from None
 
 
@@ -400,9 +364,8 @@ def _segments(arrays: Dict[str, Array]) -> List[Tuple[Segment, Array]]:
 
 
 def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
-    if signal.role == "LOSS":
+    if isinstance(signal.network, LossConv):
         names = [field.name for field in dataclasses.fields(LossInputs)]
-        assert isinstance(signal.network, LossConv)
         inputs = LossInputs(**{name: arrays[name] for name in names})
         return _difference(signal.network.value(inputs), arrays["loss"])
     if isinstance(signal.network, Discriminator):
@@ -414,9 +377,23 @@ def _compare(signal: Signal, arrays: Dict[str, Array]) -> float:
     for segment, wanted in _segments(arrays):
         if state is None:
             state = signal.initial_state(segment.lifetimes)
+            if signal.normalises:
+                _check_shown(segment.array("observations"))
         signals, state = signal.run(segment, state, shown=True)  # As Mentor recorded it.
         worst = max(worst, _difference(signals, wanted))
     return worst
+
+
+def _check_shown(observations: Array) -> None:
+    """The recording has what the network saw, so that its signals are the same with and without
+    the option. But the first segment's scale is that of its own observations: their mean square is
+    1, and less only for numbers that were cut or hardly differ from 0."""
+    if not 0.9 < np.square(observations, dtype=np.float64).mean((0, 1)).max() < 1.001:
+        raise SignalError(
+            "network.options.normalize_observations",
+            "is true in config.json, but observations of the recorded lifetime are not normalised; "
+            + REMEDY,
+        )
 
 
 def _difference(mine: Array, recorded: Array) -> float:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import tempfile
 import unittest
+import warnings
 from unittest import mock
 
 import hub_server
@@ -43,9 +44,9 @@ class FolderTest(unittest.TestCase):
         shutil.copytree(ZOO / NAME, copy)
         return copy
 
-    def refused(self, says, name):
+    def refused(self, says, name, **arguments):
         with self.assertRaisesRegex(signals.SignalError, says):
-            signals.load(name)
+            signals.load(name, **arguments)
 
 
 class NamesTest(FolderTest):
@@ -59,7 +60,8 @@ class NamesTest(FolderTest):
 
     def test_a_name_that_does_not_exist_lists_the_nearest(self):
         for name in ("point_reach_reward", "point-reach-rewrd", "zoo:Point-Reach-Reward"):
-            self.refused(rf"folder: '{name}' is neither .* which has {NAME}", name)
+            self.refused(rf"signal: '{name}' is neither .* which has {NAME}", name)
+        self.refused("signal: is empty; give a name or the path of a folder", "")
         self.refused("which has door-close-advantage, door-close-reward", "xyz")
         self.refused("signals/reach has no config.json", "signals/reach")
         with mock.patch.dict(os.environ, {"MENTOR_ZOO": str(self.folder())}):
@@ -146,24 +148,88 @@ class HostileTest(FolderTest):
         for path, value, says in (
             # No computation reads these sizes of an LSTM; its weights tell them.
             (("network", "options", "enc1"), 29, r"'enc1.W' has shape .28, 10., and not .29, 10."),
-            (("network", "options", "lstm"), 10**9, "options.lstm: is 1000000000, and no number"),
-            (("network", "options", "lstm"), "32", "options.lstm: is '32', and no number"),
-            (("network", "options", "lstm"), True, "options.lstm: is True, and no number"),
-            (("network", "name"), "discount", "weights: are not those of network 'discount'"),
+            (("network", "options", "lstm"), 10**9, "options.lstm: is 1000000000, and no whole"),
+            (("network", "options", "lstm"), "32", "options.lstm: is '32', and no whole"),
+            (("network", "options", "lstm"), True, "options.lstm: is True, and no whole"),
+            (("network", "name"), "lstm_both", "weights: are not those of network 'lstm_both'"),
             (("network", "name"), "transformer", "network: 'transformer' is unknown"),
             (("sizes", "observation"), 5, r"'enc1.W' has shape .28, 10., and not .28, 11."),
-            (("sizes", "observation"), 10**12, "sizes.observation: is 1000000000000, and not"),
+            (("sizes", "observation"), 10**12, "sizes.observation: is 1000000000000, and no"),
             (("input",), "SUCCESS_AND_SHAPED", "weights: are not those of network 'lstm'"),
             (("format",), 99, "format: is 99"),
         ):
             with self.subTest(path, value=value):
                 self.refused(says, self.with_facts(*path, value=value))
 
+    def test_a_field_of_another_kind_or_range_is_named(self):
+        for field, value, says in (
+            ("reward.signal", float("nan"), "is nan, and no number from 0 to 1000"),
+            ("reward.signal", "one", "is 'one', and no number"),
+            ("reward.scale", 0, "is 0, and no number above 0"),
+            ("reward.scale", float("inf"), "is inf, and no number"),
+            ("reward.task_reward", "shapedx", "is 'shapedx', and none of shaped, success"),
+            ("role", "LOSS", "is 'LOSS', and none of REWARD, ADVANTAGE"),
+            ("role", [], r"is \[\], and none of"),
+            ("weights.parameters", 14004, "are 14004 numbers in .*, and 14003 in .*safetensors"),
+            ("columns", [], r"is \[\], and no list of objects"),
+            ("columns", [{"name": "observations", "size": 4}], "are 4 numbers in .*, and 10 in"),
+            ("agent", {}, "hidden_units: is missing"),
+            ("agent.gamma", 1.6, "is 1.6, and no number from 0 to 1"),
+            ("agent.learning_rate", -1, "is -1, and no number"),
+            ("agent.clip", "x", "is 'x', and no number above 0"),
+            ("agent.epochs", 1e9, "is 1000000000.0, and no whole number from 1 to 10000"),
+            ("agent.minibatches", 0, "is 0, and no whole number from 1"),
+            ("agent.optimizer", "ADAMx", "is 'ADAMx', and none of ADAM, SGD"),
+            ("network.options", {}, "enc1: is missing"),
+            ("network.options.critc", 32, "is unknown, and the nearest known one is 'critic'"),
+            ("network.options.normalize_observations", "true", "is 'true', and neither true nor"),
+            ("check", {}, "file: is missing"),
+        ):
+            with self.subTest(field, value=value):
+                self.refused(
+                    rf"^{field}[.:] ?(?=.* in .*config.json){says}.*; get it anew",
+                    self.with_facts(*field.split("."), value=value),
+                )
+
+    def test_normalised_observations_are_of_format_2_and_seen_in_the_recording(self):
+        option = ("network", "options", "normalize_observations")
+        said = "^network.options.normalize_observations: is true "
+        mixed = self.with_facts(*option, value=True)
+        self.refused(f"{said}and format is 1 in .*config.json, but format 2, and no other", mixed)
+        self.refused("is false and format is 2", self.with_facts("format", value=2))
+        facts = json.loads((mixed / "config.json").read_text())
+        (mixed / "config.json").write_text(json.dumps({**facts, "format": 2}))
+        self.assertTrue(signals.load(mixed).normalises)
+        self.refused(f"{said}.*recorded lifetime are not normalised", mixed, check=True)
+
+    def test_options_that_older_exports_lack_have_their_defaults(self):
+        facts = json.loads((ZOO / "point-reach-attention" / "config.json").read_text())
+        options = facts["network"]["options"]
+        for name in ("past_only", "normalize_observations"):
+            self.assertFalse(options.pop(name))
+        copy = self.folder() / "signal"
+        shutil.copytree(ZOO / "point-reach-attention", copy)
+        (copy / "config.json").write_text(json.dumps(facts))
+        signal = signals.load(copy, check=True)
+        self.assertEqual(signal.facts["network"]["options"], options)
+
     def test_weights_of_another_name_or_type(self):
         weights = safetensors.numpy.load_file(ZOO / NAME / "model.safetensors")
         wide = weights["enc1.b"].astype(np.float64)
         self.refused("'enc1.b' has the type float64", self.with_weights(**{"enc1.b": wide}))
         self.refused("it has no 'more'", self.with_weights(more=wide))
+
+    def test_a_number_above_single_precision_is_an_error_and_no_warning(self):
+        space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+        huge = gymnasium.wrappers.TransformObservation(
+            point_reach.PointReach(), lambda _observation: np.full(4, 1e300), space
+        )
+        env = signals.LearnedReward(huge, NAME, log_prob=lambda *_: -1.0)
+        env.reset(seed=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with self.assertRaisesRegex(signals.SignalError, "observation: .* is not finite"):
+                env.step(np.ones(2, np.float32))
 
     def test_layers_without_number(self):
         options = {"hidden": 1, "bottleneck": 1, "layers": 10**9, "bounded": True}

@@ -164,8 +164,8 @@ class OnnxTest(unittest.TestCase):
         path = ":".join(str(part) for part in (SOURCE, *sys.path) if part)
         with tempfile.TemporaryDirectory(prefix="mentor-onnx-") as folder:
 
-            def written(name, code=0):
-                out = pathlib.Path(folder) / "signal.onnx"
+            def written(name, code=0, path=path, file="signal.onnx"):
+                out = pathlib.Path(folder) / file
                 done = subprocess.run(
                     [sys.executable, "-B", "-m", "mentor_signal.onnx", name, out],
                     env={"PYTHONPATH": path},
@@ -179,6 +179,11 @@ class OnnxTest(unittest.TestCase):
             first = written("point-reach-reward")
             self.assertEqual(first, written("point-reach-reward"))
             self.assertIn("is neither a folder nor", written("point-rich", code=1))
+            said = written("point-reach-reward", code=1, file="none/signal.onnx")
+            self.assertRegex(said, "^FILE: .*none/signal.onnx cannot be written: .*; name a file")
+            (pathlib.Path(folder) / "onnx.py").write_text("raise ModuleNotFoundError(name='onnx')")
+            said = written("point-reach-reward", code=1, path=f"{folder}:{path}")
+            self.assertRegex(said, r"^mentor_signal needs the Python module onnx, .*\[onnx\].*\n$")
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ class DamageTest(unittest.TestCase):
             ("[]", "is no object"),
             ("{}", "format: is missing"),
             ('{"model_type": "bert"}', "format: is missing: .* describes no signal"),
-            ('{"format": 1}', "sizes.observation: is None"),
+            ('{"format": 1}', "network: is missing in .*config.json; get it anew"),
         ):
             copy = self.copy()
             (copy / "config.json").write_text(text)

@@ -363,7 +363,7 @@ class VectorTest(unittest.TestCase):
             (lambda: stepped(tell=[-1, np.nan, 0]), "log_prob: is nan for action .*environment 1"),
             (lambda: stepped(tell=[1e6, 0, 0]), "segment: has numbers that are too large"),
             (lambda: made(success=True), "success: is True; give a function"),
-            (lambda: signals.load(None), "folder: is None"),
+            (lambda: signals.load(None), "signal: is None"),
             (lambda: stepped(wrapper=Wild), "observation: of environment 1 is not finite"),
             (lambda: made(wrapper=unnamed), "autoreset_mode'.: is None"),
             (lambda: made(AutoresetMode.NEXT_STEP, normalised), "env: has a NormalizeObservation"),

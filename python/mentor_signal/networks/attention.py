@@ -9,9 +9,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..errors import SignalError
+from ..fields import FLAG, GAIN, OFF, REMEDY, STD, UNITS, UNITS_OR_NONE, Field
 from ..lifetimes import Array, Segment, State, episode_steps
 from .base import (
-    LAYERS_MAX,
     AttentionMap,
     Context,
     Network,
@@ -28,23 +28,44 @@ SCALED_REWARD_MAX = 10.0
 @register("attention")
 class Attention(Network):
     causal = False
+    options = {
+        "width": UNITS,
+        "encoder_hidden": UNITS_OR_NONE,
+        "heads": UNITS,
+        "blocks": Field(int, 1, 16),
+        "mlp_hidden": UNITS_OR_NONE,
+        "residual_mlp": FLAG,
+        "head_hidden": UNITS_OR_NONE,
+        "output_gain": GAIN,
+        "bounded": FLAG,
+        "past_only": OFF,
+        "signal_sees_reward": FLAG,
+        "scale_reward": FLAG,
+        "time": FLAG,
+        "density": OFF,
+        "initial_std": STD,
+        "normalize_observations": OFF,
+    }
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        options, width = context.options, context.count("width")
-        heads = context.count("heads")
-        if heads == 0 or width % heads:
-            raise SignalError("network.options.heads", f"{heads} do not divide the width {width}")
+        options = context.options
+        heads, width = options["heads"], options["width"]
+        if width % heads:
+            raise SignalError(
+                "network.options.heads",
+                f"are {heads} in config.json, and do not divide the width {width}; {REMEDY}",
+            )
         inputs = context.seen + bool(options["time"])
         inputs += context.outcomes if options["signal_sees_reward"] else 0
 
         def mlp(name: str, first: int, hidden: str, last: int) -> Shapes:
-            units = context.count(hidden)
-            return layer_shapes(name, first, *([units] if units else []), last)
+            units = [options[hidden]] if options[hidden] else []
+            return layer_shapes(name, first, *units, last)
 
         shapes = mlp("enc", inputs, "encoder_hidden", width)
         index = 0
-        for _ in range(context.count("blocks", LAYERS_MAX)):
+        for _ in range(options["blocks"]):
             name = f"blk.{index}"
             for part in "qkvo":
                 parts = (f"{name}.{part}.W", f"{name}.{part}.b")
@@ -58,7 +79,7 @@ class Attention(Network):
                     shapes.update({f"{name}.ln.g": (width,), f"{name}.ln.b": (width,)})
                 index += 1
         # With a density the head also gives its logarithm of the deviation, and a value.
-        outputs = 3 if options.get("density") else 1
+        outputs = 3 if options["density"] else 1
         return {**shapes, **mlp("head", width, "head_hidden", outputs)}
 
     def _reads(self) -> List[str]:
@@ -144,8 +165,7 @@ class Attention(Network):
 
     @property
     def _past_only(self) -> bool:
-        """Exports of older versions lack the option."""
-        return bool(self.context.options.get("past_only", False))
+        return bool(self.context.options["past_only"])
 
     def _mlp(self, name: str, x: Array, layers: int, end: bool) -> Array:
         for layer in range(1, layers + 1):

@@ -20,6 +20,7 @@ from typing import (
 import numpy as np
 
 from ..errors import SignalError
+from ..fields import Table
 from ..lifetimes import Array, Segment, State
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 Weights = Dict[str, Array]
 Shapes = Dict[str, Tuple[int, ...]]
-
-# The most that Mentor takes, of units and of layers.
-UNITS_MAX = 65536
-LAYERS_MAX = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +60,6 @@ class Context:
         """Numbers of an observation and an action."""
         return self.sizes.observation + self.sizes.action
 
-    def count(self, option: str, most: int = UNITS_MAX) -> int:
-        """Returns an option that counts something. Shapes are made of it."""
-        value = self.options[option]
-        if type(value) is not int or not 0 <= value <= most:
-            raise SignalError(
-                f"network.options.{option}", f"is {value!r:.200}, and no number from 0 to {most}"
-            )
-        return value
-
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
@@ -90,6 +78,8 @@ class Network:
     the segment is complete."""
 
     name: ClassVar[str]
+    roles: ClassVar[Tuple[str, ...]] = ("REWARD", "ADVANTAGE")
+    options: ClassVar[Table]
     causal: ClassVar[bool] = True
     gives_signals: ClassVar[bool] = True
     # The method of Signal that serves a network without signals.

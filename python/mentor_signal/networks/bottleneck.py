@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Tuple
 
 import numpy as np
 
+from ..fields import GAIN, UNITS, Field
 from ..lifetimes import Array, Segment, State
-from .base import LAYERS_MAX, Context, Network, Shapes, layer_shapes, linear_shapes, register
+from .base import Context, Network, Shapes, layer_shapes, linear_shapes, register
 
 if TYPE_CHECKING:
     from ..onnx import Graph
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
 
 @register("bottleneck")
 class Bottleneck(Network):
+    options = {
+        "hidden": UNITS,
+        "layers": Field(int, 1, 8),
+        "bottleneck": UNITS,
+        "output_gain": GAIN,
+        "bounded": Field(bool, default=True),
+    }
+
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        hidden, narrow = context.count("hidden"), context.count("bottleneck")
-        layers = context.count("layers", LAYERS_MAX)
+        names = ("hidden", "bottleneck", "layers")
+        hidden, narrow, layers = (context.options[name] for name in names)
         return {
             **layer_shapes("body", context.seen, *[hidden] * layers),
             **linear_shapes("bot.W", "bot.b", hidden, narrow),
@@ -33,7 +42,7 @@ class Bottleneck(Network):
             x = np.tanh(self.linear(x, f"body.W{layer}", f"body.b{layer}"))
         x = self.linear(x, "bot.W", "bot.b")
         signals = self.linear(x, "out.W", "out.b").squeeze(-1)
-        if self.context.options.get("bounded", True):
+        if self.context.options["bounded"]:
             signals = np.tanh(signals)
         return signals, State([], signals[:, -1].copy())
 
@@ -42,4 +51,4 @@ class Bottleneck(Network):
         for layer in range(1, int(self.context.options["layers"]) + 1):
             x = graph.op("Tanh", graph.linear(x, f"body.W{layer}", f"body.b{layer}"))
         signal = graph.linear(graph.linear(x, "bot.W", "bot.b"), "out.W", "out.b")
-        return graph.op("Tanh", signal) if self.context.options.get("bounded", True) else signal
+        return graph.op("Tanh", signal) if self.context.options["bounded"] else signal

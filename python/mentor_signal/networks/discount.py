@@ -7,6 +7,7 @@ from typing import List, Tuple
 
 import numpy as np
 
+from ..fields import FLAG, Field
 from ..lifetimes import Array, Segment, State
 from .base import Context, Network, Shapes, register, sigmoid
 
@@ -14,6 +15,15 @@ from .base import Context, Network, Shapes, register, sigmoid
 @register("discount")
 class Discount(Network):
     causal = False
+    roles = ("ADVANTAGE",)
+    # The critics of its agents have these.
+    options = {
+        "gamma": Field(float, 0, 1),
+        "lambda": Field(float, 0, 1),
+        "critic_sees": FLAG,
+        "policy_sees": FLAG,
+        "embedding": Field(int, 1, 256),
+    }
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:

@@ -7,6 +7,7 @@ from typing import Any, List
 
 import numpy as np
 
+from ..fields import UNITS, Field
 from ..lifetimes import Array, as_array
 from .base import Context, Network, Shapes, layer_shapes, register
 
@@ -15,10 +16,12 @@ from .base import Context, Network, Shapes, layer_shapes, register
 class Discriminator(Network):
     gives_signals = False
     used_by = "skill_reward"
+    roles = ("REWARD",)
+    options = {"skills": Field(int, 2, 1000), "hidden": UNITS}
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        hidden, skills = context.count("hidden"), context.count("skills")
+        hidden, skills = context.options["hidden"], context.options["skills"]
         return layer_shapes("skills", context.sizes.observation, hidden, hidden, skills)
 
     def _reads(self) -> List[str]:

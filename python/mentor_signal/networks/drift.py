@@ -6,6 +6,7 @@ from typing import Any, List
 
 import numpy as np
 
+from ..fields import FLAG, UNITS, Field
 from ..lifetimes import Array, as_array
 from .base import Context, Network, Shapes, register
 
@@ -16,10 +17,12 @@ INPUTS = 8
 class Drift(Network):
     gives_signals = False
     used_by = "drift"
+    roles = ("REWARD",)
+    options = {"hidden": UNITS, "xi": Field(float, 1e-12, 1), "from_ppo": FLAG}
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        hidden = context.count("hidden")
+        hidden = context.options["hidden"]
         return {"drift.W1": (hidden, INPUTS), "drift.W2": (1, hidden)}
 
     def _reads(self) -> List[str]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Dict, List
 
-import numpy as np
-
 from ..errors import SignalError, explained
+from ..fields import Field
 from ..lifetimes import Array
 from .base import Context, Network, Shapes, linear_shapes, register
 
@@ -57,11 +56,17 @@ def pytorch() -> Any:
 class LossConv(Network):
     gives_signals = False
     used_by = "loss"
+    roles = ("LOSS",)
+    options = {
+        **dict.fromkeys(("conv1", "conv2", "trajectory", "loss"), Field(int, 1, 1024)),
+        "context": Field(int, 0, 256),
+        "buffer": Field(int, KERNEL_1 + STRIDE_1 * (KERNEL_2 - 1), 65536),
+    }
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
         names = ("conv1", "conv2", "trajectory", "loss", "context")
-        conv1, conv2, trajectory, loss, agent = (context.count(name) for name in names)
+        conv1, conv2, trajectory, loss, agent = (context.options[name] for name in names)
         policy = context.sizes.action * (1 if context.sizes.discrete_actions else 2)
         features = context.seen + 2 + policy + agent
         return {
@@ -76,20 +81,6 @@ class LossConv(Network):
 
     def _reads(self) -> List[str]:
         return []
-
-    def zeros(self) -> LossInputs:
-        """The weights of one agent, by shape."""
-        sizes, steps = self.context.sizes, self.context.count("buffer")
-        policy = sizes.action * (1 if sizes.discrete_actions else 2)
-        return LossInputs(
-            observations=np.zeros((1, steps, sizes.observation)),
-            actions=np.zeros((1, steps, sizes.action)),
-            rewards=np.zeros((1, steps)),
-            dones=np.zeros((1, steps)),
-            policy=np.zeros((1, steps, policy)),
-            rows=np.zeros((1, 1), np.int64),
-            context=np.zeros((1, int(self.context.options["context"]))),
-        )
 
     def value(self, inputs: LossInputs) -> Array:
         """Returns the loss of each agent, [S], as numbers without a graph."""

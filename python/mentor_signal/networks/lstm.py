@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import numpy as np
 
+from ..fields import OFF, STD, UNITS
 from ..lifetimes import Array, Segment, State
 from .base import Context, Network, Shapes, layer_shapes, linear_shapes, register, sigmoid
 
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 @register("lstm")
 class Lstm(Network):
     seen_states = 1  # States of LSTMs that the heads read.
+    options = {
+        **dict.fromkeys(("enc1", "enc2", "lstm", "heads", "critic"), UNITS),
+        "initial_std": STD,
+        "normalize_observations": OFF,
+    }
 
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        hidden, heads, critic = (context.count(name) for name in ("lstm", "heads", "critic"))
+        hidden, heads, critic = (context.options[name] for name in ("lstm", "heads", "critic"))
         seen = cls.seen_states * hidden
         return {
             **cls._trunk_shapes("", context),
@@ -33,7 +39,7 @@ class Lstm(Network):
     def _trunk_shapes(prefix: str, context: Context) -> Shapes:
         """Returns those of encoders and LSTM."""
         side = context.outcomes + 3  # Density, outcomes, prev_done, the last signal.
-        enc1, enc2, hidden = (context.count(name) for name in ("enc1", "enc2", "lstm"))
+        enc1, enc2, hidden = (context.options[name] for name in ("enc1", "enc2", "lstm"))
         shapes = {
             **linear_shapes("enc1.W", "enc1.b", context.seen + side, enc1),
             **linear_shapes("enc2.W", "enc2.b", enc1 + side, enc2),

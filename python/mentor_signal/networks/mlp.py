@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import numpy as np
 
+from ..fields import FLAG, GAIN, OFF, STD, UNITS
 from ..lifetimes import Array, Segment, State, episode_steps
 from .base import Context, Network, Shapes, layer_shapes, register
 
@@ -15,13 +16,24 @@ if TYPE_CHECKING:
 
 @register("mlp")
 class Mlp(Network):
+    options = {
+        "hidden": UNITS,
+        "output_gain": GAIN,
+        "bounded": FLAG,
+        "outcome": FLAG,
+        "time": FLAG,
+        "density": OFF,
+        "initial_std": STD,
+        "normalize_observations": OFF,
+    }
+
     @classmethod
     def shapes(cls, context: Context) -> Shapes:
-        options, hidden = context.options, context.count("hidden")
+        options, hidden = context.options, context.options["hidden"]
         inputs = context.seen + bool(options["time"])
         inputs += context.outcomes if options["outcome"] else 0
         shapes = layer_shapes("sig", inputs, hidden, hidden, 1)
-        if options.get("density"):
+        if options["density"]:
             shapes.update(layer_shapes("critic", inputs, hidden, hidden, 1), log_std=(1,))
         return shapes
 
