@@ -9,6 +9,7 @@ bonuses/README.md has their formulas and settings.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import gymnasium
@@ -63,15 +64,19 @@ class Bonus:
         discrete = isinstance(action_space, spaces.Discrete)
         if isinstance(action_space, spaces.Discrete):
             size = int(action_space.n)
-        self._native = _native.Bonus(
-            name,
-            {key: _text(value) for key, value in settings.items()},
-            self._observation_size,
-            size,
-            discrete,
-            int(seed),
-            int(agent),
-        )
+        try:
+            self._native = _native.Bonus(
+                name,
+                {key: _text(value) for key, value in settings.items()},
+                self._observation_size,
+                size,
+                discrete,
+                int(seed),
+                int(agent),
+            )
+        except ValueError as error:  # It names the fields of a spec.
+            said = re.sub(r"^evaluation\.bonus\.(option\.)?", "", str(error), flags=re.MULTILINE)
+            raise ValueError(said) from None
 
     @property
     def task_weight(self) -> float:
@@ -120,15 +125,13 @@ class Bonus:
                 raise ValueError(f"actions: give numbers of {self._action_space}")
             acted = np.eye(int(self._action_space.n))[numbers]
         acted = np.ascontiguousarray(acted, np.float64).reshape(len(before), -1)
-        if not np.isfinite(acted).all():
-            raise ValueError("actions: are not finite, and the bonus would never forget it")
+        _check("actions", acted)
         flags = np.ones(len(before), np.uint8) if known is None else np.asarray(known, bool)
         return before, acted, after, np.ascontiguousarray(flags, np.uint8)
 
     def _rows(self, what: str, given: Any) -> Array:
         rows = np.ascontiguousarray(given, np.float64).reshape(-1, self._observation_size)
-        if not np.isfinite(rows).all():
-            raise ValueError(f"{what}: are not finite, and the bonus would never forget it")
+        _check(what, rows)
         return rows
 
 
@@ -184,26 +187,35 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
         self._segment = int(segment)
         self._steps: list[tuple[Array, Array, Array]] = []
         self._learned = False
+        self._episode_step = 0
         self._observation: Array | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         observation, info = super().reset(seed=seed, options=options)
-        self._observation = np.array(observation, np.float64)
+        self._episode_step = 0
+        self._observation = self._seen(observation)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self._observation is None:
             raise RuntimeError("the environment has no episode yet: call reset() before step()")
         observation, reward, terminated, truncated, info = super().step(action)
-        following = np.array(observation, np.float64)
-        self._steps.append((self._observation, np.array(action), following))
+        self._episode_step += 1
+        before, self._observation = self._observation, None  # A refused one ends the episode.
+        following = self._seen(observation)
+        self._steps.append((before, np.array(action), following))
         self._observation = following
         given = self._bonus_of_last()
         info = {**info, "task_reward": float(reward), "bonus": given}
         total = self.bonus.task_weight * float(reward) + given
         return observation, total, terminated, truncated, info
+
+    def _seen(self, observation: Any) -> Array:
+        seen = np.array(observation, np.float64)
+        _check("observation", seen.reshape(1, -1), f"step {self._episode_step} of the episode")
+        return seen
 
     def _bonus_of_last(self) -> float:
         if self._segment > 1:
@@ -217,6 +229,23 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
         self.bonus.learn(*steps)
         self._learned = True
         return float(counted[0]) if self._segment == 1 else given
+
+
+def _check(what: str, rows: Array, where: str = "") -> None:
+    """Refuses numbers that are not finite in 32 bits, as actors do. What is only finite in 64 bits
+    becomes NaN in networks that square it.
+    """
+    with np.errstate(over="ignore"):
+        wrong = np.argwhere(~np.isfinite(rows.astype(np.float32)))
+    if len(wrong):
+        row, column = wrong[0]
+        remedy = "give finite ones"
+        if what != "actions":
+            remedy = "mend the environment, or end the episode there"
+        raise ValueError(
+            f"{what}: number {column} of {where or f'step {row}'} is {rows[row, column]:g}, which "
+            f"is not finite in 32 bits, and the bonus would never forget it; {remedy}"
+        )
 
 
 def _text(value: Any) -> str:

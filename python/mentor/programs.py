@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -84,11 +85,15 @@ def call(*words: Any, cwd: Optional[PathLike] = None) -> "subprocess.CompletedPr
 
 
 def words_of_failure(said: str) -> str:
-    """Returns what a program says from its error on; its last lines where it names none."""
+    """Returns what a program says from its error on; its last lines where it names none. Flags are
+    arguments here, and have no help of a command line.
+    """
     lines = said.replace("\r", "\n").rstrip().splitlines()
+    if lines and lines[-1].endswith(" --help' says more."):
+        lines.pop()
     for at, line in enumerate(lines):
         if line.startswith("error: "):
-            return "\n".join(lines[at:])[len("error: ") :]
+            return re.sub("^error: (--(?!set))?", "", "\n".join(lines[at:]))
     return "\n".join(lines[-20:])
 
 

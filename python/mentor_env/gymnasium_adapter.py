@@ -46,6 +46,11 @@ from mentor_env.source import importable
 
 # In the name of an environment: what resets leave as it is (envs/host/host_facts.h).
 NOT_RESET = "not reset: "
+# What this page calls an option; all others are arguments of gymnasium.make.
+OPTIONS = (
+    "id", "episode_steps", "success", "observation", "independent_episodes", "double_actions",
+    "saves", "seed_bits", "kwargs",
+)  # fmt: skip
 # Actions without bounds of their own.
 UNBOUNDED = 1e6
 

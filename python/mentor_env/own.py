@@ -3,7 +3,9 @@ it comes from, what it is called, and a trial. mentor.run(..., env=...) uses it 
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -13,18 +15,19 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from mentor_env.environment import Refused, Step
-from mentor_env.gymnasium_adapter import GymnasiumEnvironment
+from mentor_env.gymnasium_adapter import NOT_RESET, OPTIONS, GymnasiumEnvironment
 from mentor_env.source import digest
 
 Make = Callable[..., Any]
 TRIAL_STEPS, TRIAL_SECONDS = 1000, 1.0
+COMPARED_STEPS = 10  # From the first reset of a trial; its last one begins with the same.
 # Frames of these folders are not the user's.
 _OURS = tuple(str(pathlib.Path(file).parent) + os.sep for file in (__file__, gymnasium.__file__))
 
@@ -56,7 +59,25 @@ def id_of(make: Make) -> str:
     return f"own/{_named(make)}"
 
 
+def _check_arguments(make: Make, given: Mapping[str, Any]) -> None:
+    """Refuses what is neither an option nor an argument; it may be an option with a slip."""
+    try:
+        parameters = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # Code in C says nothing of itself.
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in given:
+        if name in parameters:
+            continue
+        known = [*OPTIONS[1:], *parameters]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        raise Refused(f"'{name}' is no option, and no argument of {_named(make)}; {hint}")
+
+
 def _made(make: Make, arguments: Mapping[str, Any]) -> Any:
+    _check_arguments(make, arguments)
     env = make(**arguments)
     if not isinstance(env, gymnasium.Env):
         raise TypeError(
@@ -138,46 +159,101 @@ class OwnEnvironment(GymnasiumEnvironment):
         os.replace(partial, self._errors)
 
 
-def try_out(make: Make, options: Mapping[str, str], finite: bool = True) -> bool:
-    """Takes up to 1000 random steps in this process, for about a second. Raises what the
-    environment raises, and ValueError for numbers that are not finite. Returns whether info ever
-    had a word on success."""
+class Trial(NamedTuple):
+    says_success: bool  # Info had a word on it.
+    differs: str  # How the first episode was another one when it came again; empty: it was not.
+
+
+def try_out(make: Make, options: Mapping[str, str], finite: bool = True) -> Trial:
+    """Takes up to 1000 random steps in this process, for about a second, and then the first ones
+    again. Raises what the environment raises, and ValueError for numbers that are not finite.
+    """
     kept = random.getstate(), np.random.get_state(legacy=False)
     try:
         environment = OwnEnvironment(make, options)
         try:
-            _walk(environment, finite)
+            differs = _walk(environment, finite)
         finally:
             environment.close()
-        return environment.said_success
+        return Trial(environment.said_success, differs)
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])
 
 
-def _walk(environment: OwnEnvironment, finite: bool) -> None:
+_Row = tuple[npt.NDArray[np.float64], tuple[Any, ...]]  # An observation, and the step's outcome.
+
+
+def _walk(environment: OwnEnvironment, finite: bool) -> str:
     facts, draw = environment.facts, np.random.default_rng(0)
     deadline = time.monotonic() + TRIAL_SECONDS
-    at = facts.episode_steps
+    at, episodes = facts.episode_steps, 0
+    actions: list[npt.NDArray[np.float32]] = []
+    first: list[_Row] = []
     for step in range(TRIAL_STEPS):
         if at == facts.episode_steps:
             observation, at = environment.reset(step), 0
+            episodes += 1
             _check(finite, "reset", observation=observation)
+            if episodes == 1:
+                first = [_row(observation)]
         size = facts.action_size
         action = draw.uniform(facts.action_low, facts.action_high, size).astype(np.float32)
         made = environment.step(action)
         at += 1
         _check(finite, f"step {at}", observation=made.observation, reward=made.reward)
+        if episodes == 1 and at <= COMPARED_STEPS:
+            actions.append(action)
+            first.append(_row(*made))
         if made.terminated or made.truncated:
             at = facts.episode_steps
-        if time.monotonic() > deadline and step >= 10:
+        if time.monotonic() > deadline and step >= COMPARED_STEPS:
             break
+    if NOT_RESET in facts.name:  # The run warns of it.
+        return ""
+    again = [_row(environment.reset(0))]
+    for action in actions:
+        made = environment.step(action)
+        again.append(_row(*made))
+        if made.terminated or made.truncated:
+            break
+    return _parting(first, again)
+
+
+def _row(observation: npt.ArrayLike, *outcome: Any) -> _Row:
+    return np.array(observation, np.float64), outcome
+
+
+def _parting(first: list[_Row], again: list[_Row]) -> str:
+    """Says as `mentor env check` does (envs/promises.cc) where an episode that came again is
+    another one.
+    """
+    for step, (want, got) in enumerate(zip(first, again)):
+        differ = ~((want[0] == got[0]) | (np.isnan(want[0]) & np.isnan(got[0])))
+        where = f"step {step}" if step else "the reset"
+        if differ.any():
+            at = np.flatnonzero(differ)[0]
+            values = f"{want[0][at]:.17g}, then {got[0][at]:.17g}"
+            what = f"number {at} of the observation differs at {where}: {values}"
+        elif repr(want[1]) != repr(got[1]):
+            what = f"the outcome differs at {where}"
+        else:
+            continue
+        return (
+            "the same episode is another one the second time, so something outlives a reset "
+            "(running statistics, a counter of episodes or steps, a curriculum, a generator that "
+            f"nobody seeds, a clock): {what}"
+        )
+    return ""
 
 
 def _check(finite: bool, where: str, **numbers: Any) -> None:
     for name, value in numbers.items():
-        if finite and not np.isfinite(value).all():
+        with np.errstate(over="ignore"):
+            known = np.isfinite(np.asarray(value, np.float64).astype(np.float32))
+        if finite and not known.all():
             raise ValueError(
-                f"{where} of an episode gives the {name} {np.array(value)}, which is not finite; "
-                "correct it, or set benchmark.wrapper to failed_step, which ends such an episode"
+                f"{where} of an episode gives the {name} {np.array(value)}, which is not finite in "
+                "32 bits; correct it, or give the override {'benchmark.wrapper': ['failed_step']}, "
+                "which ends such an episode"
             )

@@ -95,7 +95,7 @@ class BonusTest(unittest.TestCase):
     def test_wrong_arguments_are_named(self):
         for arguments, settings, said in (
             (("rmd", BOX, PUSH), {}, "rnd"),
-            (("rnd", BOX, PUSH), {"weigth": 1}, "weight"),
+            (("rnd", BOX, PUSH), {"weigth": 1}, "^weigth: unknown.*weight"),
             (("counts", BOX, PUSH), {"bits": 65}, "from 1 to 64"),
             (("rnd", spaces.Discrete(3), PUSH), {}, "FlattenObservation"),
             (("rnd", BOX, spaces.MultiBinary(3)), {}, "Discrete"),
@@ -105,8 +105,12 @@ class BonusTest(unittest.TestCase):
                 mentor.Bonus(*arguments, **settings)
         bonus = mentor.Bonus("counts", BOX, PUSH)
         before, actions, after = steps_around(0, 4, 1)
-        with self.assertRaisesRegex(ValueError, "finite"):
-            bonus.rewards(before, actions, after * np.nan)
+        huge = after.copy()
+        huge[2, 1] = 1e300  # Finite in 64 bits alone.
+        with self.assertRaisesRegex(ValueError, "next_.*number 1 of step 2 is 1e.300.*mend"):
+            bonus.rewards(before, actions, huge)
+        with self.assertRaisesRegex(ValueError, "actions: number 0 of step 0 is nan.*give finite"):
+            bonus.rewards(before, actions * np.nan, before)
         with self.assertRaisesRegex(ValueError, "give"):
             bonus.rewards(before[:3], actions[:3], after)
         with self.assertRaises(ValueError):
@@ -118,6 +122,30 @@ class BonusRewardTest(unittest.TestCase):
         # In its first segment a bonus is 0; the check wants the same rewards of every episode.
         env = mentor.BonusReward(gymnasium.make("mentor/point_reach"), "rnd", **SMALL)
         check_env(env, skip_render_check=True)
+
+    def test_an_observation_beyond_32_bits_is_refused_where_it_appears(self):
+        class Huge(gymnasium.ObservationWrapper):
+            size = 1.0
+
+            def observation(self, observation):
+                return observation * [1, self.size, *np.ones(len(observation) - 2)]
+
+        huge = Huge(gymnasium.make("mentor/point_reach"))
+        env = mentor.BonusReward(huge, "rnd", segment=20, normalize_observations=False, **SMALL)
+        env.reset(seed=1)
+        env.step(env.action_space.sample())
+        huge.size = 1e300
+        said = "number 1 of step 2 of the episode is .*not finite in 32 bits.*mend the environment"
+        with self.assertRaisesRegex(ValueError, said):
+            env.step(env.action_space.sample())
+        with self.assertRaisesRegex(RuntimeError, "reset"):
+            env.step(env.action_space.sample())
+        huge.size, bonuses = 1.0, []
+        while len(bonuses) < 40:
+            env.reset(seed=1)
+            for _ in range(10):
+                bonuses.append(env.step(env.action_space.sample())[4]["bonus"])
+        self.assertTrue(np.isfinite(bonuses).all() and bonuses[-1] > 0)
 
     def test_a_reward_is_the_weighted_task_and_the_bonus(self):
         for name, settings in (("rnd", SMALL), ("icm", SMALL), ("counts", {})):

@@ -225,18 +225,49 @@ class ErrorTest(OwnTest):
         self.refused(ValueError, "reward nan, which is not finite", "-away, F", "np.nan, F")
         numbers = "return self.at * np.nan, -"
         self.refused(ValueError, "^step 1 .*observation .nan", "return self.look(), -", numbers)
+        numbers = "return self.look() * [1, 1e300], -"
+        words = "^step 1 .*not finite in 32 bits.*override .*'failed_step'"
+        self.refused(ValueError, words, "return self.look(), -", numbers)
         self.refused(TypeError, "reset gives a ndarray", "return self.look(), {}", "return self.at")
         self.refused(TypeError, "Point.action_space is", "    action_space", "    actions")
         limit = "no limit of steps.*benchmark.episode_steps': 100"
         self.refused(ValueError, limit, changes={"benchmark.episode_steps": ""})
         point = cell(POINT)["Point"]
         self.refused(TypeError, "env is <.*give a class .* such as Point", env=point())
+        self.refused(TypeError, r"lambda: gymnasium.make\(.CartPole-v1.\)", env="CartPole-v1")
         self.refused(TypeError, "makes int 3, which is no gymnasium.Env", env=lambda: 3)
         lock = threading.Lock()
         self.refused(TypeError, "env: cannot be sent", env=lambda: (lock, point())[1])
         sys.modules["cloudpickle"] = None
         self.addCleanup(sys.modules.pop, "cloudpickle")
         self.refused(ModuleNotFoundError, r"cloudpickle, which .*pip install", env=point)
+
+    def test_a_slip_in_an_option_is_named(self):
+        for option, value, said in (
+            ("sucess", "never", "'sucess' is no option, .* Point; did you mean 'success'"),
+            ("wrapper", ["failed_stp"], "wrapper 'failed_stp'; did you mean 'failed_step'"),
+            ("success", "often", "success is 'often'.*{'benchmark.success': ...}"),
+        ):
+            self.refused(ValueError, said, changes={f"benchmark.{option}": value})
+        space = "action_space = spaces.MultiDiscrete([2, 3])\n    old"
+        self.refused(ValueError, "so that they are Box or Discrete$", "action_space", space)
+
+    def test_an_episode_that_is_another_one_the_second_time_is_told(self):
+        own = importlib.import_module("mentor_env.own")
+        options = {"id": "own/Point", "episode_steps": "10"}
+        for old, new, said in (
+            ("", "", "^$"),
+            ("self.np_random.uniform", "np.random.uniform", "^$"),  # Seeded, too.
+            ("self.np_random.uniform", "np.random.default_rng().uniform", "at the reset: "),
+            ("-away, F", "-away - np.random.default_rng().random(), F", "outcome differs at step 1"),
+        ):
+            trial = own.try_out(cell(POINT.replace(old, new))["Point"], options)
+            with self.subTest(new):
+                self.assertRegex(trial.differs, said)
+        with self.assertWarnsRegex(UserWarning, "own/Point: the same episode is another one"):
+            with self.assertRaises(mentor.SpecError):
+                text = POINT.replace("self.np_random", "np.random.default_rng()")
+                self.run_of(cell(text)["Point"], changes={"seed": "x"})
 
     def test_an_exception_in_the_run_comes_first_with_its_line(self):
         late = "        if self.count > 0 and self.bad(): 1 / 0\n        away ="

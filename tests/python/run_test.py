@@ -100,7 +100,7 @@ class RunTest(Waiting):
         signal_folder = opened.export(self.folder / "signal", no_check=True)
         card = json.loads((signal_folder / "config.json").read_text())
         self.assertEqual(card["network"]["name"], "lstm")
-        with self.assertRaisesRegex(mentor.ProgramError, "--seeds"):
+        with self.assertRaisesRegex(mentor.ProgramError, "^seeds"):
             opened.evaluate(seeds="x")
         with self.assertRaisesRegex(FileNotFoundError, "is no folder of a run"):
             mentor.Run(self.folder)
@@ -183,14 +183,16 @@ class RunTest(Waiting):
         with self.assertRaisesRegex(mentor.RunError, "cannot make folder") as failed:
             mentor.run("smoke", out="/proc/nothing", progress=False)
         self.assertNotIn("PosixPath", str(failed.exception))
-        with self.assertRaisesRegex(mentor.RunError, "--threads"):
+        with self.assertRaisesRegex(ValueError, "^threads: is 0; give an integer from 1"):
             mentor.run("smoke", out=self.folder / "a", threads=0)
+        with self.assertRaisesRegex(mentor.RunError, "^device[^\n]*$"):
+            mentor.run("smoke", out=self.folder / "a", device="abacus")
         with self.assertRaisesRegex(TypeError, "on_update"):
             mentor.run("smoke", out=self.folder / "a", on_update=3)
         file = self.folder / "file"
         file.write_text("x", encoding="utf-8")
         for out in (file, self.folder / ("a" * 300)):
-            with self.assertRaisesRegex(OSError, "^out: .*give another"):
+            with self.assertRaisesRegex(OSError, "^out: .*; give another$"):
                 mentor.run("smoke", out=out)
         for out in (5, "a\0b", ""):
             with self.assertRaisesRegex(TypeError, "^out: is .*give the path of a folder"):

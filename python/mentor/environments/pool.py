@@ -59,7 +59,7 @@ class Pool:
             name, values["bundle"] = _BUNDLE, _native.offer_bundle(str(pathlib.Path(path)))
         elif name in ("bundle", _BUNDLE):
             raise ValueError("path: give the folder with task.txtpb of a bundle")
-        native_name, split, _ = VECTORS.get(name, (name, "", 1))
+        native_name, split = VECTORS[name][:2] if name in VECTORS else (name, "")
         self._native = _native.Pool(
             name=native_name,
             split=split,
@@ -179,7 +179,8 @@ def check_options(name: str, options: Mapping[str, object], made: type) -> None:
     """
     if not options or not isinstance(name, str):
         return
-    known = {one["name"]: one["options"] for one in _native.catalogue()}.get(name)
+    every = {one["name"]: one["options"] for one in _native.catalogue()}
+    known = VECTORS[name].options if name in VECTORS else every.get(name)
     if known is None:  # A bundle's, or a name that C++ refuses with better words.
         return
     arguments = [

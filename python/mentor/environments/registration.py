@@ -38,11 +38,12 @@ class Vector(NamedTuple):
     benchmark: str
     split: str
     classes: int
+    options: tuple[str, ...] = ()
 
 
 VECTORS = {
-    "MT10": Vector("mt10", "train", 10),
-    "MT50": Vector("mt50", "train", 50),
+    "MT10": Vector("mt10", "train", 10, ("one_hot",)),
+    "MT50": Vector("mt50", "train", 50, ("one_hot",)),
     "ML10-train": Vector("ml10", "train", 10),
     "ML10-test": Vector("ml10", "test", 5),
     "ML45-train": Vector("ml45", "train", 45),

@@ -7,6 +7,7 @@ keeps the pickle, so that a later process can evaluate and export the run.
 from __future__ import annotations
 
 import collections.abc
+import difflib
 import importlib
 import json
 import linecache
@@ -23,6 +24,7 @@ from .. import programs, specs
 
 NAME = "own"  # That of the simulator, in specs and flags.
 _FOLDER = "environment"  # Lies in a run's folder.
+_FAILED_STEP = "failed_step"  # The wrapper that ends an episode at a number that is not finite.
 _INSTALL = "pip install 'mentor[env]', or './python[env]' in a clone"
 NO_SUCCESS = (
     "warning: no step reported success. Agents see it, and curves show it, where info says "
@@ -59,9 +61,13 @@ class OwnEnvironment:
         self, env: Callable[..., Any], overrides: specs.Overrides, folder: programs.PathLike
     ) -> None:
         if not callable(env):
+            kind = type(env).__name__
+            such = f"{kind} or lambda: {kind}(...)"
+            if isinstance(env, str):
+                such = f"lambda: gymnasium.make({json.dumps(env)})"
             raise TypeError(
                 f"env is {env!r}; give a class of Gymnasium or a function that makes an "
-                f"environment, such as {type(env).__name__} or lambda: {type(env).__name__}(...)"
+                f"environment, such as {such}"
             )
         try:
             cloudpickle = importlib.import_module("cloudpickle")
@@ -101,19 +107,37 @@ class OwnEnvironment:
             found = re.fullmatch(r"benchmark\.(\w+)=(.*)", str(text), re.DOTALL)
             if found and found[1] not in _OF_BENCHMARK:
                 options[found[1]] = found[2]
-        failed_step = "failed_step" in repr(self._options.get("wrapper"))
+        wrappers = [str(one.get("name")) for one in self._options.get("wrapper", [])]
+        for slip in difflib.get_close_matches(_FAILED_STEP, wrappers):
+            if slip != _FAILED_STEP:  # The trial would only say which number is not finite.
+                raise ValueError(
+                    f"benchmark.wrapper: unknown wrapper {slip!r}; did you mean {_FAILED_STEP!r}?"
+                )
         try:
-            says = self._owned.try_out(env, {"id": self._id, **options}, not failed_step)
+            trial = self._owned.try_out(
+                env, {"id": self._id, **options}, _FAILED_STEP not in wrappers
+            )
         except self._owned.Refused as refused:
-            raise ValueError(
-                f"env: {refused}; options are overrides: {{'benchmark.episode_steps': 100}}"
-            ) from None
-        if not says:
+            raise ValueError(f"env: {refused}{self._hint(str(refused))}") from None
+        if trial.differs:
+            warnings.warn(
+                f"{self._id}: {trial.differs}; the same call will not have the same bits again",
+                stacklevel=4,
+            )
+        if not trial.says_success:
             warnings.warn(
                 f"{self._id}: info has neither success nor is_success in some hundred random steps"
                 f"; {NO_SUCCESS.partition('. ')[2]}",
                 stacklevel=4,
             )
+
+    def _hint(self, refused: str) -> str:
+        """Says where an option is given, if the refusal is about one."""
+        told = re.search(r"(?:^|; set )(\w+)(?: is '| names |$)", refused)
+        if not told or told[1] not in self._owned.OPTIONS:
+            return ""
+        example = 100 if told[1] == "episode_steps" else "..."
+        return f"; options are overrides: {{'benchmark.{told[1]}': {example}}}"
 
     def replaces_benchmark(
         self, spec: specs.SpecLike, bundles: Any, simulators: Optional[Mapping[str, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 import re
@@ -22,6 +23,9 @@ _POLL_SECONDS = 0.1
 _FAILED_SECONDS = 3  # For a checkpoint after an exception of the user's environment.
 # The program's exit status after a signal, and after a second SIGTERM that ended it at once.
 _EXITS_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+# A remedy in the words of a spec (common/failed_step.h), and in those of a call.
+_IN_SPECS = 'benchmark.wrapper { name: "failed_step" }'
+_IN_OVERRIDES = "the override {'benchmark.wrapper': ['failed_step']}"
 _GO_ON = "the same call continues from the last checkpoint"
 
 
@@ -74,6 +78,11 @@ def run(
     """
     if on_update is not None and not callable(on_update):
         raise TypeError(f"on_update is {on_update!r}; give a function of one update")
+    for field, value, most in (("actors", actors, 256), ("threads", threads, 1024)):
+        if value is not None and not (_is_integer(value) and 1 <= value <= most):
+            raise ValueError(f"{field}: is {value!r}; give an integer from 1 to {most}")
+    if out is not None:
+        _folder(out)
     # The check comes first: a refused spec begins no folder, and an error is a SpecError.
     with tempfile.TemporaryDirectory(prefix="mentor-run-") as temporary:
         own = None
@@ -117,9 +126,8 @@ def _result(
         ended = f"mentor run was ended by signal {-code} ({_name_of(-code)})"
         raise RunError(f"{folder}: {ended}; {_GO_ON}", folder)
     if code not in (0, *_EXITS_STOPPED):
-        raise RunError(
-            programs.words_of_failure(child.said()) or f"mentor run ended with {code}", folder
-        )
+        said = programs.words_of_failure(child.said()) or f"mentor run ended with {code}"
+        raise RunError(said.replace(_IN_SPECS, _IN_OVERRIDES), folder)
     if own is None:
         return Run(folder, summary=child.printed(), simulators=simulators)
     own.keep(folder)
@@ -140,6 +148,13 @@ def _name_of(number: int) -> str:
         return "unknown"
 
 
+def _is_integer(value: Any) -> bool:
+    try:
+        return operator.index(value) is not None and not isinstance(value, bool)
+    except TypeError:
+        return False
+
+
 def _path(field: str, path: programs.PathLike) -> pathlib.Path:
     if not isinstance(path, (str, os.PathLike)) or "\0" in os.fspath(path) or not os.fspath(path):
         raise TypeError(f"{field}: is {path!r}; give the path of a folder")
@@ -149,11 +164,11 @@ def _path(field: str, path: programs.PathLike) -> pathlib.Path:
 def _folder(out: programs.PathLike) -> pathlib.Path:
     folder = _path("out", out).absolute()
     try:
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"out: {folder} is no folder; give another")
+        if not folder.exists() or folder.is_dir():
+            return folder
     except OSError as error:
         raise type(error)(f"out: {folder}: {error.strerror or error}; give another") from None
-    return folder
+    raise NotADirectoryError(f"out: {folder} is no folder; give another")
 
 
 def _source(
