@@ -1,9 +1,13 @@
 #include "methods/base/outer_rule.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include <absl/strings/str_format.h>
 #include <google/protobuf/text_format.h>
 
 #include "common/check.h"
+#include "common/registry.h"
 #include "common/rng.h"
 #include "methods/base/inner_loop.h"
 
@@ -179,9 +183,15 @@ torch::Tensor RuleContext::InitialAgent(const agents::AgentShape& agent) const {
 }
 
 const InnerLoopEntry& LoopOf(const RuleEntry& entry) {
-  const InnerLoopEntry* loop = FindInnerLoop(entry.inner_loop);
-  MENTOR_CHECK(loop != nullptr);
-  return *loop;
+  if (const InnerLoopEntry* loop = FindInnerLoop(entry.inner_loop); loop != nullptr) return *loop;
+  // A mistake of whoever adds a rule, found at the first command: no caller can go on.
+  std::fprintf(
+      stderr,
+      "error: rule '%s': %s; add the file that registers this loop (RegisterInnerLoop), or "
+      "leave .inner_loop out of RegisterRule for agents of ppo\n",
+      entry.name.c_str(),
+      Registry<InnerLoopEntry>::Instance().Unknown("inner loop", entry.inner_loop).c_str());
+  std::_Exit(EXIT_FAILURE);
 }
 
 OptionTable AllOptions(const RuleEntry& entry) {
