@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <map>
 #include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
+#include <absl/strings/str_split.h>
 
 #include "cli/local/local_run.h"
 #include "cli/local/run_bundles.h"
@@ -36,6 +39,27 @@ const std::string* OverrideOf(const std::vector<std::string>& overrides, const s
   return found == overrides.rend() ? nullptr : &*found;
 }
 
+// Returns the --set flag that names another part, such as a rule, than that of the spec whose
+// option `field` is; null where there is none.
+const std::string* OtherPart(const std::vector<std::string>& overrides,
+                             const Violation& violation) {
+  const size_t end = violation.field.find(".option.");
+  if (end == std::string::npos || !violation.description.starts_with("unknown option"))
+    return nullptr;
+  return OverrideOf(overrides, violation.field.substr(0, end) + ".name");
+}
+
+// One line for all options that the spec has for another part: no --set removes them.
+std::string OfOtherPart(const std::string& spec, const std::string& override_text,
+                        const std::vector<std::string>& options) {
+  const std::vector<std::string> part = absl::StrSplit(override_text, absl::MaxSplits('=', 1));
+  const std::string group = part[0].substr(0, part[0].rfind('.'));
+  return absl::StrCat("  --set ", override_text, ": keeps the options of ", spec,
+                      "'s own, which this one lacks (", absl::StrJoin(options, ", "),
+                      "); write a file that begins without them: base: \"", spec, "\" ", group,
+                      " { name: \"", part.back(), "\" }\n");
+}
+
 }  // namespace
 
 void AddSpecFlags(CLI::App* command, SpecFlags* flags) {
@@ -60,13 +84,21 @@ void AddSpecFlags(CLI::App* command, SpecFlags* flags) {
 int Refuse(const SpecFlags& flags, const Violations& violations) {
   std::string lines;
   bool flags_alone = true;
+  std::map<std::string, std::vector<std::string>> of_other;  // By the --set flag.
   for (const Violation& violation : violations.list()) {
+    const std::string* part = flags.from.empty() ? OtherPart(flags.overrides, violation) : nullptr;
+    if (part != nullptr && OverrideOf(flags.overrides, violation.field) == nullptr) {
+      of_other[*part].push_back(violation.field.substr(violation.field.rfind('.') + 1));
+      continue;
+    }
     const std::string* override_text = OverrideOf(flags.overrides, violation.field);
     const std::string field =
         override_text == nullptr ? violation.field : "--set " + *override_text;
     flags_alone &= field.starts_with("--set");
     absl::StrAppend(&lines, "  ", field, ": ", violation.description, "\n");
   }
+  for (const auto& [override_text, options] : of_other)
+    lines += OfOtherPart(flags.spec, override_text, options);
   const std::string& origin = flags.from.empty() ? flags.spec : flags.from;
   std::fprintf(stderr,
                flags_alone ? "error: --set does not fit %s:\n%s" : "error: %s cannot be run:\n%s",

@@ -67,6 +67,13 @@ class BadInputTest(ClusterTest):
         output = self.refused("rule.learning_speed=1")
         self.assertIn("learning_rate", output)
 
+    def test_another_rule_by_set_is_one_line_with_its_file(self):
+        output = self.refused("rule.name=maml", spec="point_reach")
+        self.assertRegex(output, "--set does not fit point_reach:\n  --set rule.name=maml: keeps.*")
+        self.assertIn('base: "point_reach" rule { name: "maml" }', output)
+        self.assertEqual(output.count("rule.name=maml"), 1)
+        self.assertNotIn("unknown option", output)
+
     def test_a_signal_that_runs_away_ends_the_run(self):
         spec = SMOKE.parent / "point_reach_reward.txtpb"
         wild = sets("rule.learning_rate=3")
