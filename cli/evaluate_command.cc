@@ -124,6 +124,13 @@ absl::Status CheckSubjects(const EvaluateFlags& flags) {
     return absl::InvalidArgumentError(
         "RUN: name a run folder or an exported signal: its folder, zoo:NAME or hf://OWNER/NAME");
   }
+  for (const std::string& run : flags.runs) {
+    std::error_code error;
+    if (!std::filesystem::exists(run, error) && IsInZoo(run)) {
+      return absl::NotFoundError(
+          absl::StrCat(run, ": there is no such folder; did you mean zoo:", run, "?"));
+    }
+  }
   if (!flags.out.empty() && !flags.signals.empty()) {
     return absl::InvalidArgumentError(
         "--out: a report needs a run, and a signal has none; leave --out or the signal out");

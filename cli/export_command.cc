@@ -5,6 +5,8 @@
 #include <string>
 #include <system_error>
 
+#include <absl/strings/str_cat.h>
+
 #include "cli/commands.h"
 #include "cli/ctl/commands.h"
 #include "cli/ctl/experiment_flags.h"
@@ -13,6 +15,7 @@
 #include "cli/local/signal_export.h"
 #include "cli/local/trained_run.h"
 #include "cli/report/words.h"
+#include "cli/signal_names.h"
 #include "common/check.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
@@ -48,6 +51,12 @@ int RunExport(ExportFlags& flags) {
   if (is_bundle) flags.options.out = flags.discriminator;
   if (flags.options.out.empty()) {
     return Fail(absl::InvalidArgumentError("--out or --discriminator: name the folder to write"),
+                kExitUsage);
+  }
+  if (IsSignal(flags.run)) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat(
+                    flags.run, ": is an export already; 'mentor evaluate ", flags.run,
+                    "' and mentor_signal.load take it as it is, and 'mentor export' a run")),
                 kExitUsage);
   }
   if (const absl::Status status = envs::AllowSimulators(flags.hosts.hosts, flags.hosts.timeout_s);

@@ -82,6 +82,10 @@ bool IsSignal(const std::string& name) {
   return name.starts_with(kZoo) || name.starts_with(kHub) || HasConfig(name);
 }
 
+bool IsInZoo(const std::string& name) {
+  return InZoo(name).ok();
+}
+
 absl::StatusOr<std::filesystem::path> FindSignal(const std::string& name) {
   if (name.starts_with(kZoo)) return InZoo(name.substr(sizeof(kZoo) - 1));
   if (name.starts_with(kHub)) return FromHub(name);

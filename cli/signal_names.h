@@ -17,4 +17,7 @@ bool IsSignal(const std::string& name);
 // NOT_FOUND lists the nearest names of the zoo, or says what is missing.
 absl::StatusOr<std::filesystem::path> FindSignal(const std::string& name);
 
+// True if the zoo has a signal of this name, without "zoo:".
+bool IsInZoo(const std::string& name);
+
 }  // namespace mentor

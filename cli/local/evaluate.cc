@@ -42,6 +42,8 @@ namespace mentor {
 namespace {
 
 constexpr uint64_t kSeedsMax = 1000;
+// Some ten minutes of a small machine.
+constexpr uint64_t kManySteps = 10'000'000;
 
 // A run and the protocol of its evaluation.
 struct Subject {
@@ -307,17 +309,24 @@ absl::Status CheckMemory(const std::vector<meta_learner::EvaluationJob>& jobs, i
   return absl::OkStatus();
 }
 
-// Says what would be evaluated.
+// Says how much is evaluated, and how less is, where that takes long.
 void PrintPlan(const std::vector<meta_learner::EvaluationJob>& jobs) {
-  uint64_t lifetimes = 0, steps = 0;
+  uint64_t lifetimes = 0, steps = 0, least = 0;
   for (const meta_learner::EvaluationJob& job : jobs) {
+    const v1::ExperimentSpec& spec = job.owner.spec;
     const uint64_t own = meta_learner::NumLifetimes(job);
-    const v1::LifetimeSpec& life = job.owner.spec.lifetime();
+    const uint64_t own_steps =
+        own * spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
     lifetimes += own;
-    steps += own * life.iterations() * life.steps_per_iteration();
+    steps += own_steps;
+    if (spec.seed() == jobs[0].owner.spec.seed())
+      least += own_steps / spec.evaluation().lifetimes_per_goal();
   }
-  std::printf("%s, %llu environment steps\n", report::Several(lifetimes, "lifetime").c_str(),
-              static_cast<unsigned long long>(steps));
+  std::printf("%s, %s environment steps\n", report::Several(lifetimes, "lifetime").c_str(),
+              report::Grouped(steps).c_str());
+  if (steps < kManySteps || least >= steps) return;
+  std::printf("Shorter      --seeds 1 --lifetimes 1: %s environment steps\n",
+              report::Grouped(least).c_str());
 }
 
 // Stores for the report where the network attends. The last evaluation overwrites earlier maps.
@@ -462,10 +471,9 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     MENTOR_RETURN_IF_ERROR(CheckMemory(own, options.threads));
     for (auto& job : own) jobs.push_back(std::move(job));
   }
-  if (options.check) {
-    PrintPlan(jobs);
-    return 0;
-  }
+  if (options.check || !options.quiet) PrintPlan(jobs);
+  std::fflush(stdout);  // Before the progress of hours.
+  if (options.check) return 0;
   for (const Subject& subject : subjects) {
     MENTOR_RETURN_IF_ERROR(MakeFolders(subject.folder));
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(ProtocolFile(subject), ProtocolText(subject)));

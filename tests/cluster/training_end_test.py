@@ -161,7 +161,7 @@ class TrainingEndTest(ClusterTest):
         self.run_spec(run, *sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0"))
         evaluate = ("mentor", "evaluate", run, "--seeds", 1, "--baselines", "none", "--quiet")
         said = self.run_to_end(*evaluate, "--iterations", 7, "--check")
-        self.assertRegex(said, r"\d+ lifetimes, \d+ environment steps")
+        self.assertRegex(said, r"\d+ lifetimes, [\d,]+ environment steps")
         self.assertFalse(list(run.glob("experiments/*/evaluations/*")))
         said = self.run_to_end(*evaluate, "--iterations", 7, "--name", "long")
         self.assertIn("after 6 updates", said)

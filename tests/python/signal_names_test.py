@@ -391,9 +391,16 @@ class CommandTest(ClusterTest):
             said = self.run_to_end(
                 "mentor", "evaluate", subject, "--check", "--results", self.folder / "results"
             )
-            self.assertRegex(said, "[0-9]+ lifetimes, [0-9]+ environment steps")
+            self.assertRegex(said, "[0-9]+ lifetimes, [0-9,]+ environment steps")
+            self.assertNotIn("Shorter", said)
+        many = ("mentor", "evaluate", f"zoo:{NAME}", "--check", "--lifetimes", 1000)
+        self.assertRegex(self.run_to_end(*many), "--seeds 1 --lifetimes 1: [0-9,]+ environment st")
         said = self.run_to_end("mentor", "evaluate", "zoo:point-reach-rewrd", code=2)
         self.assertIn(f"did you mean '{NAME}'", said)
+        said = self.run_to_end("mentor", "evaluate", NAME, code=2)
+        self.assertIn(f"{NAME}: there is no such folder; did you mean zoo:{NAME}?", said)
+        export = ("mentor", "export", f"zoo:{NAME}", "--out", self.folder / "signal")
+        self.assertIn("is an export already", self.run_to_end(*export, code=2))
 
 
 if __name__ == "__main__":
