@@ -252,11 +252,14 @@ class Signal:
                     f"segment.{name}",
                     f"has shape {list(array.shape)}, but the network reads {wanted}",
                 )
-            # A state that has seen one NaN gives NaN for ever.
-            if not np.isfinite(array).all():
-                place = np.argwhere(~np.isfinite(array))[0].tolist()
+            # A state that has seen one NaN gives NaN for ever, and networks see 32 bits.
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(array.astype(np.float32, copy=False))
+            if not finite.all():
+                place = np.argwhere(~finite)[0].tolist()
                 raise SignalError(
-                    f"segment.{name}", f"is {array[tuple(place)]} at {place}; give finite numbers"
+                    f"segment.{name}",
+                    f"is {array[tuple(place)]} at {place}; give numbers that are finite in 32 bits",
                 )
 
 
