@@ -42,8 +42,6 @@ namespace mentor {
 namespace {
 
 constexpr uint64_t kSeedsMax = 1000;
-// Some ten minutes of a small machine.
-constexpr uint64_t kManySteps = 10'000'000;
 
 // A run and the protocol of its evaluation.
 struct Subject {
@@ -307,26 +305,6 @@ absl::Status CheckMemory(const std::vector<meta_learner::EvaluationJob>& jobs, i
         meta_learner::Gigabytes(needed), meta_learner::Gigabytes(machine)));
   }
   return absl::OkStatus();
-}
-
-// Says how much is evaluated, and how less is, where that takes long.
-void PrintPlan(const std::vector<meta_learner::EvaluationJob>& jobs) {
-  uint64_t lifetimes = 0, steps = 0, least = 0;
-  for (const meta_learner::EvaluationJob& job : jobs) {
-    const v1::ExperimentSpec& spec = job.owner.spec;
-    const uint64_t own = meta_learner::NumLifetimes(job);
-    const uint64_t own_steps =
-        own * spec.lifetime().iterations() * spec.lifetime().steps_per_iteration();
-    lifetimes += own;
-    steps += own_steps;
-    if (spec.seed() == jobs[0].owner.spec.seed())
-      least += own_steps / spec.evaluation().lifetimes_per_goal();
-  }
-  std::printf("%s, %s environment steps\n", report::Several(lifetimes, "lifetime").c_str(),
-              report::Grouped(steps).c_str());
-  if (steps < kManySteps || least >= steps) return;
-  std::printf("Shorter      --seeds 1 --lifetimes 1: %s environment steps\n",
-              report::Grouped(least).c_str());
 }
 
 // Stores for the report where the network attends. The last evaluation overwrites earlier maps.

@@ -2,11 +2,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <string>
 #include <thread>
 
 #include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
 
+#include "cli/report/words.h"
 #include "common/check.h"
 #include "common/file.h"
 #include "common/lifecycle.h"
@@ -14,6 +18,11 @@
 #include "common/progress_bar.h"
 
 namespace mentor {
+namespace {
+
+constexpr uint64_t kManySteps = 10'000'000;  // Some ten minutes of a small machine.
+
+}  // namespace
 
 absl::StatusOr<bool> RunEvaluationJobs(const std::vector<meta_learner::EvaluationJob>& jobs,
                                        std::string_view activity, bool quiet, Cluster* cluster) {
@@ -61,6 +70,27 @@ absl::StatusOr<bool> RunEvaluationJobs(const std::vector<meta_learner::Evaluatio
   if (cancel && absl::IsCancelled(status)) return true;
   MENTOR_RETURN_IF_ERROR(status);
   return false;
+}
+
+void PrintPlan(const std::vector<meta_learner::EvaluationJob>& jobs) {
+  uint64_t lifetimes = 0, steps = 0, least = 0;
+  for (const meta_learner::EvaluationJob& job : jobs) {
+    const v1::ExperimentSpec& spec = job.owner.spec;
+    const uint64_t own = meta_learner::NumLifetimes(job);
+    const uint64_t life =
+        uint64_t{spec.lifetime().iterations()} * spec.lifetime().steps_per_iteration();
+    lifetimes += own;
+    steps += own * life;
+    if (spec.seed() == jobs[0].owner.spec.seed())
+      least += own / spec.evaluation().lifetimes_per_goal() * life;
+  }
+  std::string shorter;
+  if (steps >= kManySteps && least < steps) {
+    shorter = absl::StrCat("Shorter      --seeds 1 --lifetimes 1: ", report::Grouped(least),
+                           " environment steps\n");
+  }
+  std::printf("%s, %s environment steps\n%s", report::Several(lifetimes, "lifetime").c_str(),
+              report::Grouped(steps).c_str(), shorter.c_str());
 }
 
 }  // namespace mentor

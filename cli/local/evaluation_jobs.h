@@ -16,4 +16,7 @@ namespace mentor {
 absl::StatusOr<bool> RunEvaluationJobs(const std::vector<meta_learner::EvaluationJob>& jobs,
                                        std::string_view activity, bool quiet, Cluster* cluster);
 
+// Prints how much the jobs evaluate, and flags for less where that takes long.
+void PrintPlan(const std::vector<meta_learner::EvaluationJob>& jobs);
+
 }  // namespace mentor

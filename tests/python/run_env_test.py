@@ -259,7 +259,11 @@ class ErrorTest(OwnTest):
             ("", "", "^$"),
             ("self.np_random.uniform", "np.random.uniform", "^$"),  # Seeded, too.
             ("self.np_random.uniform", "np.random.default_rng().uniform", "at the reset: "),
-            ("-away, F", "-away - np.random.default_rng().random(), F", "outcome differs at step 1"),
+            (
+                "-away, F",
+                "-np.random.default_rng().random(), F",
+                "outcome differs at step 1",
+            ),
         ):
             trial = own.try_out(cell(POINT.replace(old, new))["Point"], options)
             with self.subTest(new):

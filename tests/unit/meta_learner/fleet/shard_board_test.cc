@@ -12,7 +12,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "common/failed_step.h"
 #include "common/hash.h"
 #include "common/mutex.h"
 #include "tests/fake_learners.h"
@@ -1134,26 +1133,6 @@ TEST_CASE("shard board: what came with the end of a shard is in its result", "[u
   CHECK(results->at(0).nonfinite_updates == 3);
   CHECK(results->at(0).seconds.rollout() == 7);
   CHECK_FALSE(results->at(0).outer_gradient.defined());
-}
-
-TEST_CASE("shard board: a failure that is the same on every actor is tried on each learner once",
-          "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  const std::string error = "host: the reward is nan" + std::string(kFailedStepRemedy);
-  {
-    FakeLearner only(&board, 1, "cpu bits", "only");
-    Running run(&board, 1);
-    CHECK(only.Fail(only.WaitForShard(0), error).ok());
-    CHECK(run.Join().status().message() == "a shard failed: " + error);
-  }
-  FakeLearner first(&board, 1, "cpu bits", "first");
-  Running run(&board, 1);
-  const v1::Shard shard = first.WaitForShard(0);
-  FakeLearner second(&board, 1, "cpu bits", "second");
-  CHECK(first.Fail(shard, error).ok());
-  CHECK(second.Fail(second.WaitForShard(0), error).ok());
-  CHECK(run.Join().status().message() == "a shard failed 2 times, the last time with: " + error);
 }
 
 TEST_CASE("shard board: failures on one host count once, and on very many they end the run",
