@@ -37,7 +37,7 @@ def single(task):
 
 class ClassesTest(unittest.TestCase):
     def test_goals_are_those_of_the_benchmarks(self):
-        for name, (_, _, count) in VECTORS.items():
+        for name, (_, _, count, _) in VECTORS.items():
             with self.subTest(name):
                 classes = tasks_of(name)
                 envs = gymnasium.make_vec(f"mentor/{name}", goal_seed=SEED, num_threads=2)
