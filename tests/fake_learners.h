@@ -103,12 +103,11 @@ class FakeLearner {
       REQUIRE(Answer(WaitForShard(answered_), reward).ok());
     return answered;
   }
-  absl::Status Fail(const v1::Shard& shard,
-                    const std::string& error = "the simulator is unstable") {
+  absl::Status Fail(const v1::Shard& shard) {
     v1::ShardDone done;
     done.set_shard_id(shard.shard_id());
     done.set_epoch(shard.epoch());
-    done.set_error(error);
+    done.set_error("the simulator is unstable");
     return board_->OnDone(id, done);
   }
 

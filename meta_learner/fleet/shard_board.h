@@ -70,9 +70,8 @@ class ShardBoard {
   using OnProgress = std::function<void(const RunProgress&)>;
 
   struct Options {
-    // A shard fails its call once it failed on errors_max hosts, is given up, or failed in a way
-    // that is the same everywhere, if no untried learner is left. In any case it fails its call
-    // once it failed on 4 x errors_max hosts.
+    // A shard fails its call once it failed on errors_max hosts or is given up, if no untried
+    // learner is left. In any case it fails its call once it failed on 4 x errors_max hosts.
     TriedAt::Options retries = {};
     // A shard moves to a free learner after max(stall_min, stall_factor x gap) without progress.
     // Here gap is the longest time without progress in finished shards of the experiment. The limit

@@ -5,11 +5,9 @@
 #include <string>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/failed_step.h"
 #include "common/history.h"
 #include "common/hosts.h"
 #include "meta_learner/fleet/shard_board.h"
@@ -160,16 +158,12 @@ void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& 
   job->failed_at.Failed(learner->info.name, NowNs(), retries);
   job->error_hosts.insert(learner->info.host);
   const int hosts = static_cast<int>(job->error_hosts.size());
-  const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries) ||
-                       IsSameEverywhere(done.error());
+  const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries);
   // A failed audit does not fail the shard (SettleAuditsLocked).
   if (job->audit.empty() && (hosts >= 4 * retries.errors_max ||
                              (may_end && !AnyReachesLocked(*job, Obstacle::kAnswered, NowNs())))) {
-    const int errors = job->failed_at.errors();
-    job->Fail(absl::InternalError(
-        absl::StrCat("a shard failed",
-                     errors == 1 ? "" : absl::StrCat(" ", errors, " times, the last time with"),
-                     ": ", done.error())));
+    job->Fail(absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
+                                                  job->failed_at.errors(), done.error())));
   } else {
     TellLocked(job->shard->experiment(), {.name = "shard_retried",
                                           .sentence = "a shard failed and is tried again",
