@@ -62,6 +62,7 @@ ELSEWHERE = {
     "docs/performance.md": "measurements of hours, on an idle machine",
     "results/measurements.md": "runs of hours; mentor reproduce checks what came out",
     "results/experiments.md": "runs of weeks; mentor reproduce checks what came out",
+    "results/teachers.md": "runs of an hour; needs a teacher of the reader's own",
     "results/README.md": "tests/cluster/reproduce_test.py runs mentor reproduce",
     "docs/algorithms/lifetime_rewards.md": "runs of minutes; known_bits.csv has the specs",
     "docs/licences.md": "questions about packages, which differ by machine",
