@@ -108,7 +108,7 @@ class CurvesTest(unittest.TestCase):
         self.plan("stn-halfcheetah", 1)
         svg, missing = self.drawn("stn_reward")
         self.assertEqual(missing, [])
-        for words in ("no tanh (2 of 3 seeds)", "within a tanh (0 of 1 seeds)", "HalfCheetah"):
+        for words in ("no tanh (2 of 3 seeds)", "within a tanh (0 of 1 seed)", "HalfCheetah"):
             self.assertIn(words, svg)
         # The sizes reach 15.
         self.assertIn(">14</text>", svg)
@@ -121,7 +121,7 @@ class CurvesTest(unittest.TestCase):
         del self.files["curves/stn-terms-all-1.csv"]
         svg, missing = self.drawn("stn_terms")
         self.assertEqual(missing, ["stn-terms-all-1"])
-        self.assertIn("[17] + [12] + [13] (0 of 1 seeds)", svg)
+        self.assertIn("[17] + [12] + [13] (0 of 1 seed)", svg)
         with self.assertRaisesRegex(Mistake, "without a curve: stn-terms-all-1"):
             self.said("learned", "stn-terms-all")
         # A curve that another run has left.
