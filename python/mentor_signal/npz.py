@@ -11,12 +11,14 @@ Exit status: 0, or 1 with the reason."""
 from __future__ import annotations
 
 import argparse
+import math
 import pathlib
 import sys
 import zipfile
-from typing import Dict, List, Optional
+from typing import IO, Any, Dict, List, Optional, Tuple
 
 import numpy as np
+from numpy.lib import format as npy
 from safetensors.numpy import save
 
 from .errors import SignalError
@@ -27,32 +29,63 @@ WEIGHTS = "weights.safetensors"
 NUMBERS_MAX = 64 << 20
 
 
+def _header(stream: IO[bytes]) -> Tuple[Tuple[int, ...], "np.dtype[Any]"]:
+    """Returns shape and dtype of an array without reading its numbers."""
+    first = npy.read_magic(stream) == (1, 0)
+    read_header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    return shape, dtype
+
+
+def _members(archive: zipfile.ZipFile) -> Dict[str, zipfile.ZipInfo]:
+    """Returns the arrays of an archive by name. All headers are read before any number: a small
+    archive may claim more than fits into memory."""
+    members: Dict[str, zipfile.ZipInfo] = {}
+    numbers = 0
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name == "__metadata__" or {"", ".", ".."} & set(name.split("/")):
+            raise ValueError(f"{member.filename!r} is no name of an array")
+        if name in members:
+            raise ValueError(f"has {name!r} twice")
+        members[name] = member
+        with archive.open(member) as stream:
+            shape, dtype = _header(stream)
+        if dtype.kind not in "fiub":
+            raise ValueError(f"{name!r} is {dtype}; weights are real numbers")
+        numbers += abs(math.prod(shape))
+    if not members:
+        raise ValueError("has no arrays")
+    if numbers > NUMBERS_MAX:
+        raise ValueError(f"has {numbers} numbers, more than {NUMBERS_MAX}")
+    return members
+
+
+def _narrow(name: str, wide: Array) -> Array:
+    with np.errstate(all="ignore"):
+        narrow = wide.astype(np.float32, order="C")
+        exact = np.array_equal(narrow.astype(wide.dtype), wide)
+    if not (exact and np.isfinite(narrow).all()):
+        raise ValueError(
+            f"{name!r} is {wide.dtype}, with numbers that float32 does not hold or that are not"
+            " finite"
+        )
+    return narrow
+
+
 def read(path: pathlib.Path) -> Dict[str, Array]:
     """Returns the arrays of an .npz file by name, as float32."""
     arrays: Dict[str, Array] = {}
-    numbers = 0
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for name in sorted(file.files):
-                wide = np.asarray(file[name])
-                numbers += wide.size
-                if numbers > NUMBERS_MAX:
-                    raise SignalError("file", f"{path} has more than {NUMBERS_MAX} numbers")
-                with np.errstate(all="ignore"):
-                    narrow = np.ascontiguousarray(wide, dtype=np.float32)
-                if not np.array_equal(narrow, wide):
-                    raise SignalError(
-                        "file",
-                        f"{path}: '{name}' is {wide.dtype}, with numbers that float32 does not"
-                        " hold or that are not finite",
-                    )
-                arrays[name] = narrow
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, SignalError):
-            raise
-        raise SignalError("file", f"{path} is no .npz file of numbers: {error}") from None
-    if not arrays:
-        raise SignalError("file", f"{path} has no arrays")
+        if not path.is_file():  # A device or a pipe may have no end.
+            raise ValueError("there is no such file")
+        with zipfile.ZipFile(path) as archive:
+            for name, member in sorted(_members(archive).items()):
+                with archive.open(member) as stream:
+                    arrays[name] = _narrow(name, npy.read_array(stream, allow_pickle=False))
+    except Exception as error:  # zipfile, zlib and NumPy have no common error for a broken file.
+        why = str(error) or type(error).__name__
+        raise SignalError("file", f"{path} is no .npz file of weights: {why}") from None
     return arrays
 
 
