@@ -23,6 +23,9 @@ using torch::Tensor;
 
 namespace {
 
+// The first weights are orthogonal, and making those of 4096 units takes minutes.
+constexpr double kLstmUnitsMax = 1024;
+
 const auto kOptions = Bind<LpgConfig>(
     {{&LpgConfig::success,
       "extrinsic",
@@ -46,7 +49,7 @@ const auto kOptions = Bind<LpgConfig>(
       "Numbers of the categorical prediction y (m)."},
      {In(&LpgConfig::sizes, &LpgSizes::embedding), "embedding", "16", 1, 4096,
       "Hidden units of the network's embedding of y."},
-     {In(&LpgConfig::sizes, &LpgSizes::lstm), "lstm_units", "256", 1, 4096,
+     {In(&LpgConfig::sizes, &LpgSizes::lstm), "lstm_units", "256", 1, kLstmUnitsMax,
       "Units of the network's LSTM."},
      {&LpgConfig::gamma_out, "gamma_out", "0.99", 0, 1, "Discount of the outer objective."},
      {&LpgConfig::lambda_out, "lambda_out", "0.95", 0, 1, "Lambda of its advantages."},

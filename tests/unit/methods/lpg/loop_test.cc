@@ -219,6 +219,7 @@ TEST_CASE("lpg loop: what does not fit is refused with the field and the remedy"
                  "(rule.option.updates) and one more iteration: use at least 8"));
   CHECK(Contains(complaint(ShardOf(Spec({{"critic_minibatches", "13"}}))),
                  "rule.option.critic_minibatches: is 13 for 12 steps"));
+  CHECK(Contains(complaint(ShardOf(Spec({{"lstm_units", "4096"}}))), "lstm_units"));
   v1::Shard annealed = ShardOf(Spec());
   annealed.mutable_spec()->mutable_agent()->set_anneal_learning_rate(true);
   CHECK(Contains(complaint(annealed), "agent.anneal_learning_rate: is true"));
