@@ -1,5 +1,6 @@
 #include "methods/base/inner_loop.h"
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "agents/differentiable_update.h"
@@ -118,10 +119,12 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
     }
   }
   if (shard.spec().agent().surrogate() == v1::DPO && !entry->surrogate) {
-    violations->Add("agent.surrogate",
-                    absl::StrFormat("is DPO; agents of inner loop '%s' have a loss of their own, "
-                                    "without PPO's ratio: leave it out",
-                                    entry->name));
+    violations->Add(
+        "agent.surrogate",
+        absl::StrFormat("is DPO; agents of inner loop '%s' have %s: leave it out", entry->name,
+                        entry->network.empty()
+                            ? "a loss of their own, without PPO's ratio"
+                            : absl::StrCat("a ", entry->network, " in the surrogate's place")));
   }
   return violations->empty() ? entry : nullptr;
 }

@@ -185,6 +185,10 @@ TEST_CASE("drifting loop: takes a drift alone, and a reward", "[unit]") {
   shard = ShardOf({0}, "drifting_ppo");
   shard.mutable_spec()->mutable_signal()->set_role(v1::ADVANTAGE);
   CHECK_THAT(Refusal(shard), Contains("signal.role: is ADVANTAGE") && Contains("set REWARD"));
+  shard = ShardOf({0}, "drifting_ppo");
+  shard.mutable_spec()->mutable_agent()->set_surrogate(v1::DPO);
+  CHECK_THAT(Refusal(shard),
+             Contains("agent.surrogate: is DPO") && Contains("a drift in the surrogate's place"));
   shard = ShardOf({0}, "ppo");
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   CHECK_THAT(Refusal(shard), Contains("signal.name: is drift") && Contains("drifting_ppo"));
