@@ -152,6 +152,14 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
   for (const std::string& leftover : Leftovers(examples))
     warnings.push_back(absl::StrCat("benchmark.environment: ", leftover));
   for (const std::string& more : parts.rule->Warnings()) warnings.push_back(more);
+  if (const v1::SignalSpec& signal = spec.signal();
+      !parts.rule->needs().signal_network() &&
+      (signal.name() != v1::SignalSpec().name() || signal.option_size() > 0)) {
+    warnings.push_back(absl::StrFormat(
+        "signal.name: is %s, but rule '%s' uses no signal network, so name and options have no "
+        "effect; leave them out",
+        signal.name(), spec.rule().name()));
+  }
   if (spec.rule().outer_updates() == 0 && EvaluationCost(*parts.benchmark, spec).done == 0) {
     warnings.push_back(
         "rule.outer_updates: is 0, and the evaluation has no baseline, so no agent lives; set "

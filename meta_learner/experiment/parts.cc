@@ -33,7 +33,7 @@ v1::EnvironmentShape AnyShape() {
 void CheckPatience(const v1::RuleSpec& rule, const methods::RuleNeeds& needs, uint32_t iterations,
                    Violations* violations) {
   if (rule.patience() == 0) return;
-  if (needs.names_tasks || !needs.task_rewards) {
+  if (needs.names_tasks || !needs.task_rewards || !needs.meta_learns) {
     violations->Add("rule.patience",
                     absl::StrFormat("is %d, but rule '%s' has no objective by which one update "
                                     "would be better than another; leave it out",

@@ -69,6 +69,36 @@ TEST_CASE("checked spec: an experiment in which no agent lives is warned of", "[
   CHECK(Checked(untrained + "baseline: PPO_SPARSE }").warnings.empty());
 }
 
+TEST_CASE(
+    "checked spec: settings that a rule ignores are warned of, and patience without learning "
+    "refused",
+    "[unit]") {
+  const std::string maze =
+      "benchmark { name: 'single' environment: 'maze' } evaluation { goals: 1 } "
+      "rule { name: 'episodic_control' ";
+  CHECK(Checked(maze + "}").warnings.empty());
+  const auto warnings = Checked(maze + "} signal { name: 'mlp' }").warnings;
+  REQUIRE(warnings.size() == 1);
+  CHECK(Contains(warnings[0], "signal.name: is mlp, but rule 'episodic_control' uses no signal"));
+  const auto patient = LoadSpec(maze + "patience: 1000 }");
+  REQUIRE(patient.ok());
+  Violations violations;
+  CHECK_FALSE(meta_learner::Check(*patient, &violations).has_value());
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "rule.patience");
+}
+
+TEST_CASE("checked spec: a drift that cannot be made is named once", "[unit]") {
+  const auto spec = LoadSpec(
+      "benchmark { name: 'point_reach' } evaluation { goals: 1 } rule { name: 'lpo' } "
+      "signal { name: 'drift' role: ADVANTAGE }");
+  REQUIRE(spec.ok());
+  Violations violations;
+  CHECK_FALSE(meta_learner::Check(*spec, &violations).has_value());
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "signal.role");
+}
+
 TEST_CASE("checked spec: successes in random steps are counted where environments may report some",
           "[unit]") {
   using meta_learner::SuccessInRandomSteps;
