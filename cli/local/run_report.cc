@@ -413,8 +413,10 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::Store* store,
   methods::RuleNeeds needs;
   if (parts.rule != nullptr) needs = parts.rule->needs();
   data.seg0_is_control = needs.signal_network() && !needs.conditions();
-  if (needs.signal_network())
-    data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
+  data.signal_role = needs.signal_network()
+                         ? absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()))
+                         : "";
+  data.meta_learns = needs.meta_learns;
   data.spec_text = meta_learner::PrintWithDefaults(spec, needs.signal_network());
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&

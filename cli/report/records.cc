@@ -95,6 +95,7 @@ Json JsonOf(const ReportData& data) {
           {"spec_text", data.spec_text},
           {"facts", facts},
           {"signal_role", data.signal_role},
+          {"meta_learns", data.meta_learns},
           {"iterations", data.iterations},
           {"outer_updates_total", data.outer_updates_total},
           {"patience", data.patience},

@@ -115,6 +115,7 @@ struct ReportData {
   std::vector<std::pair<std::string, std::string>> facts;
   // "reward" or "advantage", for texts. Empty: no signal is learned.
   std::string signal_role = "reward";
+  bool meta_learns = true;           // False: outer updates only let agents live.
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
   uint32_t outer_updates_total = 0;  // Number that the spec requests.
   uint32_t patience = 0;             // rule.patience, where it ended the run; 0: it did not.

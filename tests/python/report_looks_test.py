@@ -8,13 +8,13 @@ import subprocess
 import sys
 import unittest
 
-from report_test import MISSING, Page, ReportTest, setUpModule
+from report_test import MISSING, ROOT, Page, ReportTest, setUpModule
 
 if not MISSING:
     import made_runs
     import numpy as np
 
-    from mentor.report import records, theme, words
+    from mentor.report import records, theme, training, words
     from mentor.report.statistics import Interval
 
 __all__ = ["setUpModule"]
@@ -47,6 +47,26 @@ class LooksTest(ReportTest):
                 ends = sorted((light(own), light(page)))
                 # WCAG 2, 1.4.11.
                 self.assertTrue(name in ("page", "grid") or ends[1] / ends[0] >= 3, name)
+
+    def test_a_rule_that_learns_no_weights_is_advised_no_more_updates(self):
+        run = records.read(made_runs.run(self.folder / "run", learned=0.05, end=0.05))
+        self.assertIn("outer_updates", self.outcome_of(run).next[0].command)
+        run.record["meta_learns"], run.record["identity"]["rule"] = False, "disco"
+        found = self.outcome_of(run)
+        self.assertRegex(found.sentence, r"^It did not work: agents of rule disco succeed in ")
+        self.assertNotIn("outer_updates", " ".join(step.command for step in found.next))
+
+    def test_skipped_updates_are_the_first_hint(self):
+        run = records.read(made_runs.run(self.folder / "run", end=0.6))
+        run.training.metrics["signal_sd"] = np.full(40, 1e-9)
+        run.training.metrics["nonfinite_updates"] = np.zeros(40)
+        self.assertEqual([hint.id for hint in training.hints(run)], ["signal-died"])
+        run.training.metrics["nonfinite_updates"][30:] = 3
+        first = training.hints(run)[0]
+        self.assertEqual(first.id, "updates-not-finite")
+        self.assertIn("30 updates of agents, the first in outer update 31,", first.text)
+        page = (ROOT / "docs/it_does_not_learn.md").read_text(encoding="utf-8")
+        self.assertIn(f"### {first.id}\n", page)
 
     def test_what_never_changes_is_a_sentence_and_a_table_that_says_nothing_is_not_there(self):
         run = made_runs.run(self.folder / "run", goals=50, each=2)

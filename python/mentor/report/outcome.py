@@ -177,11 +177,12 @@ def _headline(run: Run, answer: str, learned: Result, comparisons: Sequence[Comp
         "unknown": "It is too early to say: ",
     }[answer]
     role = run.record["signal_role"]
-    taught = (
-        f"agents taught by the {learned.name} {role}"
-        if role
-        else f"agents with the {learned.name} meta-parameters"
-    )
+    if not run.meta_learns:
+        taught = f"agents of rule {run.identity['rule']}"
+    elif role:
+        taught = f"agents taught by the {learned.name} {role}"
+    else:
+        taught = f"agents with the {learned.name} meta-parameters"
     value = words.interval(learned.segments[-1])
     does = (
         f"succeed in {value} of their episodes"
@@ -237,6 +238,8 @@ def _next(run: Run, learned: Optional[Result], ppo: Optional[Result]) -> List[St
     )
     doctor = Step("What keeps agents from learning", f"mentor doctor {run.record['spec_file']}")
     steps = [longer, more, doctor] if life_first else [more, longer, doctor]
+    if not run.meta_learns:
+        steps.remove(more)
     if learned is None and len(run.training):
         steps.insert(0, Step("An evaluation", f"mentor evaluate {run.record['folder']}"))
     return steps

@@ -153,6 +153,11 @@ class Run:
         return int(self.record["iterations"])
 
     @property
+    def meta_learns(self) -> bool:
+        """False: outer updates only let agents live. Older records do not say it."""
+        return bool(self.record.get("meta_learns", True))
+
+    @property
     def settings(self) -> Dict[str, str]:
         return dict(self.identity["settings"])
 

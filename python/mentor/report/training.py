@@ -184,6 +184,17 @@ def _since(training: Training, metric: str, bad: _Bad) -> Optional[int]:
 def hints(run: Run) -> List[Hint]:
     """In the order in which one should look at them; none for a run that learns."""
     training, found = run.training, []
+    updates, skipped = training.known("nonfinite_updates")
+    if skipped.any():
+        found.append(
+            Hint(
+                "updates-not-finite",
+                f"{words.several(int(skipped.sum()), 'update')} of agents, the first in outer "
+                f"update {int(updates[skipped > 0][0])}, had a number that is not finite and were "
+                "skipped. Lower agent.learning_rate, and look at the size of rewards, observations "
+                "and published weights.",
+            )
+        )
     # Ranges of a curriculum become harder, and agents of a generation are of any age.
     comparable = "curriculum.name" not in run.settings and "generation" not in training.metrics
     decline = _decline(run) if comparable else ""
