@@ -108,7 +108,9 @@ TASKS = {
                 0.19,
             ),
             "lpo": Taught(
-                "point_reach_lpo", "lifetime.steps_per_iteration=100 agent.minibatches=4", 0.14
+                "point_reach_lpo",
+                "lifetime.steps_per_iteration=100 agent.minibatches=4 rule.learning_rate=4.12e-3",
+                0.14,
             ),
             "bmg": Taught("point_reach_bmg", "rule.learning_rate=3.53e-3", 1.5, inside=True),
         },
