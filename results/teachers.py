@@ -41,6 +41,8 @@ TEACHERS = {
 }
 # Teachers of agents with discrete actions alone.
 DISCRETE = {"lpg": "needs discrete actions", "disco_103": "needs discrete actions"}
+# Where no state but the last differs in reward.
+NO_POTENTIAL = {"potential": "no potential: rewards differ in the last step alone"}
 # disco_103 is a file of its authors (docs/rules.md).
 NO_FILE = (
     "not run: `mentor run {} --set rule.name=disco --bundle disco_103`, with the authors' file"
@@ -71,6 +73,7 @@ class Task:
     taught: dict
     tested_s: float = 5  # CPU seconds of testing lives of two updates, about.
     discrete: bool = False
+    lacks: dict = dataclasses.field(default_factory=dict)  # Why, by teacher without meta-training.
     more: str = ""  # Settings of all commands.
     goal_seeds: bool = False  # A meta-seed has goals of its own.
 
@@ -121,6 +124,7 @@ TASKS = {
         "teachers_maze",
         small("teachers_maze", 400, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69)),
         discrete=True,
+        lacks=NO_POTENTIAL,
     ),
     "catch": Task(
         "Catch",
@@ -128,6 +132,7 @@ TASKS = {
         "teachers_catch",
         small("teachers_catch", 280, (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79)),
         discrete=True,
+        lacks=NO_POTENTIAL,
     ),
     "door-close": Task(
         "door-close",
@@ -171,6 +176,8 @@ def why_not(name, teacher):
     task = TASKS[name]
     if teacher in DISCRETE and not task.discrete:
         return DISCRETE[teacher]
+    if teacher in task.lacks:
+        return task.lacks[teacher]
     if teacher in UNTRAINED or teacher in task.taught:
         return ""
     return NO_FILE.format(task.untrained) if teacher == "disco_103" else "not planned"
@@ -184,6 +191,7 @@ def command_of(name, updates, teacher, seed):
     words += [*task.more.split(), f"lifetime.iterations={updates + 1}"]
     if teacher in UNTRAINED:
         tested = TOGETHER if teacher in TOGETHER else (teacher,)
+        tested = [one for one in tested if one not in task.lacks]
         baselines = ",".join(UNTRAINED[one].upper() for one in tested)
         spec, more = task.untrained, ["rule.outer_updates=0", f"evaluation.baseline={baselines}"]
     else:
