@@ -49,7 +49,7 @@ NO_FILE = (
 )
 EPG = "rule.name=epg signal.name=loss_conv signal.role=LOSS signal.input=SHAPED signal.buffer="
 LPG = "rule.name=lpg rule.lstm_units=64 rule.learning_rate=1e-3"
-BMG = "rule.name=meta_gradient rule.c_ex=0 rule.c_in=1 rule.outer_data=fresh rule.bootstrap_steps=5"
+BMG = "rule.name=meta_gradient rule.c_ex=0 rule.c_in=1 rule.outer_data=fresh rule.bootstrap_steps=1"
 LPO = "rule.name=lpo signal.name=drift signal.input=SHAPED"
 SMALL = "signal.enc1=28 signal.enc2=28 signal.lstm=32 signal.heads=32 signal.critic=32"
 BLACK_BOX = f"rule.name=black_box signal.name=lstm {SMALL} rule.k=70 rule.learning_rate=3e-3"
@@ -115,7 +115,12 @@ TASKS = {
                 "lifetime.steps_per_iteration=100 agent.minibatches=4 rule.learning_rate=4.12e-3",
                 0.14,
             ),
-            "bmg": Taught("point_reach_bmg", "rule.learning_rate=3.53e-3", 1.5, inside=True),
+            "bmg": Taught(
+                "point_reach_bmg",
+                "rule.bootstrap_steps=5 rule.learning_rate=3.53e-3",
+                1.5,
+                inside=True,
+            ),
         },
     ),
     "maze": Task(
@@ -146,7 +151,7 @@ TASKS = {
             "lpo": Taught("teachers_door_close", LPO, 80),
             "bmg": Taught(
                 "ml1_meta_gradient",
-                "signal.name=mlp rule.learning_rate=3e-3 rule.bootstrap_steps=5",
+                "signal.name=mlp rule.learning_rate=3e-3 rule.bootstrap_steps=1",
                 100,
                 inside=True,
             ),

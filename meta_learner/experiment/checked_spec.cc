@@ -19,6 +19,7 @@
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/task_sampler.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -152,6 +153,14 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
   for (const std::string& leftover : Leftovers(examples))
     warnings.push_back(absl::StrCat("benchmark.environment: ", leftover));
   for (const std::string& more : parts.rule->Warnings()) warnings.push_back(more);
+  for (const envs::TaskSet& set :
+       parts.benchmark->Tasks(EvaluatedSplits(*parts.benchmark, spec).front())) {
+    if (set.tasks.empty() || spec.evaluation().goals() <= set.tasks.size()) continue;
+    warnings.push_back(absl::StrFormat(
+        "evaluation.goals: is %d, but %s has %d, so no more are tested; for more lives raise "
+        "evaluation.lifetimes_per_goal",
+        spec.evaluation().goals(), set.name, set.tasks.size()));
+  }
   if (const v1::SignalSpec& signal = spec.signal();
       !parts.rule->needs().signal_network() &&
       (signal.name() != v1::SignalSpec().name() || signal.option_size() > 0)) {

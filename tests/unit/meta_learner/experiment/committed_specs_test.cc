@@ -125,7 +125,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
                           "# Rule maml uses no signal network."));
 }
 
-TEST_CASE("committed specs: learning from success where nothing ever succeeds is warned of",
+TEST_CASE("committed specs: settings that are hardly meant are warned of",
           "[unit]") {
   for (const auto& entry :
        std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
@@ -135,6 +135,10 @@ TEST_CASE("committed specs: learning from success where nothing ever succeeds is
     const size_t expected = entry.path().stem() == "catch_disco" ? 1 : 0;
     CHECK(Warnings(entry.path().stem()).size() == expected);
   }
+  // Its tasks do not differ, so one life would be tested.
+  CHECK(Warnings("catch_disco", {"evaluation.goals=512"}).front() ==
+        "evaluation.goals: is 512, but catch has 1, so no more are tested; for more lives raise "
+        "evaluation.lifetimes_per_goal");
   CHECK(Warnings("hopper", {"signal.input=SUCCESS"}) ==
         std::vector<std::string>{
             "signal.input: is SUCCESS, but Hopper-v5 never reports success, so the network would "
