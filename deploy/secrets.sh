@@ -8,7 +8,8 @@
 #                 web/ grafana/
 #   --host NAME   another name or address at which users reach the meta-learner; may be repeated
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
-#   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
+#   --renew       new certificates from the same authority, for the names of --host in this call;
+#                 roles that this version added; tokens stay, nothing needs a restart
 #
 # `mentorctl certs init` and `mentorctl token new` make the contents. A role's folder holds tls.crt,
 # tls.key and ca.crt, as Kubernetes' TLS Secrets do. A client's also holds its token, except
@@ -76,15 +77,17 @@ for role in meta-learner learner actor operator admin viewer web; do
   cp --force ca/ca.crt "$role/ca.crt"
 done
 
-# A client's token in its folder; its hash on a line at the server that it talks to.
-token() { "$mentorctl" token new "$1" "$1" --out "$1/token" --append "$2/tokens" --quiet; }
+# A client's token in its folder; its hash on a line at the server that it talks to. A token stays,
+# also where its file was taken elsewhere or its line was removed.
+token() {
+  [ -e "$1/token" ] || grep -qs "^$1 $1 " "$2/tokens" ||
+    "$mentorctl" token new "$1" "$1" --out "$1/token" --append "$2/tokens" --quiet
+}
 
-if [ $renew = 0 ]; then
-  for role in learner operator admin viewer; do token "$role" meta-learner; done
-  token actor learner
-  mkdir -p grafana
-  head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' >grafana/password
-fi
+for role in learner operator admin viewer; do token "$role" meta-learner; done
+token actor learner
+mkdir -p grafana
+[ -e grafana/password ] || head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' >grafana/password
 find . -path ./ca -prune -o -type f -exec chmod 0400 {} +
 if [ "$(id -u)" -eq 0 ]; then
   chown -R 10001:10001 meta-learner learner actor operator admin viewer web

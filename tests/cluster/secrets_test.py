@@ -1,6 +1,7 @@
 """deploy/secrets.sh: what it lays out opens the roles' doors, and no other doors."""
 
 import os
+import shutil
 import stat
 import subprocess
 import unittest
@@ -89,6 +90,20 @@ class SecretsTest(ClusterTest):
         self.mentorctl(address, "list", *self.tls("web"), *tokens["viewer"])
         self.mentorctl(address, "list", *self.tls("web"), code=4)
         self.assertFalse(self.opens("meta-learner", "lab.example.org"))
+
+    def test_renew_makes_what_an_earlier_version_lacked_and_no_token_twice(self):
+        self.make()
+        tokens = self.secrets / "meta-learner/tokens"
+        lines = tokens.read_text().splitlines(keepends=True)
+        tokens.chmod(0o600)
+        tokens.write_text("".join(line for line in lines if not line.startswith("admin ")))
+        shutil.rmtree(self.secrets / "admin")
+        (self.secrets / "viewer/token").unlink()
+        self.make("--renew")
+        self.assertTrue((self.secrets / "admin/token").exists())
+        self.assertFalse((self.secrets / "viewer/token").exists())
+        names = [line.split()[0] for line in tokens.read_text().splitlines()]
+        self.assertEqual(sorted(names), ["admin", "learner", "operator", "viewer"])
 
     def test_what_it_cannot_do_is_refused_with_the_remedy(self):
         self.assertIn("nothing to renew from", self.make("--renew", code=1))
