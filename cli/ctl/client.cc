@@ -65,9 +65,9 @@ absl::Status Client::Explained(absl::Status status, const std::string& request) 
   }
   if (program == "mentor-meta-learner") {
     return absl::UnimplementedError(
-        absl::StrFormat("the mentor-meta-learner at %s does not know %s: this is its admin port, "
-                        "or it is older than this program; name the address of --listen, and use "
-                        "the same version",
+        absl::StrFormat("the mentor-meta-learner at %s does not know %s: it is older than this "
+                        "program, or this is its admin port; use the same version, and the address "
+                        "of its --listen",
                         server(), call));
   }
   return absl::UnimplementedError(
