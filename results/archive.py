@@ -21,6 +21,7 @@ import lzma
 import statistics
 import tarfile
 
+import data_files
 from data_files import RESULTS, Mistake, rows_of
 
 ARCHIVE = RESULTS / "archive.tar.xz"
@@ -58,9 +59,9 @@ def write(files, file=None):
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     data = lzma.compress(packed.getvalue(), filters=FILTERS)
-    file.write_bytes(data)
-    name = file.with_name("archive.sha256")
-    name.write_text(f"{hashlib.sha256(data).hexdigest()}  {file.name}\n", encoding="utf-8")
+    data_files.write(file, data)
+    line = f"{hashlib.sha256(data).hexdigest()}  {file.name}\n"
+    data_files.write(file.with_name("archive.sha256"), line.encode("utf-8"))
 
 
 def returns_of(life, succeeds):

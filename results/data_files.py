@@ -1,6 +1,9 @@
-"""Where the results lie, and how their CSV files are read. Finds the libraries of mentor.report."""
+"""Where the results lie, and how their files are read and written. Finds the libraries of
+mentor.report."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import math
 import os
@@ -33,6 +36,24 @@ def rows_of(text, name, columns):
     if missing := set(columns) - set(table.fieldnames or ()):
         raise Mistake(f"{name}: has no column '{sorted(missing)[0]}'")
     return table
+
+
+@contextlib.contextmanager
+def alone_with(file):
+    """Waits until no other program is alone with a file of the same folder."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def write(file, data):
+    """Writes a file as a whole. A program that may not be alone calls it in alone_with()."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_bytes(data)
+    os.replace(new, file)
 
 
 def text_of(path):

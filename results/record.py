@@ -19,6 +19,7 @@ import sys
 import archive
 import claims
 from claims import name_of, result_of
+import data_files
 from data_files import CLAIMS, Mistake, rows_of, text_of
 
 
@@ -67,10 +68,8 @@ class Book:
         asked = numbers_asked(
             claims.claims_of((dict(row) for row in self.rows), CLAIMS), self.files
         )
-        CLAIMS.write_text(
-            claims.printed({**row, "numbers": slim(row, asked)} for row in self.rows),
-            encoding="utf-8",
-        )
+        slimmed = ({**row, "numbers": slim(row, asked)} for row in self.rows)
+        data_files.write(CLAIMS, claims.printed(slimmed).encode("utf-8"))
 
 
 def numbers_asked(known, files):
@@ -133,14 +132,15 @@ def main():
     if flags.runs and flags.planned:
         parser.error("give RUNS or --planned")
     try:
-        book = Book()
-        if flags.planned:
-            names = (name_of(row) for row in book.rows if not result_of(row))
-            print(*names)
-            return
-        if flags.runs:
-            add_runs(book, flags.runs, flags.replace)
-        book.write()
+        with data_files.alone_with(CLAIMS):
+            book = Book()
+            if flags.planned:
+                names = (name_of(row) for row in book.rows if not result_of(row))
+                print(*names)
+                return
+            if flags.runs:
+                add_runs(book, flags.runs, flags.replace)
+            book.write()
     except Mistake as mistake:
         sys.exit(f"results/record.py: {mistake}")
 

@@ -271,18 +271,20 @@ def unlike(known, task=""):
 
 def main():
     import claims
+    import data_files
 
-    rows = claims.parsed(claims.CLAIMS.read_text(encoding="utf-8"), claims.CLAIMS)
-    empty = dict.fromkeys(claims.COLUMNS, "")
-    changes = unlike(claims.of_row(rows, ROW))
-    kept = []
-    for row in rows:
-        command = changes.pop((row["claim"], row["run"]), row["command"])
-        if command is not None:
-            kept.append({**row, "command": command})
-    for (claim, run), command in changes.items():
-        kept.append({**empty, "claim": claim, "run": run, "row": ROW, "command": command})
-    claims.CLAIMS.write_text(claims.printed(kept), encoding="utf-8")
+    with data_files.alone_with(claims.CLAIMS):
+        rows = claims.parsed(claims.CLAIMS.read_text(encoding="utf-8"), claims.CLAIMS)
+        empty = dict.fromkeys(claims.COLUMNS, "")
+        changes = unlike(claims.of_row(rows, ROW))
+        kept = []
+        for row in rows:
+            command = changes.pop((row["claim"], row["run"]), row["command"])
+            if command is not None:
+                kept.append({**row, "command": command})
+        for (claim, run), command in changes.items():
+            kept.append({**empty, "claim": claim, "run": run, "row": ROW, "command": command})
+        data_files.write(claims.CLAIMS, claims.printed(kept).encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """results/record.py takes runs into claims.csv and the archive, or says what contradicts them."""
 
 import contextlib
+import fcntl
 import importlib.util
 import io
+import os
 import pathlib
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import archive  # noqa: E402
 import claims  # noqa: E402
 import data_files  # noqa: E402
 import record  # noqa: E402
+import teachers  # noqa: E402
 
 LIVES = (
     "teacher,split,environment,lifetime,goal,goal_seed,has_goals,seed,lifetime_episodes,"
@@ -99,6 +102,27 @@ class RecordTest(unittest.TestCase):
         self.asked["tiny-2"] = {"test.learned.seg0"}
         self.run_it()
         self.assertEqual(self.known()["tiny-2"]["numbers"], "test.learned.seg0=0.1[0,0.2]")
+
+    def test_others_wait_and_readers_meet_a_whole_file(self):
+        self.write_runs(row("1"))
+        self.run_it(self.runs)
+        before, written = self.claims.read_bytes(), []
+        replace = os.replace
+
+        def looked(new, file):
+            folder = os.open(self.folder, os.O_RDONLY)
+            self.addCleanup(os.close, folder)
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.assertEqual(self.claims.read_bytes(), before)
+            written.append(file.name)
+            replace(new, file)
+
+        with mock.patch.object(os, "replace", looked):
+            self.run_it(self.runs)
+            with mock.patch.object(claims, "CLAIMS", self.claims):
+                teachers.main()
+        self.assertEqual(written, ["archive.tar.xz", "archive.sha256", "claims.csv", "claims.csv"])
 
     def test_a_run_that_ends_later_fills_its_row(self):
         self.write_runs(row("1"), planned("2"), row("all", command=""))
