@@ -188,11 +188,13 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
         self._steps: list[tuple[Array, Array, Array]] = []
         self._learned = False
         self._episode_step = 0
+        # None where no episode goes on: a refused one ends it.
         self._observation: Array | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        self._observation = None
         observation, info = super().reset(seed=seed, options=options)
         self._episode_step = 0
         self._observation = self._seen(observation)
@@ -203,7 +205,7 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
             raise RuntimeError("the environment has no episode yet: call reset() before step()")
         observation, reward, terminated, truncated, info = super().step(action)
         self._episode_step += 1
-        before, self._observation = self._observation, None  # A refused one ends the episode.
+        before, self._observation = self._observation, None
         following = self._seen(observation)
         self._steps.append((before, np.array(action), following))
         self._observation = following

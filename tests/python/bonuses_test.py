@@ -140,7 +140,14 @@ class BonusRewardTest(unittest.TestCase):
             env.step(env.action_space.sample())
         with self.assertRaisesRegex(RuntimeError, "reset"):
             env.step(env.action_space.sample())
+        huge.size = 1.0
+        env.reset(seed=1)
+        huge.size = 1e300
+        with self.assertRaisesRegex(ValueError, "of step 0 of the episode is .*32 bits"):
+            env.reset(seed=1)
         huge.size, bonuses = 1.0, []
+        with self.assertRaisesRegex(RuntimeError, "reset"):
+            env.step(env.action_space.sample())
         while len(bonuses) < 40:
             env.reset(seed=1)
             for _ in range(10):
