@@ -12,7 +12,16 @@ import numpy as np
 
 
 from .errors import SignalError
-from .lifetimes import OF_A_SHARE, Array, Segment, State, SuccessSignal, as_array, as_flag
+from .lifetimes import (
+    OF_A_SHARE,
+    Array,
+    Segment,
+    State,
+    SuccessSignal,
+    as_array,
+    as_flag,
+    as_float32,
+)
 from .signal import RewardMix, Signal
 from .tasks import TaskCheck
 
@@ -113,12 +122,6 @@ def one_hot(actions: Any, signal: Signal) -> Array:
     if not signal.sizes.discrete_actions:
         return as_float32(array)
     return np.eye(signal.sizes.action, dtype=np.float32)[array.astype(np.int64)]
-
-
-def as_float32(values: Any) -> Array:
-    """Too large numbers become infinite, which those who call look at: NumPy need not warn."""
-    with np.errstate(over="ignore"):
-        return np.asarray(values).astype(np.float32)
 
 
 class Lifetimes:

@@ -29,6 +29,12 @@ def as_array(value: Any, field: str) -> Array:
     return array
 
 
+def as_float32(values: Any) -> Array:
+    """Too large numbers become infinite, which callers look at: NumPy need not warn."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32)
+
+
 OF_A_SHARE = "; of a share, success=(lambda reward, terminated, info: info['KEY'] >= 0.5)"
 
 

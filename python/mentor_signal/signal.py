@@ -15,13 +15,13 @@ from . import hub
 from .errors import SignalError
 from .fields import REMEDY
 from .files import read_facts, read_tensors, read_weights
-from .lifetimes import Array, Segment, State, as_array
+from .lifetimes import Array, Segment, State, as_array, as_float32
 from .names import Path, folder_of
 from .networks.base import AttentionMap, Context, Network, Sizes, network_named
 from .networks.discriminator import Discriminator
 from .networks.drift import Drift
 from .networks.loss_conv import LossConv, LossInputs
-from .normaliser import ObservationNormaliser
+from .normaliser import SHOWN_MAX, ObservationNormaliser
 
 if TYPE_CHECKING:
     import torch
@@ -253,8 +253,7 @@ class Signal:
                     f"has shape {list(array.shape)}, but the network reads {wanted}",
                 )
             # A state that has seen one NaN gives NaN for ever, and networks see 32 bits.
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(array.astype(np.float32, copy=False))
+            finite = np.isfinite(as_float32(array))
             if not finite.all():
                 place = np.argwhere(~finite)[0].tolist()
                 raise SignalError(
@@ -391,11 +390,16 @@ def _check_shown(observations: Array) -> None:
     """The recording has what the network saw, so that its signals are the same with and without
     the option. But the first segment's scale is that of its own observations: their mean square is
     1, and less only for numbers that were cut or hardly differ from 0."""
-    if not 0.9 < np.square(observations, dtype=np.float64).mean((0, 1)).max() < 1.001:
-        raise SignalError(
-            "network.options.normalize_observations",
-            "is true in config.json, but observations of the recorded lifetime are not normalised; "
-            + REMEDY,
+    field, said = "network.options.normalize_observations", "is true in config.json, but "
+    square = np.square(observations, dtype=np.float64).mean((0, 1)).max()
+    if square > 1.001:
+        said += "observations of the recorded lifetime are not normalised; "
+        raise SignalError(field, said + REMEDY)
+    if square < 0.9 and 0 < np.abs(observations).max() < SHOWN_MAX:
+        warnings.warn(
+            f"{field}: {said}observations of the recorded lifetime are not normalised, unless the "
+            f"environment's are all below 3e-4; if they are not, {REMEDY}",
+            stacklevel=2,
         )
 
 
