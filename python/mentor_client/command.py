@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import select
 import signal
 import sys
 import threading
@@ -109,6 +110,13 @@ def check_interrupted() -> None:
 _LIBRARIES = {"alembic", "mlflow", "optuna", "requests", "sqlalchemy", "sqlite3", "wandb"}
 
 
+def _is_unread() -> bool:
+    """True if the reader of the output has gone. A lost connection to a server breaks a pipe, too."""
+    watch = select.poll()
+    watch.register(sys.stdout, 0)
+    return any(event & select.POLLERR for _, event in watch.poll(0))
+
+
 def run(program: str, action: Callable[[], int]) -> int:
     """Returns an action's exit code; failures become one sentence. SIGTERM acts as Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -116,7 +124,9 @@ def run(program: str, action: Callable[[], int]) -> int:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
+        return code
     except MentorError as error:
         print(f"error: {error}", file=sys.stderr)
         if error.code == grpc.StatusCode.UNAVAILABLE:
@@ -127,6 +137,9 @@ def run(program: str, action: Callable[[], int]) -> int:
             )
         return _EXIT_CODES.get(error.code, FAILED)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGPIPE)  # In silence, as other programs.
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:
