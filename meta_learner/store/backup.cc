@@ -103,6 +103,7 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
   // During the copy, retention may remove old checkpoints and new ones may appear. A second pass
   // copies the new ones, so that the newest checkpoint is always included.
   std::set<uint32_t> done;
+  std::error_code error;
   for (int look = 0; look < 2; ++look) {
     const auto steps = ListCheckpoints(from / "checkpoints");
     if (absl::IsNotFound(steps.status())) return absl::OkStatus();
@@ -111,10 +112,15 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
       if (!done.insert(*step).second) continue;
       const std::filesystem::path name =
           std::filesystem::path("checkpoints") / CheckpointFileName(*step);
+      if (std::filesystem::is_directory(from / name, error)) continue;
       const auto hash = CopyFile(from / name, to / name, summary);
       if (absl::IsNotFound(hash.status())) continue;
       MENTOR_RETURN_IF_ERROR(hash.status());
-      MENTOR_RETURN_IF_ERROR(ReadCheckpointOf(to / name, {}).status());
+      if (const absl::Status whole = ReadCheckpointOf(to / name, {}).status(); !whole.ok()) {
+        return WithSuffix(whole, absl::StrFormat("; it is a copy of %s: move that out of the state "
+                                                 "if no run wrote it there, else restore a backup",
+                                                 (from / name).string()));
+      }
       (*manifest)[prefix + name.string()] = *hash;
     }
   }

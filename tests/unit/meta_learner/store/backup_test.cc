@@ -29,8 +29,7 @@ void Write(const fs::path& file, std::string_view contents) {
 class Backup {
  public:
   Backup() {
-    const fs::path state = folder_.path() / "state";
-    const auto store = OpenStore(state).value();
+    const auto store = OpenStore(state()).value();
     const v1::Experiment running = testing::StartSmall(store.get(), "one");
     uid_ = running.uid();
     REQUIRE(store->files.PrepareFolder(uid_).ok());
@@ -43,8 +42,9 @@ class Backup {
       REQUIRE(info.ok());
       REQUIRE(store->results.RecordOuterStep(uid_, {.step = step, .checkpoint = *info}).ok());
     }
-    REQUIRE(BackUp({.folder = state}, path()).ok());
+    REQUIRE(BackUp({.folder = state()}, path()).ok());
   }
+  fs::path state() const { return folder_.path() / "state"; }
   fs::path path() const { return folder_.path() / "backup"; }
   fs::path manifest() const { return path() / "MANIFEST"; }
   std::string checkpoint() const {
@@ -97,6 +97,20 @@ TEST_CASE("backup: a manifest that is cut, empty or lacks a line is refused", "[
   }
   Write(backup.manifest(), Sealed(""));
   CHECK(Contains(backup.Restored(), "does not name mentor.db"));
+}
+
+TEST_CASE("backup: a file that is no checkpoint of its experiment is named, a folder is left out",
+          "[unit]") {
+  Backup backup;
+  const fs::path file = backup.state() / backup.checkpoint();
+  const fs::path stray = file.parent_path() / CheckpointFileName(9);
+  fs::create_directory(stray);
+  CHECK(BackUp({.folder = backup.state()}, backup.path() / "second").ok());
+  fs::remove(stray);
+  fs::copy_file(file, stray);
+  const absl::Status refused = BackUp({.folder = backup.state()}, backup.path() / "third").status();
+  INFO(refused);
+  CHECK(Contains(refused, "it is a copy of " + stray.string() + ": move that out of the state"));
 }
 
 TEST_CASE("backup: one of an earlier version must name its database and every checkpoint",
