@@ -31,12 +31,12 @@ PARTS = {
     "9-12": ("seg2", "9-12"),
     "without noise": ("det", "deterministic"),
 }
-# Teachers: colours of ours and of the paper's.
+# Teachers of paper_figures.csv: their names in tables, colours of ours and of the paper's.
 TEACHERS = {
-    "learned reward": ("blue", "sky"),
-    "learned advantage": ("green", "olive"),
-    "PPO shaped": ("orange", "brown"),
-    "PPO sparse": ("muted", "grey"),
+    "learned reward": ("learned reward", "blue", "sky"),
+    "learned advantage": ("learned advantage", "green", "olive"),
+    "PPO shaped": ("PPO, shaped reward", "orange", "brown"),
+    "PPO sparse": ("PPO, success alone", "muted", "grey"),
 }
 NETWORKS = {"lstm": "LSTM", "whole": "attention", "past": "past alone"}
 SETTINGS = {
@@ -142,11 +142,11 @@ def life_panel(recorded, published, arms):
     """`arms`: (teacher, claim, prefix of its numbers)."""
     series = []
     for teacher, claim, prefix in arms:
-        ours, theirs = TEACHERS[teacher]
+        title, ours, theirs = TEACHERS[teacher]
         if recorded.runs(claim)[1]:
-            series.append((teacher, ours, ours_of(recorded, claim, prefix)))
+            series.append((title, ours, ours_of(recorded, claim, prefix)))
         if found := theirs_of((*published, teacher)):
-            series.append((f"{teacher}, paper", theirs, found))
+            series.append((f"{title}, paper", theirs, found))
     return dots(series, "success", None)
 
 
@@ -200,7 +200,7 @@ def ml10_classes(recorded):
             names = sorted(name for name in numbers if name.startswith(f"{prefix}.seg2/"))
             classes = [name.partition("/")[2][:-3].replace("-", " ") for name in names]
             values = [(one, Interval(*numbers[n])) for one, n in zip(classes, names, strict=True)]
-            series.append((teacher, TEACHERS[teacher][0], values))
+            series.append((*TEACHERS[teacher][:2], values))
         found[title] = dots(series, "success after two updates", (0, 1))
     return found
 
@@ -221,7 +221,7 @@ def later_steps(recorded):
         )
         for t in ("v", "m")
     ]
-    series.append(("PPO on success alone", "grey", ppo))
+    series.append((TEACHERS["PPO sparse"][0], "grey", ppo))
     return {"": dots(series, "success after two updates", (0, 1))}
 
 

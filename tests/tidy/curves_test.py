@@ -252,6 +252,11 @@ class CurvesTest(unittest.TestCase):
         filled = places.tables_of(table, recorded.claims, recorded.verdict)
         self.assertEqual(filled, {"x": "not ended (0 of 1 runs), -\n"})
 
+    def test_figures_name_teachers_as_tables_do(self):
+        tables = (ROOT / "results" / "tables.txt").read_text(encoding="utf-8")
+        for title, *_ in figures.TEACHERS.values():
+            self.assertIn(f", {title} |", tables)
+
     def test_every_figure_and_verdict_of_the_pages_is_planned(self):
         recorded = curves.Recorded(claims.read(CLAIMS), archive.read())
         for name, make in figures.MADE.items():
