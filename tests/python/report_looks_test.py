@@ -56,6 +56,12 @@ class LooksTest(ReportTest):
         self.assertRegex(found.sentence, r"^It did not work: agents of rule disco succeed in ")
         self.assertNotIn("outer_updates", " ".join(step.command for step in found.next))
 
+    def test_a_page_names_what_teaches_beside_the_title_of_the_spec(self):
+        for updates, said in ((40, "rule black_box"), (0, "no meta-training")):
+            run = made_runs.run(self.folder / f"run{updates}", outer_updates_total=updates)
+            self.report(run)
+            self.assertIn(f"Reach: run{updates}, {said}, seed 1", Page(run / "report.html").text)
+
     def test_skipped_updates_are_the_first_hint(self):
         run = records.read(made_runs.run(self.folder / "run", end=0.6))
         run.training.metrics["signal_sd"] = np.full(40, 1e-9)

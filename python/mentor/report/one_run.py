@@ -92,7 +92,8 @@ class Report:
             Chapter("reading", "How to read this page", reading="reading_run.html"),
         ]
         return Page(
-            title=f"{run.title}: {name}, seed {run.seed}",
+            # A command can change the rule that the spec's title names.
+            title=f"{run.title}: {name}, {run.taught_by}, seed {run.seed}",
             date=date,
             answer="nothing" if failure else found.answer,
             headline=f"The run failed: {failure}" if failure else found.headline,

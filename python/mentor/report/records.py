@@ -158,6 +158,12 @@ class Run:
         return bool(self.record.get("meta_learns", True))
 
     @property
+    def taught_by(self) -> str:
+        if not self.record["outer_updates_total"]:
+            return "no meta-training"
+        return f"rule {self.identity['rule']}"
+
+    @property
     def settings(self) -> Dict[str, str]:
         return dict(self.identity["settings"])
 
