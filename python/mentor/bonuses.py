@@ -188,7 +188,7 @@ class BonusReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
         self._steps: list[tuple[Array, Array, Array]] = []
         self._learned = False
         self._episode_step = 0
-        # None where no episode goes on: a refused one ends it.
+        # Is None while no episode goes on: a refused one ends it.
         self._observation: Array | None = None
 
     def reset(

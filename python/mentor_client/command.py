@@ -111,7 +111,7 @@ _LIBRARIES = {"alembic", "mlflow", "optuna", "requests", "sqlalchemy", "sqlite3"
 
 
 def _is_unread() -> bool:
-    """True if the reader of the output has gone. A lost connection to a server breaks a pipe, too."""
+    """True if the reader of the output has gone. A lost connection breaks a pipe, too."""
     watch = select.poll()
     watch.register(sys.stdout, 0)
     return any(event & select.POLLERR for _, event in watch.poll(0))

@@ -157,23 +157,6 @@ sys.exit(command.run("program", action))
         self.assertIn("Exception ignored", done.stderr)
         self.assertIn("the same command continues", done.stderr)
 
-    def test_a_reader_that_has_gone_ends_it_in_silence(self):
-        for printed in ("print('x', flush=True)", "print('x')"):
-            with self.subTest(printed):
-                code = "import sys; from mentor_client import command\n"
-                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
-                reader, writer = os.pipe()
-                os.close(reader)
-                with open(writer, "wb") as output:
-                    done = subprocess.run(
-                        [sys.executable, "-c", code],
-                        stdout=output,
-                        stderr=subprocess.PIPE,
-                        timeout=100,
-                        env=self.environment(),
-                    )
-                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
-
     def test_what_is_behind_is_cancelled(self):
         address = self.service()
         # Long after the first look for pruned trials.

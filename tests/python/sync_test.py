@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import struct
+import subprocess
 import sys
 
 import studies
@@ -385,6 +386,23 @@ class SyncTest(studies.Programs, ClusterTest):
         said = self.sync("wandb", "x", "--server", "127.0.0.1:1", code=6, libraries=False)
         self.assertIn("mentor-meta-learner --state state", said)
         self.assertIn("examples:", self.program("sync", "--help"))
+
+    def test_a_reader_that_has_gone_ends_it_in_silence(self):
+        for printed in ("print('x', flush=True)", "print('x')"):
+            with self.subTest(printed):
+                code = "import sys; from mentor_client import command\n"
+                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
+                reader, writer = os.pipe()
+                os.close(reader)
+                with open(writer, "wb") as output:
+                    done = subprocess.run(
+                        [sys.executable, "-c", code],
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                        timeout=100,
+                        env=self.environment(),
+                    )
+                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
 if __name__ == "__main__":
