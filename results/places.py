@@ -37,7 +37,8 @@ excludes 0.
 A place {campaign ROW...} is a line of a table for each claim of these rows of
 results/experiments.md: claim, runs, CPU hours, hashes, command.
 
-A place {teachers TASK} is the lines of a task's table of teachers (teachers.py).
+A place {teachers TASK} is the lines of a task's table of teachers (teachers.py). The last says
+which learned ones are ahead of the shaped reward.
 
 A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
 mean over the episodes that can be read, such as 5-8 or deterministic. With ", band" behind it half
@@ -330,7 +331,24 @@ def teachers_of(task, claims):
             f"claims.csv is not as results/teachers.py plans it (rows: {len(found)}; the first: "
             f"{found[0]}): run results/teachers.py"
         )
-    return "\n".join(teachers.lines(task, ended, lambda place: value_of(place, claims)))
+
+    def ahead(updates):
+        """By Student's t with Holm's method over all learned teachers, once all have ended."""
+        shaped = teachers.place_of(task, updates, "shaped")
+        found = {}
+        for teacher in teachers.TASKS[task].taught:
+            if teachers.why_not(task, teacher):
+                continue
+            place = f"{teachers.place_of(task, updates, teacher)} less {shaped}"
+            if len(gains := differences(place, claims)[0]) < len(teachers.SEEDS):
+                return ""
+            found[teacher] = (significance.p_of_mean(gains), statistics.fmean(gains))
+        apart = significance.holm([chance for chance, _ in found.values()], 0.05)
+        sure = sorted(found, key=found.get)[:apart]
+        above = [teachers.short_name(one) for one in found if one in sure and found[one][1] > 0]
+        return ", ".join(above) or "none"
+
+    return "\n".join(teachers.lines(task, ended, lambda place: value_of(place, claims), ahead))
 
 
 PLACES = {"holm": holm_of, "passes": passes, "welch": welch_of}

@@ -12,6 +12,7 @@ the lines of a task's table (places.py); figures.py draws what has ended.
 """
 
 import dataclasses
+import re
 
 ROW = "50"
 LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
@@ -237,9 +238,19 @@ def number_of(updates, teacher):
     return f"test.{UNTRAINED.get(teacher, 'learned')}.seg{updates}"
 
 
-def lines(name, ended, value):
+def short_name(teacher):
+    """As "reward" or "EPG"."""
+    title = re.split(r" \(|:", TEACHERS[teacher][0])[0]
+    return title.removeprefix("learned ").removeprefix("by ")
+
+
+def place_of(name, updates, teacher):
+    return f"{claim_of(name, updates, teacher)} {number_of(updates, teacher)}"
+
+
+def lines(name, ended, value, ahead):
     """The table of a task. `ended`: whether a claim has a run that has; `value`: the text of a
-    place."""
+    place; `ahead`: the teachers that are ahead of the shaped reward, by updates."""
     for teacher, (title, _) in TEACHERS.items():
         cells = []
         for updates in LIVES:
@@ -247,10 +258,12 @@ def lines(name, ended, value):
             if reason := why_not(name, teacher):
                 cells.append(reason if updates == LIVES[0] else "")
             elif ended(claim):
-                cells.append(value(f"{claim} {number_of(updates, teacher)} t"))
+                cells.append(value(f"{place_of(name, updates, teacher)} t"))
             else:
                 cells.append(f"not run: `{claim}`, {hours_of(name, updates, teacher):.2g} h")
         yield f"| {title} | " + " | ".join(cells) + " |"
+    if any(tests := [ahead(updates) for updates in LIVES]):
+        yield "| *ahead of the shaped reward* | " + " | ".join(tests) + " |"
 
 
 def unlike(known, task=""):
