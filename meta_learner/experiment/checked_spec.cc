@@ -161,13 +161,15 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
         "evaluation.lifetimes_per_goal",
         spec.evaluation().goals(), set.name, set.tasks.size()));
   }
-  if (const v1::SignalSpec& signal = spec.signal();
-      !parts.rule->needs().signal_network() &&
-      (signal.name() != v1::SignalSpec().name() || signal.option_size() > 0)) {
-    warnings.push_back(absl::StrFormat(
-        "signal.name: is %s, but rule '%s' uses no signal network, so name and options have no "
-        "effect; leave them out",
-        signal.name(), spec.rule().name()));
+  if (const v1::SignalSpec& signal = spec.signal(); !parts.rule->needs().signal_network()) {
+    const bool named = signal.name() != v1::SignalSpec().name() || signal.option_size() > 0;
+    if (named || signal.role() != v1::SignalSpec().role()) {
+      warnings.push_back(absl::StrFormat(
+          "signal.%s: is %s, but rule '%s' uses no signal network, so name, role and options have "
+          "no effect; leave them out",
+          named ? "name" : "role", named ? signal.name() : v1::SignalRole_Name(signal.role()),
+          spec.rule().name()));
+    }
   }
   if (spec.rule().outer_updates() == 0 && EvaluationCost(*parts.benchmark, spec).done == 0) {
     warnings.push_back(

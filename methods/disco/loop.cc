@@ -269,10 +269,6 @@ void Check(const InnerLoopContext& context, Violations* violations) {
                     "is true; for the rule a limit of steps is an end, as in its source: leave it "
                     "out");
   }
-  if (context.spec().signal().role() != v1::REWARD) {
-    violations->Add("signal.role",
-                    "is not REWARD; the rule has targets in place of a signal: leave it out");
-  }
   CheckMetaParameters(context, DiscoLayout(config.network).size(), "the rule's network",
                       violations);
 }

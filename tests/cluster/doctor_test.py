@@ -30,6 +30,7 @@ benchmark {{
 }}
 lifetime {{ iterations: {iterations} steps_per_iteration: 50 }}
 agent {{ learning_rate: {rate} }}
+evaluation {{ goals: 1 }}
 """
 
 

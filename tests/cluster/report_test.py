@@ -116,7 +116,7 @@ class ReportTest(ClusterTest):
         text = Page(long / "report.html").text
         self.assertIn(f" environment steps), the first 4 in {short}", text)
         self.assertIn(f"{short}, after outer update 4", text)
-        self.assertIn(": long, seed ", text)
+        self.assertIn(": long, rule black_box, seed ", text)
         # Equal weights are not a second meta-seed.
         self.run_spec(whole, *longer)
         said = self.run_to_end("mentor", "report", long, whole, "--out", self.folder / "c", code=2)

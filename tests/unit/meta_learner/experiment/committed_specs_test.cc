@@ -125,8 +125,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
                           "# Rule maml uses no signal network."));
 }
 
-TEST_CASE("committed specs: settings that are hardly meant are warned of",
-          "[unit]") {
+TEST_CASE("committed specs: settings that are hardly meant are warned of", "[unit]") {
   for (const auto& entry :
        std::filesystem::directory_iterator(testing::SourcePath("experiments"))) {
     if (entry.path().extension() != ".txtpb") continue;
@@ -136,9 +135,12 @@ TEST_CASE("committed specs: settings that are hardly meant are warned of",
     CHECK(Warnings(entry.path().stem()).size() == expected);
   }
   // Its tasks do not differ, so one life would be tested.
-  CHECK(Warnings("catch_disco", {"evaluation.goals=512"}).front() ==
+  CHECK(Warnings("catch_disco", {"evaluation.goals=512"}).back() ==
         "evaluation.goals: is 512, but catch has 1, so no more are tested; for more lives raise "
         "evaluation.lifetimes_per_goal");
+  CHECK(Warnings("catch_disco", {"signal.role=ADVANTAGE"}).back() ==
+        "signal.role: is ADVANTAGE, but rule 'disco' uses no signal network, so name, role and "
+        "options have no effect; leave them out");
   CHECK(Warnings("hopper", {"signal.input=SUCCESS"}) ==
         std::vector<std::string>{
             "signal.input: is SUCCESS, but Hopper-v5 never reports success, so the network would "

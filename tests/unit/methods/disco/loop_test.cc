@@ -214,9 +214,6 @@ TEST_CASE("disco: refusals name the setting and the remedy", "[unit]") {
   CHECK_THAT(Refusal(shard, weights), Contains("all finite"));
   shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
   CHECK_THAT(Refusal(shard), Contains("agent.bootstrap_on_truncation"));
-  shard = MakeShard({{"batch", "2"}});
-  shard.mutable_spec()->mutable_signal()->set_role(v1::ADVANTAGE);
-  CHECK_THAT(Refusal(shard), Contains("signal.role: is not REWARD"));
 }
 
 TEST_CASE("disco: without a bundle the rule says that it teaches nothing; a wrong one is refused",
