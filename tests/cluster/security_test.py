@@ -108,6 +108,14 @@ class SecurityTest(ClusterTest):
 
     @contextlib.contextmanager
     def bounded_memory(self, mebibytes=64):
+        seen = []
+
+        def settled():  # An actor that is ready still loads its parts.
+            seen.append([peers.resident_bytes(server.pid) >> 20 for server in self.servers])
+            time.sleep(0.3)
+            return len(seen) > 1 and seen[-1] == seen[-2]
+
+        self.wait_until(settled, "memory to stand still")
         before = [peers.resident_bytes(server.pid) for server in self.servers]
         yield
         for server, bytes_before in zip(self.servers, before):
