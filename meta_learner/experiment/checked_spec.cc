@@ -160,6 +160,7 @@ std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const Experi
         "evaluation.goals: is %d, but %s has %d, so no more are tested; for more lives raise "
         "evaluation.lifetimes_per_goal",
         spec.evaluation().goals(), set.name, set.tasks.size()));
+    break;  // One line for the fifty environments of MT50.
   }
   if (const v1::SignalSpec& signal = spec.signal(); !parts.rule->needs().signal_network()) {
     const bool named = signal.name() != v1::SignalSpec().name() || signal.option_size() > 0;

@@ -138,6 +138,7 @@ TEST_CASE("committed specs: settings that are hardly meant are warned of", "[uni
   CHECK(Warnings("catch_disco", {"evaluation.goals=512"}).back() ==
         "evaluation.goals: is 512, but catch has 1, so no more are tested; for more lives raise "
         "evaluation.lifetimes_per_goal");
+  CHECK(Warnings("ml10", {"evaluation.goals=100"}).size() == 1);
   CHECK(Warnings("catch_disco", {"signal.role=ADVANTAGE"}).back() ==
         "signal.role: is ADVANTAGE, but rule 'disco' uses no signal network, so name, role and "
         "options have no effect; leave them out");
