@@ -73,8 +73,7 @@ class Task:
     untrained: str  # The spec of what is not meta-trained.
     taught: dict
     tested_s: float = 5  # CPU seconds of testing lives of two updates, about.
-    discrete: bool = False
-    lacks: dict = dataclasses.field(default_factory=dict)  # Why, by teacher without meta-training.
+    lacks: dict = dataclasses.field(default_factory=lambda: DISCRETE)  # Why, by teacher.
     more: str = ""  # Settings of all commands.
     goal_seeds: bool = False  # A meta-seed has goals of its own.
 
@@ -129,7 +128,6 @@ TASKS = {
         120,
         "teachers_maze",
         small("teachers_maze", 400, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69)),
-        discrete=True,
         lacks=NO_POTENTIAL,
     ),
     "catch": Task(
@@ -137,7 +135,6 @@ TASKS = {
         120,
         "teachers_catch",
         small("teachers_catch", 280, (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79)),
-        discrete=True,
         lacks=NO_POTENTIAL,
     ),
     "door-close": Task(
@@ -180,8 +177,6 @@ def claim_of(name, updates, teacher):
 def why_not(name, teacher):
     """Why a cell is no claim; empty when it is one."""
     task = TASKS[name]
-    if teacher in DISCRETE and not task.discrete:
-        return DISCRETE[teacher]
     if teacher in task.lacks:
         return task.lacks[teacher]
     if teacher in UNTRAINED or teacher in task.taught:

@@ -21,7 +21,7 @@ from .networks.base import AttentionMap, Context, Network, Sizes, network_named
 from .networks.discriminator import Discriminator
 from .networks.drift import Drift
 from .networks.loss_conv import LossConv, LossInputs
-from .normaliser import SHOWN_MAX, ObservationNormaliser
+from .normaliser import ObservationNormaliser
 
 if TYPE_CHECKING:
     import torch
@@ -390,16 +390,11 @@ def _check_shown(observations: Array) -> None:
     """The recording has what the network saw, so that its signals are the same with and without
     the option. But the first segment's scale is that of its own observations: their mean square is
     1, and less only for numbers that were cut or hardly differ from 0."""
-    field, said = "network.options.normalize_observations", "is true in config.json, but "
-    square = np.square(observations, dtype=np.float64).mean((0, 1)).max()
-    if square > 1.001:
-        said += "observations of the recorded lifetime are not normalised; "
-        raise SignalError(field, said + REMEDY)
-    if square < 0.9 and 0 < np.abs(observations).max() < SHOWN_MAX:
-        warnings.warn(
-            f"{field}: {said}observations of the recorded lifetime are not normalised, unless the "
-            f"environment's are all below 3e-4; if they are not, {REMEDY}",
-            stacklevel=2,
+    if not 0.9 < np.square(observations, dtype=np.float64).mean((0, 1)).max() < 1.001:
+        raise SignalError(
+            "network.options.normalize_observations",
+            "is true in config.json, but observations of the recorded lifetime are not normalised; "
+            + REMEDY,
         )
 
 
