@@ -29,7 +29,7 @@ enum class Reason {
   // FAILED_PRECONDITION. Actor and learner know different environments; run one build everywhere.
   kCatalogueMismatch,
   // FAILED_PRECONDITION. Arithmetic differs in its last bits; use one build and one C library on
-  // all machines.
+  // all machines; an experiment of earlier arithmetic begins anew by the command in its activity.
   kNumericMismatch,
   // INVALID_ARGUMENT. A peer sent more than was requested; report it, with the builds of both ends.
   kCreditExceeded,
