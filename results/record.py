@@ -49,7 +49,11 @@ class Book:
             known.update(made)  # A plan may have changed.
             return bool(result_of(made))
         if known["command"] != made["command"]:
-            raise Mistake(f"{name_of(made)}: is recorded with another command: {known['command']}")
+            raise Mistake(
+                f"{name_of(made)}: is recorded with another command: {known['command']}; "
+                f"`mentor reproduce {name_of(made)} --out RUNS` writes RUNS/{name_of(made)}.csv "
+                "with that one, or says why the folder must be run again"
+            )
         if not result_of(made):
             return False
         other = [column for column in RESULT if known[column] != made[column]]

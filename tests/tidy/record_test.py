@@ -138,7 +138,9 @@ class RecordTest(unittest.TestCase):
         self.assertEqual(known["tiny-all"]["hash"], "c" * 64)
         self.assertEqual((known["tiny-2"]["hash"], known["tiny-2"]["row"]), ("a" * 64, "9"))
         self.write_runs(row("1", command="mentor run y"))
-        with self.assertRaisesRegex(SystemExit, "tiny-1: is recorded with another command"):
+        with self.assertRaisesRegex(
+            SystemExit, "tiny-1: is recorded with another command.*reproduce tiny-1 --out RUNS"
+        ):
             self.run_it(self.runs, "--replace")
 
     def test_the_folder_of_mentor_reproduce(self):
