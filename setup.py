@@ -1,11 +1,13 @@
 """`pip install .` and the wheel of deploy/package.sh: programs, environments, client and signals.
 
 The folder build/, or MENTOR_BUILD, holds what cmake has built; what it lacks is built first, which
-takes 20 minutes on two cores. The package mentor_programs has the programs and their data, the
-package mentor one library with the environments and a thin module for each version of Python.
-LibTorch, MuJoCo and the models are in the wheels that pip puts beside it.
+takes 20 minutes on two cores. Another installation with the same folder waits meanwhile. The
+package mentor_programs has the programs and their data, the package mentor one library with the
+environments and a thin module for each version of Python. LibTorch, MuJoCo and the models are in
+the wheels that pip puts beside it.
 """
 
+import fcntl
 import os
 import pathlib
 import re
@@ -72,9 +74,12 @@ class Build(build_steps.BuildWithStubs):
             )
         super().run()
         stage = build_steps.SCRATCH / "stage"
-        if not (BUILD / "bin/mentor").exists():
-            run("deploy/build.sh", "--preset", "release")
-        run("deploy/packages/collect.sh", "--module", BUILD, stage)
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with open(BUILD / "installation.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (BUILD / "bin/mentor").exists():
+                run("deploy/build.sh", "--preset", "release")
+            run("deploy/packages/collect.sh", "--module", BUILD, stage)
         target = pathlib.Path(self.build_lib).resolve()
         package = target / "mentor_programs"
         shutil.copytree(ROOT / "deploy/packages/mentor_programs", package, dirs_exist_ok=True)

@@ -1,5 +1,6 @@
 """`pip wheel .` and what it installs, from the programs of this build."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -9,9 +10,11 @@ import sys
 import tarfile
 import tempfile
 import unittest
+import unittest.mock
 import zipfile
 
 import module
+import package
 
 PACKAGES = module.ROOT / ".deps/packages"
 WHEELS = module.ROOT / ".deps/wheels"
@@ -148,6 +151,40 @@ class WheelTest(unittest.TestCase):
         named = {part["purl"].partition("@")[0] for part in bill["components"]}
         for part in ("pkg:deb/debian/libprotobuf32", "pkg:pypi/torch", "pkg:pypi/nicegui"):
             self.assertIn(part, named)
+
+
+@unittest.skipUnless(PACKAGES.is_dir(), "deploy/install.sh --packages was not run")
+class BuildTest(unittest.TestCase):
+    def test_one_installation_at_a_time_builds_in_a_folder(self):
+        scratch = tempfile.TemporaryDirectory(prefix="mentor-build-")
+        self.addCleanup(scratch.cleanup)
+        folder = pathlib.Path(scratch.name, "build")
+        sys.path.insert(0, str(PACKAGES))
+        self.addCleanup(sys.path.remove, str(PACKAGES))
+        import setuptools
+
+        with unittest.mock.patch.object(setuptools, "setup"):
+            setup = package.load("mentor_setup", module.ROOT / "setup.py")
+        commands = []
+
+        def looked(command, *words):
+            commands.append(command)
+            with open(folder / "installation.lock") as lock:
+                with self.assertRaises(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if command == "deploy/packages/collect.sh":
+                raise InterruptedError
+
+        with (
+            unittest.mock.patch.object(setup, "BUILD", folder),
+            unittest.mock.patch.object(setup, "run", looked),
+            unittest.mock.patch.object(setup.build_steps.BuildWithStubs, "run"),
+            self.assertRaises(InterruptedError),
+        ):
+            setup.Build(setuptools.Distribution()).run()
+        self.assertEqual(commands, ["deploy/build.sh", "deploy/packages/collect.sh"])
+        with open(folder / "installation.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class ReleaseTest(unittest.TestCase):
