@@ -201,8 +201,8 @@ def experiment_metrics_page():
     yield prose(
         "A last `*` stands for a number or an environment. Unit `s` is a time, which differs from "
         "run to run. Reports draw a metric in a panel of its own (`own`; `compared`: in "
-        "comparisons of runs too), in a small one (`small`), or only where the page has a figure "
-        "of that kind (`none`)."
+        "comparisons of runs too), or in a small one (`small`). With `none` they draw it only "
+        "where the page has a figure of that kind."
     )
     parts = {}
     for part, name, *rest in rows_of("experiment_metrics.txt", 4):
