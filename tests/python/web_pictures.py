@@ -20,6 +20,10 @@ ARMS = {"advantage": "point_reach", "attention": "point_reach_attention"}
 SEEDS = (1, 2, 3)
 # What is still at work, and what waits, while the pictures are made.
 LIVE = ("swims", "walks", "rests")
+# Every image in the window is there.
+DRAWN = """() => [...document.images]
+  .filter(image => image.offsetParent && image.getBoundingClientRect().top < innerHeight)
+  .every(image => image.complete && image.naturalWidth > 0)"""
 
 
 def setUpModule():
@@ -53,11 +57,10 @@ class Pictures(browser.BrowserTest):
             )
 
     def shoot(self, page, name, height=None):
-        page.wait_for_timeout(1500)
+        page.set_viewport_size({**WIDE, "height": height or WIDE["height"]})
         page.evaluate("scrollTo(0, 0)")
-        if height:
-            page.set_viewport_size({**WIDE, "height": height})
-            page.wait_for_timeout(500)
+        page.wait_for_timeout(1500)
+        page.wait_for_function(DRAWN, timeout=300_000)
         page.screenshot(path=str(OUT / f"web_{name}.png"))
         page.set_viewport_size(WIDE)
 
@@ -105,9 +108,6 @@ class Pictures(browser.BrowserTest):
             self.shoot(page, "life", 1100)
             page.goto(f"{address}/catalogue")
             page.get_by_label("Search").fill("MuJoCo")
-            self.wait_until(
-                lambda: page.locator(".card:visible img[src]").count() > 5, "pictures of them"
-            )
             self.shoot(page, "catalogue")
 
 
