@@ -21,9 +21,10 @@ SEEDS = (1, 2, 3)
 # What is still at work, and what waits, while the pictures are made.
 LIVE = ("swims", "walks", "rests")
 # Every image in the window is there.
-DRAWN = """() => [...document.images]
-  .filter(image => image.offsetParent && image.getBoundingClientRect().top < innerHeight)
-  .every(image => image.complete && image.naturalWidth > 0)"""
+DRAWN = """() => [...document.images].every(image => {
+  const box = image.getBoundingClientRect();
+  return !box.width || box.top > innerHeight || image.naturalWidth > 0;
+})"""
 
 
 def setUpModule():
