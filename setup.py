@@ -75,11 +75,14 @@ class Build(build_steps.BuildWithStubs):
         super().run()
         stage = build_steps.SCRATCH / "stage"
         BUILD.mkdir(parents=True, exist_ok=True)
-        with open(BUILD / "installation.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = os.open(BUILD, os.O_RDONLY)  # A lock on the folder itself: it may be read-only.
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
             if not (BUILD / "bin/mentor").exists():
                 run("deploy/build.sh", "--preset", "release")
             run("deploy/packages/collect.sh", "--module", BUILD, stage)
+        finally:
+            os.close(folder)
         target = pathlib.Path(self.build_lib).resolve()
         package = target / "mentor_programs"
         shutil.copytree(ROOT / "deploy/packages/mentor_programs", package, dirs_exist_ok=True)

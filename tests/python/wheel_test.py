@@ -167,11 +167,17 @@ class BuildTest(unittest.TestCase):
             setup = package.load("mentor_setup", module.ROOT / "setup.py")
         commands = []
 
+        def take_the_lock():
+            opened = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(opened)
+
         def looked(command, *words):
             commands.append(command)
-            with open(folder / "installation.lock") as lock:
-                with self.assertRaises(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.assertRaises(BlockingIOError):
+                take_the_lock()
             if command == "deploy/packages/collect.sh":
                 raise InterruptedError
 
@@ -183,8 +189,7 @@ class BuildTest(unittest.TestCase):
         ):
             setup.Build(setuptools.Distribution()).run()
         self.assertEqual(commands, ["deploy/build.sh", "deploy/packages/collect.sh"])
-        with open(folder / "installation.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_the_lock()
 
 
 class ReleaseTest(unittest.TestCase):
