@@ -2,12 +2,9 @@
 """Peer of the measurement `lifetime`: the paper's own Python code, CPU seconds of one outer update.
 
 That code is not part of Mentor. It is the GitHub repository
-Octavio-Pappalardo/Meta-learning-rewards (files of 8 August 2024, MIT licence), which needs a Python
-of its own (about 5 GB), without the PYTHONPATH of other peers:
-  python3.11 -m venv paper
-  paper/bin/pip install torch==2.11.0 metaworld==3.1.1 mujoco==3.3.0 packaging
-  tests/bench/run.py lifetime --peer 'lifetime/paper=env -u PYTHONPATH MUJOCO_GL=disabled \\
-    paper/bin/python tests/bench/paper_peer.py Meta-learning-rewards'
+Octavio-Pappalardo/Meta-learning-rewards (files of 8 August 2024, MIT licence). It needs a Python of
+its own (about 5 GB), without the PYTHONPATH of other peers. The commands are in
+docs/performance.md, "How to repeat it".
 
 No line of that code is changed. It was written for Meta-World 2, so the task is named
 door-close-v3. The device is the CPU, and an empty module replaces wandb, to which the code reports.
