@@ -28,7 +28,9 @@ constexpr std::chrono::milliseconds kTellWithin{5'000};
 // The same for a process that was told to end.
 constexpr std::chrono::milliseconds kSayGoodbyeWithin{2'000};
 
-// Shards are reported every second; the fleet every second time, and at once after a change.
+// Shards are reported after kReportEvery, or at once when an actor comes or goes; the fleet every
+// second time, or when it has changed.
+constexpr std::chrono::milliseconds kReportEvery{950}, kReportsApart{50};
 constexpr int kLooksPerFleetReport = 2;
 
 }  // namespace
@@ -73,7 +75,12 @@ Learner::Learner(Options options, Metrics* metrics)
     device_lost_ =
         options_.device.monitor->OnLost([this](const absl::Status& why) { TellDeviceLost(why); });
   }
-  options_.rollout->OnFoundOut([this] { TakeBackEnded(); });
+  options_.rollout->OnChange([this] {
+    TakeBackEnded();
+    const MutexLock lock(mutex_);
+    fleet_changed_ = true;
+    changed_.NotifyAll();
+  });
   const MutexLock lock(mutex_);
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
@@ -94,7 +101,7 @@ void Learner::Stop() {
     changed_.NotifyAll();
   }
   reconnector_.Stop();
-  options_.rollout->OnFoundOut(nullptr);
+  options_.rollout->OnChange(nullptr);
   if (connection != nullptr) {
     SayGoodbye(connection.get());
     connection->stream->Close(absl::CancelledError("the learner is stopping"));
@@ -358,9 +365,14 @@ void Learner::ReportProgress() {
   std::shared_ptr<Connection> told;  // The stream of the last fleet report,
   int told_actors = 0;               // and its number of actors.
   while (!stopping_) {
-    changed_.WaitFor(lock, std::chrono::seconds(1),
+    // Without its only actor this learner should get no shard, so the meta-learner hears at once.
+    changed_.WaitFor(lock, kReportsApart,
                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    changed_.WaitFor(lock, kReportEvery, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || fleet_changed_;
+    });
     if (stopping_) return;
+    fleet_changed_ = false;
     const std::map<uint64_t, std::shared_ptr<Job>> running = running_;
     const std::shared_ptr<Connection> connection =
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;

@@ -161,6 +161,7 @@ class Learner {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // Drained, and on_drained was called.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool fleet_changed_ ABSL_GUARDED_BY(mutex_) = false;  // Since the last report.
   int idle_workers_ ABSL_GUARDED_BY(mutex_) = 0;
   // Last, so that they stop first. Each worker runs one shard; there are as many as it ever had at
   // once.

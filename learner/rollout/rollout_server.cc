@@ -431,7 +431,7 @@ void RolloutServer::OnMessage(const std::shared_ptr<Session>& session, v1::WorkR
     case v1::WorkRequest::kLeaving: {
       {
         MutexLock lock(mutex_);
-        session->leaving = true;
+        session->leaving = actors_changed_ = true;
         dispatcher_.Leaving(session->id);
       }
       return Dispatch();
@@ -536,7 +536,7 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
         }
         // A connection that broke half-way goes unnoticed for a while, so the newer stream counts.
         if (before != nullptr) before->replaced = true;
-        session->welcomed = true;
+        session->welcomed = actors_changed_ = true;
         dispatcher_.AddActor(session->id,
                              {.uid = hello.peer_uid(),
                               .host = hello.host(),
@@ -657,6 +657,7 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
     expected = (session->leaving && status.ok()) || stopping_;
     session->welcomed = false;
     if (welcomed) {
+      actors_changed_ = true;
       instruments_->peers->Decrement();
       dispatcher_.RemoveActor(session->id);
     }
@@ -707,7 +708,7 @@ void RolloutServer::Dispatch() {
       lag_changed_.NotifyAll();
     }
   }
-  TellOfChecks();
+  TellOfChanges();
   for (const auto& [stream, assignment] : out) {
     v1::WorkResponse message;
     *message.mutable_unit() = *assignment.unit;
@@ -719,22 +720,22 @@ void RolloutServer::Dispatch() {
   }
 }
 
-void RolloutServer::TellOfChecks() {
+void RolloutServer::TellOfChanges() {
   {
     const MutexLock lock(mutex_);
     const uint64_t ended = dispatcher_.checks_ended();
     // Without an actor that can make them, open checks hold nothing up.
     if (std::exchange(checks_told_, ended) != ended || dispatcher_.num_checks() > 0)
       changed_.NotifyAll();
-    if (!dispatcher_.HasFoundOut()) return;
+    if (!std::exchange(actors_changed_, false) && !dispatcher_.HasFoundOut()) return;
   }
   const MutexLock lock(listener_mutex_);
-  if (on_found_out_) on_found_out_();
+  if (on_change_) on_change_();
 }
 
-void RolloutServer::OnFoundOut(std::function<void()> callback) {
+void RolloutServer::OnChange(std::function<void()> callback) {
   const MutexLock lock(listener_mutex_);
-  on_found_out_ = std::move(callback);
+  on_change_ = std::move(callback);
 }
 
 std::vector<UnitDispatcher::FoundOut> RolloutServer::TakeFoundOut() {

@@ -72,8 +72,9 @@ class RolloutServer : public v1::RolloutService::CallbackService {
   absl::Status StillGood(uint64_t shard) const;
   // What was found out since the last call, for shards that have ended.
   std::vector<UnitDispatcher::FoundOut> TakeFoundOut();
-  // Calls back when something was found out, from any thread and without locks. Null: nobody.
-  void OnFoundOut(std::function<void()> callback);
+  // Calls back when something was found out, and when an actor came, leaves or is gone; from any
+  // thread and without locks. Null: nobody.
+  void OnChange(std::function<void()> callback);
 
   // Sets the values that actors must report from now on; empty: unchanged. Ends actors that differ.
   void Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint);
@@ -124,7 +125,7 @@ class RolloutServer : public v1::RolloutService::CallbackService {
   void Dispatch() ABSL_LOCKS_EXCLUDED(mutex_);
   void SetGauges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Wakes shards that wait for checks, and tells who listens. Call after the dispatcher was used.
-  void TellOfChecks() ABSL_LOCKS_EXCLUDED(mutex_);
+  void TellOfChanges() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckFleet(const v1::Hello& hello) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WatchLag();
 
@@ -153,10 +154,11 @@ class RolloutServer : public v1::RolloutService::CallbackService {
   bool watch_is_idle_ ABSL_GUARDED_BY(mutex_) =
       false;  // True if no unit was out when the lag watch fell asleep.
   uint64_t checks_told_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool actors_changed_ ABSL_GUARDED_BY(mutex_) = false;  // Since the last callback.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Held during the callback, so that none is under way once it is replaced. Before mutex_.
   Mutex listener_mutex_;
-  std::function<void()> on_found_out_ ABSL_GUARDED_BY(listener_mutex_);
+  std::function<void()> on_change_ ABSL_GUARDED_BY(listener_mutex_);
 
   rpc::BundleServer bundles_;
   // Last, so that it stops first.

@@ -20,7 +20,7 @@ void ShardBoard::AssignLocked() {
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
   // Assign one shard at a time, to the learner with the fewest shards; learners without actors come
-  // last. Repeat while a shard was assigned: a learner that keeps room for a large shard becomes
+  // last, and not at once where no actor would come to them. Repeat while a shard was assigned: a learner that keeps room for a large shard becomes
   // free for others when a different learner takes it.
   for (bool moved = true; moved;) {
     std::vector<std::tuple<bool, size_t, LearnerId>> turns;
@@ -196,7 +196,8 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
                      .simulators = learner.simulators,
                      .standing = learner.standing,
                      .draining = learner.draining,
-                     .actorless = learner.actorless};
+                     .actorless = learner.actorless,
+                     .unserved = learner.actorless && !HasSpareActorLocked()};
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     facts.has_suspect |= IsSuspect(job);
@@ -208,6 +209,16 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
   return facts;
 }
 
+bool ShardBoard::HasSpareActorLocked() const {
+  uint64_t with_actors = 0, actors = 0;
+  for (const auto& [id, learner] : learners_) {
+    if (learner.draining || learner.actors == 0) continue;
+    ++with_actors;
+    actors += learner.actors;
+  }
+  return with_actors == 0 || actors > with_actors;
+}
+
 ShardFacts ShardBoard::FactsLocked(const Job& job) const {
   const auto found = arithmetics_.find(job.shard->experiment());
   std::string_view arithmetic;
@@ -217,6 +228,7 @@ ShardFacts ShardBoard::FactsLocked(const Job& job) const {
           .tried = job.failed_at,
           .answered = job.audit.learners(),
           .arithmetic = arithmetic,
+          .patient = NowNs() - job.waits_since < options_.actors_wait,
           .is_suspect = IsSuspect(job)};
 }
 
@@ -423,6 +435,7 @@ void ShardBoard::ReturnLocked(Job* job) {
   job->env_steps = job->counted_steps = 0;
   job->result = {};
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
+  job->waits_since = NowNs();
 }
 
 }  // namespace mentor::meta_learner

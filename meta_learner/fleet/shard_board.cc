@@ -305,6 +305,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   for (std::unique_ptr<Job>& job : jobs) {
     const uint64_t id = job->shard->shard_id();
     waiting_[call.experiment].push_back(id);
+    job->waits_since = NowNs();
     jobs_[id] = std::move(job);
   }
   ChooseAuditsLocked(call);

@@ -80,7 +80,8 @@ class ShardBoard {
     double stall_factor = 8;
     // A shard moves to a free learner with actors after this time on a learner without an actor
     // that answers. The limit doubles with each stall: a shard of slow units must not move for
-    // ever.
+    // ever. Where no actor could come to such a learner, it gets only shards that have waited this
+    // long.
     std::chrono::nanoseconds actors_wait = std::chrono::seconds(5);
     // How long a shard stays on a learner whose actors no longer offer its simulator. Then it makes
     // place for others, or moves.
@@ -240,6 +241,7 @@ class ShardBoard {
     std::map<std::string, std::map<std::string, int>> lost_by = {};
     TriedAt failed_at;                       // Names of learners on which it failed or stalled.
     std::set<std::string> error_hosts = {};  // Hosts of learners that reported errors.
+    std::chrono::nanoseconds waits_since{0};  // Time at which it last came into its line.
     std::chrono::nanoseconds given{0};       // Time of the assignment.
     std::chrono::nanoseconds progressed{0};  // Time of the last progress, or of the assignment.
     std::chrono::nanoseconds longest_gap{0};
@@ -292,9 +294,10 @@ class ShardBoard {
     uint64_t version = 0;  // Version of the meta-parameters that were sent last.
     uint32_t actors = 0;
     bool actorless = false;  // It said that it has none.
-    void SetActors(uint32_t count) {
+    // True if that changes which shards may go where.
+    bool SetActors(uint32_t count) {
       actors = count;
-      actorless = count == 0;
+      return std::exchange(actorless, count == 0) != actorless;
     }
     std::set<std::string> simulators = {};  // Offered by its actors.
     bool draining = false;
@@ -316,6 +319,8 @@ class ShardBoard {
   // Returns the facts for Judge; but_owner: without the memory of this owner's shards, if set.
   LearnerFacts FactsLocked(const Learner& learner, const std::string* but_owner = nullptr) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if some learner without actors could get one from a learner that has several.
+  bool HasSpareActorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ShardFacts FactsLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Verdict JudgeLocked(const LearnerFacts& learner, const Job& job,
                       std::chrono::nanoseconds now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -211,10 +211,8 @@ void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::stri
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   // A learner with shards reports its actors with its progress, which also writes the history.
-  if (found->second.shards.empty()) found->second.SetActors(actors);
-  if (found->second.simulators == simulators) return;
-  found->second.simulators = std::move(simulators);
-  AssignLocked();
+  const bool changed = found->second.shards.empty() && found->second.SetActors(actors);
+  if (std::exchange(found->second.simulators, simulators) != simulators || changed) AssignLocked();
 }
 
 void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {
@@ -222,7 +220,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   const uint32_t before = found->second.actors;
-  found->second.SetActors(progress.actors());
+  if (found->second.SetActors(progress.actors())) AssignLocked();
   if (before != progress.actors()) {
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",

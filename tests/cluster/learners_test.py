@@ -99,11 +99,17 @@ class LearnersTest(ClusterTest):
         self.assertEqual([self.hash_of(f"e{i}") for i in seeds], alone)
 
     def test_one_actor_is_enough_for_three_learners(self):
-        short = sets("rule.outer_updates=2", *LONG[3::2])
-        alone = self.run_hash(self.folder / "alone", *short)
-        self.start_fleet(3, 1)
-        self.create_experiment(self.server, "one", *short)
+        alone = self.run_hash(self.folder / "alone", *LONG)
+        self.start_fleet(3, 0)
+        self.create_experiment(self.server, "one", *LONG)
+        self.wait_until(
+            lambda: all(peer.get("work") for peer in self.peers("learners/").values()),
+            "shards at all learners",
+        )
+        # The actor goes to each learner once, and then stays where its shards come to.
+        actor = self.start_actor(self.addresses)
         self.assertEqual(self.hash_of("one"), alone)
+        self.assertLessEqual(actor.output().count("moves to another learner"), 6)
 
     def test_addresses_that_hang_or_are_no_learner(self):
         short = sets("rule.outer_updates=2", *LONG[3::2])
