@@ -653,9 +653,8 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
   bool welcomed, expected;
   {
     MutexLock lock(mutex_);
-    welcomed = session->welcomed;
+    welcomed = std::exchange(session->welcomed, false);
     expected = (session->leaving && status.ok()) || stopping_;
-    session->welcomed = false;
     if (welcomed) {
       actors_changed_ = true;
       instruments_->peers->Decrement();

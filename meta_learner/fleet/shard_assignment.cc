@@ -20,8 +20,9 @@ void ShardBoard::AssignLocked() {
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
   // Assign one shard at a time, to the learner with the fewest shards; learners without actors come
-  // last, and not at once where no actor would come to them. Repeat while a shard was assigned: a learner that keeps room for a large shard becomes
-  // free for others when a different learner takes it.
+  // last, and not at once where no actor would come to them. Repeat while a shard was assigned: a
+  // learner that keeps room for a large shard becomes free for others when a different learner
+  // takes it.
   for (bool moved = true; moved;) {
     std::vector<std::tuple<bool, size_t, LearnerId>> turns;
     for (const auto& [id, learner] : learners_) {

@@ -62,56 +62,6 @@ TEST_CASE("shard board: a learner that vanishes loses its shard, and what it sti
   CHECK(RewardOf((*results)[0]) == 1);
 }
 
-TEST_CASE("shard board: shards spread over the learners, those without actors last", "[unit]") {
-  ShardBoard board(Unaudited());
-  FakeLearner alone(&board, 2), first(&board, 2), second(&board, 2);
-  board.OnActors(first.id, 1);
-  board.OnActors(second.id, 3);
-  Running run(&board, 5);
-  // first: 1 and 3, second: 2 and 4, and what is left for alone.
-  CHECK(first.WaitForShard(1).shard_id() == 3);
-  CHECK(second.WaitForShard(1).shard_id() == 4);
-  CHECK(alone.WaitForShard(0).shard_id() == 5);
-  CHECK(alone.num_shards() == 1);
-  run.Cancel();
-}
-
-TEST_CASE("shard board: no more learners have shards than there are actors, as long as none waits",
-          "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  FakeLearner with(&board, 1), without(&board, 1), without_too(&board, 1);
-  board.OnActors(with.id, 1);
-  board.OnActors(without.id, 0);
-  board.OnActors(without_too.id, 0);
-  Running run(&board, 4);
-  CHECK(with.Answer(with.WaitForShard(0), 1).ok());
-  with.WaitForShard(1);
-  CHECK(without.num_shards() == 0);
-  with.Progress(with.WaitForShard(1), 1, /*actors=*/2);  // One of them may go to another learner.
-  board.OnActors(without.id, 0, {"a look"});
-  CHECK(without.WaitForShard(0).shard_id() == 3);
-  CHECK(without_too.WaitForShard(0).shard_id() == 4);
-  run.Cancel();
-}
-
-TEST_CASE("shard board: a shard that waits for long goes to a learner without actors, too",
-          "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  FakeLearner with(&board, 1), without(&board, 1);
-  board.OnActors(with.id, 1);
-  board.OnActors(without.id, 0);
-  Running run(&board, 2);
-  with.WaitForShard(0);
-  clock.Advance(std::chrono::milliseconds(4'999));
-  board.OnActors(without.id, 0, {"a look"});
-  CHECK(without.num_shards() == 0);
-  clock.Advance(std::chrono::milliseconds(1));
-  CHECK(without.WaitForShard(0).shard_id() == 2);
-  run.Cancel();
-}
-
 TEST_CASE("shard board: the rate of a learner falls when it has no work any more", "[unit]") {
   std::atomic<int> seconds = 0;
   ShardBoard board({.now = [&] {
