@@ -143,7 +143,13 @@ TASKS = {
         small(
             "teachers_catch",
             280,
-            {"reward": "8.23e-3", "advantage": "3.53e-3", "lpo": "0.0105", "lpg": "1e-3"},
+            {
+                "reward": "8.23e-3",
+                "advantage": "3.53e-3",
+                "lpo": "0.0105",
+                "lpg": "1e-3",
+                "bmg": "6.85e-3",
+            },
             (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79),
         ),
         lacks=NO_POTENTIAL,
