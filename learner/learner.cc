@@ -199,8 +199,9 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       MENTOR_LOG(kInfo, "connected to the meta-learner");
       {
         const MutexLock lock(mutex_);
-        connection->welcomed = true;
+        connection->welcomed = fleet_changed_ = true;
         connection->server = message.welcome().server_uid();
+        changed_.NotifyAll();
       }
       options_.rollout->Expect(message.welcome().catalogue_hash(),
                                message.welcome().numeric_fingerprint());

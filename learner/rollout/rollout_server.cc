@@ -447,7 +447,7 @@ std::vector<v1::Peer> RolloutServer::Peers() {
   std::vector<v1::Peer> peers;
   MutexLock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
-  const double seconds = std::max(1e-3, std::chrono::duration<double>(now - peers_since_).count());
+  const double seconds = std::max(1.0, std::chrono::duration<double>(now - peers_since_).count());
   peers_since_ = now;
   for (auto& [id, session] : sessions_) {
     if (!session->welcomed) continue;

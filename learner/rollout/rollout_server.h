@@ -88,7 +88,7 @@ class RolloutServer : public v1::RolloutService::CallbackService {
   // Connected actors, and those of them that answer.
   int actors() const;
   int answering_actors() const;
-  // All connected actors; rates are over the time since the last call.
+  // All connected actors; rates are over the time since the last call, at least a second.
   std::vector<v1::Peer> Peers();
   // "actors/{uid}" finishes its units and leaves. False when no actor has that name.
   bool Drain(const std::string& name);

@@ -19,11 +19,14 @@ void ShardBoard::AssignLocked() {
   changed_.NotifyAll();
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
+  std::optional<std::set<uint64_t>> impatient;
   // Assign one shard at a time, to the learner with the fewest shards; learners without actors come
-  // last, and not at once where no actor would come to them. Repeat while a shard was assigned: a
-  // learner that keeps room for a large shard becomes free for others when a different learner
-  // takes it.
+  // last, and unserved ones get only what does not wait for others. Repeat while a shard was
+  // assigned: a learner that keeps room for a large shard becomes free for others when a different
+  // learner takes it.
   for (bool moved = true; moved;) {
+    const std::set<LearnerId> unserved = UnservedLocked();
+    if (!unserved.empty() && !impatient) impatient = ImpatientLocked();
     std::vector<std::tuple<bool, size_t, LearnerId>> turns;
     for (const auto& [id, learner] : learners_) {
       if (id != reserved) turns.emplace_back(learner.actors == 0, learner.shards.size(), id);
@@ -31,22 +34,66 @@ void ShardBoard::AssignLocked() {
     std::sort(turns.begin(), turns.end());
     moved = std::any_of(turns.begin(), turns.end(),
                         [&](const auto& turn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                          return GiveNextLocked(std::get<2>(turn));
+                          const LearnerId id = std::get<2>(turn);
+                          return GiveNextLocked(id, unserved.contains(id) ? &*impatient : nullptr);
                         });
   }
 }
 
-bool ShardBoard::GiveNextLocked(LearnerId id) {
+std::set<ShardBoard::LearnerId> ShardBoard::UnservedLocked() const {
+  const std::chrono::nanoseconds now = NowNs();
+  int64_t spare = 0;  // Actors that may go to learners without any.
+  bool any_at_work = false;
+  for (const auto& [id, learner] : learners_) {
+    spare += learner.actors;
+    const bool at_work = learner.actors > 0 && !learner.draining &&
+                         !learner.standing.InQuarantine(now) &&
+                         !suspects_.contains(learner.info.name);
+    any_at_work |= at_work;
+    if (at_work || (learner.actorless_since && !learner.shards.empty())) --spare;
+  }
+  std::set<LearnerId> unserved;
+  if (!any_at_work) return unserved;
+  for (const auto& [id, learner] : learners_) {
+    if (learner.actorless_since && spare < (learner.shards.empty() ? 1 : 0)) unserved.insert(id);
+  }
+  return unserved;
+}
+
+std::set<uint64_t> ShardBoard::ImpatientLocked() const {
+  const std::chrono::nanoseconds now = NowNs();
+  std::set<uint64_t> impatient;
+  for (const auto& [experiment, line] : waiting_) {
+    for (const uint64_t shard : line) {
+      const Job& job = *jobs_.at(shard);
+      const ShardFacts facts = FactsLocked(job);
+      // What failed elsewhere does not wait, nor what no learner with actors can have.
+      if (job.losses > 0 || !job.failed_at.empty() ||
+          now - job.waits_since >= options_.actors_wait ||
+          std::none_of(learners_.begin(), learners_.end(),
+                       [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                         return entry.second.actors > 0 &&
+                                Judge(FactsLocked(entry.second), facts, now).obstacle >=
+                                    Obstacle::kSuspect;
+                       }))
+        impatient.insert(shard);
+    }
+  }
+  return impatient;
+}
+
+bool ShardBoard::GiveNextLocked(LearnerId id, const std::set<uint64_t>* among) {
   Learner& learner = learners_.at(id);
   const LearnerFacts facts = FactsLocked(learner);
   const std::chrono::nanoseconds now = NowNs();  // All verdicts are of one moment.
-  std::set<std::string> ready = ReadyLocked(&learner, facts, now);
+  std::set<std::string> ready = ReadyLocked(&learner, facts, now, among);
   if (learner.shards.size() >= learner.info.slots) ready = BeyondSlotsLocked(learner, ready);
   while (const std::optional<std::string> next = queue_.Next(ready)) {
     const std::deque<uint64_t>& line = waiting_.at(*next);
     const uint64_t shard = *std::find_if(
         line.begin(), line.end(), [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-          return JudgeLocked(facts, *jobs_.at(one), now).obstacle >= Obstacle::kRoom;
+          return (among == nullptr || among->contains(one)) &&
+                 JudgeLocked(facts, *jobs_.at(one), now).obstacle >= Obstacle::kRoom;
         });
     const Job& job = *jobs_.at(shard);
     if (JudgeLocked(facts, job, now).obstacle == Obstacle::kNone) {
@@ -173,10 +220,13 @@ void ShardBoard::LeaveLineLocked(const Job& job) {
 }
 
 std::set<std::string> ShardBoard::ReadyLocked(Learner* learner, const LearnerFacts& facts,
-                                              std::chrono::nanoseconds now) {
+                                              std::chrono::nanoseconds now,
+                                              const std::set<uint64_t>* among) {
   std::set<std::string> ready;
+  if (among != nullptr && among->empty()) return ready;
   for (const auto& [experiment, shards] : waiting_) {
     for (const uint64_t shard : shards) {
+      if (among != nullptr && !among->contains(shard)) continue;
       const Verdict verdict = JudgeLocked(facts, *jobs_.at(shard), now);
       // A draining learner gets nothing in any case.
       if (verdict.obstacle == Obstacle::kArithmetic && !learner->draining &&
@@ -197,8 +247,7 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
                      .simulators = learner.simulators,
                      .standing = learner.standing,
                      .draining = learner.draining,
-                     .actorless = learner.actorless,
-                     .unserved = learner.actorless && !HasSpareActorLocked()};
+                     .actorless = learner.actorless_since.has_value()};
   for (const uint64_t shard : learner.shards) {
     const Job& job = *jobs_.at(shard);
     facts.has_suspect |= IsSuspect(job);
@@ -210,16 +259,6 @@ LearnerFacts ShardBoard::FactsLocked(const Learner& learner, const std::string* 
   return facts;
 }
 
-bool ShardBoard::HasSpareActorLocked() const {
-  uint64_t with_actors = 0, actors = 0;
-  for (const auto& [id, learner] : learners_) {
-    if (learner.draining || learner.actors == 0) continue;
-    ++with_actors;
-    actors += learner.actors;
-  }
-  return with_actors == 0 || actors > with_actors;
-}
-
 ShardFacts ShardBoard::FactsLocked(const Job& job) const {
   const auto found = arithmetics_.find(job.shard->experiment());
   std::string_view arithmetic;
@@ -229,7 +268,6 @@ ShardFacts ShardBoard::FactsLocked(const Job& job) const {
           .tried = job.failed_at,
           .answered = job.audit.learners(),
           .arithmetic = arithmetic,
-          .patient = NowNs() - job.waits_since < options_.actors_wait,
           .is_suspect = IsSuspect(job)};
 }
 

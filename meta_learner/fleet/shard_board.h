@@ -81,7 +81,7 @@ class ShardBoard {
     // A shard moves to a free learner with actors after this time on a learner without an actor
     // that answers. The limit doubles with each stall: a shard of slow units must not move for
     // ever. Where no actor could come to such a learner, it gets only shards that have waited this
-    // long.
+    // long. Audits wait this long for the actors of a learner.
     std::chrono::nanoseconds actors_wait = std::chrono::seconds(5);
     // How long a shard stays on a learner whose actors no longer offer its simulator. Then it makes
     // place for others, or moves.
@@ -239,11 +239,11 @@ class ShardBoard {
     std::map<std::string, LossesAt> lost_at = {};  // By host.
     // By learner, then by host: number of losses.
     std::map<std::string, std::map<std::string, int>> lost_by = {};
-    TriedAt failed_at;                       // Names of learners on which it failed or stalled.
-    std::set<std::string> error_hosts = {};  // Hosts of learners that reported errors.
+    TriedAt failed_at;                        // Names of learners on which it failed or stalled.
+    std::set<std::string> error_hosts = {};   // Hosts of learners that reported errors.
     std::chrono::nanoseconds waits_since{0};  // Time at which it last came into its line.
-    std::chrono::nanoseconds given{0};       // Time of the assignment.
-    std::chrono::nanoseconds progressed{0};  // Time of the last progress, or of the assignment.
+    std::chrono::nanoseconds given{0};        // Time of the assignment.
+    std::chrono::nanoseconds progressed{0};   // Time of the last progress, or of the assignment.
     std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;        // As reported by the learner; never decreases.
     uint64_t counted_steps = 0;    // env_steps at the last progress.
@@ -293,11 +293,13 @@ class ShardBoard {
     std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters that were sent last.
     uint32_t actors = 0;
-    bool actorless = false;  // It said that it has none.
-    // True if that changes which shards may go where.
-    bool SetActors(uint32_t count) {
+    std::optional<std::chrono::nanoseconds> actorless_since = {};  // It said that it has none.
+    // True if that is news.
+    bool SetActors(uint32_t count, std::chrono::nanoseconds now) {
+      const bool news = count != actors || (count == 0 && !actorless_since);
+      if (news) actorless_since = count > 0 ? std::nullopt : std::optional(now);
       actors = count;
-      return std::exchange(actorless, count == 0) != actorless;
+      return news;
     }
     std::set<std::string> simulators = {};  // Offered by its actors.
     bool draining = false;
@@ -319,8 +321,6 @@ class ShardBoard {
   // Returns the facts for Judge; but_owner: without the memory of this owner's shards, if set.
   LearnerFacts FactsLocked(const Learner& learner, const std::string* but_owner = nullptr) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // True if some learner without actors could get one from a learner that has several.
-  bool HasSpareActorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ShardFacts FactsLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Verdict JudgeLocked(const LearnerFacts& learner, const Job& job,
                       std::chrono::nanoseconds now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -339,12 +339,20 @@ class ShardBoard {
   // Assignment (shard_assignment.cc).
   // Gives out what waits. Call after each change; Run looks again.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives the learner one shard. Returns false if it gets none.
-  bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the learners without actors to which none would come: learners that have some cannot
+  // spare any more.
+  std::set<LearnerId> UnservedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the waiting shards that unserved learners may have, too.
+  std::set<uint64_t> ImpatientLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives the learner one shard, of `among` alone where that is given. Returns false if it gets
+  // none.
+  bool GiveNextLocked(LearnerId id, const std::set<uint64_t>* among)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns the experiments with waiting shards that this learner may have, or may have once it has
   // room.
   std::set<std::string> ReadyLocked(Learner* learner, const LearnerFacts& facts,
-                                    std::chrono::nanoseconds now)
+                                    std::chrono::nanoseconds now,
+                                    const std::set<uint64_t>* among = nullptr)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns the experiments in `ready` that may use a place beyond the slots of a full learner.
   std::set<std::string> BeyondSlotsLocked(const Learner& learner,

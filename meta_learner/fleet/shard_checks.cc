@@ -106,7 +106,9 @@ bool ShardBoard::CanBeAuditedLocked(const Job& job, bool elsewhere) const {
       learners_.begin(), learners_.end(),
       [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         const Learner& learner = entry.second;
-        return !learner.actorless && !(elsewhere && job.audit.HasHost(learner.info.host)) &&
+        const bool answers =
+            !learner.actorless_since || NowNs() - *learner.actorless_since < options_.actors_wait;
+        return answers && !(elsewhere && job.audit.HasHost(learner.info.host)) &&
                Judge(FactsLocked(learner), shard, NowNs()).obstacle >= Obstacle::kSuspect;
       });
 }

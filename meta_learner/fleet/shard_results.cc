@@ -211,7 +211,7 @@ void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::stri
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   // A learner with shards reports its actors with its progress, which also writes the history.
-  const bool changed = found->second.shards.empty() && found->second.SetActors(actors);
+  const bool changed = found->second.shards.empty() && found->second.SetActors(actors, NowNs());
   if (std::exchange(found->second.simulators, simulators) != simulators || changed) AssignLocked();
 }
 
@@ -220,7 +220,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
   const uint32_t before = found->second.actors;
-  if (found->second.SetActors(progress.actors())) AssignLocked();
+  if (found->second.SetActors(progress.actors(), NowNs())) AssignLocked();
   if (before != progress.actors()) {
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",

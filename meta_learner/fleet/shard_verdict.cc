@@ -21,7 +21,6 @@ Verdict Judge(const LearnerFacts& learner, const ShardFacts& shard, std::chrono:
   if (shard.tried.Has(info.name) && (!shard.may_repeat || now < shard.tried.again()))
     return {.obstacle = Obstacle::kTried};
   if (shard.answered.contains(info.name)) return {.obstacle = Obstacle::kAnswered};
-  if (learner.unserved && shard.patient) return {.obstacle = Obstacle::kActors};
   if (shard.is_suspect || learner.has_suspect) return {.obstacle = Obstacle::kSuspect};
   if (!HasRoom(learner, shard.memory)) return {.obstacle = Obstacle::kRoom};
   return {};

@@ -51,7 +51,6 @@ struct LearnerFacts {
   const Standing& standing;
   bool draining = false;            // It gets no more shards.
   bool actorless = false;           // It said that no actor of it answers; ShardBoard judges this.
-  bool unserved = false;            // Nor can another learner spare one: each has one at most.
   bool has_suspect = false;         // It holds a shard that must be alone.
   shards::LearnerMemory held = {};  // Memory of its shards.
 };
@@ -62,7 +61,6 @@ struct ShardFacts {
   const TriedAt& tried;                     // Names of learners on which it failed or stalled.
   std::set<std::string> answered = {};      // Names of learners whose results are audited.
   std::string_view arithmetic = {};         // Its experiment's; empty: not yet decided.
-  bool patient = false;     // It has waited for so short a time that it can wait for actors.
   bool is_suspect = false;  // It must be alone: ShardBoard reserves a learner for it.
   // True if no other learner can try the shard: then a learner may try it again after a wait.
   bool may_repeat = false;
@@ -77,7 +75,6 @@ enum class Obstacle {
   kQuarantine,
   kTried,     // The shard failed or stalled there, and is not to be repeated there now.
   kAnswered,  // The learner has computed the shard, which waits for another one's result.
-  kActors,    // No actor would come to the learner, and the shard can wait for another one.
   kSuspect,   // The shard is a suspect, or the learner holds one.
   kRoom,      // The learner's other shards leave too little memory.
   kNone,      // The learner may have the shard.

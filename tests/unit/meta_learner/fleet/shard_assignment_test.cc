@@ -37,12 +37,13 @@ TEST_CASE("shard board: no more learners have shards than there are actors, as l
   board.OnActors(without_too.id, 0);
   Running run(&board, 4);
   CHECK(with.Answer(with.WaitForShard(0), 1).ok());
-  with.WaitForShard(1);
+  const v1::Shard second = with.WaitForShard(1);
   CHECK(without.num_shards() == 0);
-  with.Progress(with.WaitForShard(1), 1, /*actors=*/2);  // One of them may go to another learner.
-  board.OnActors(without.id, 0, {"a look"});
-  CHECK(without.WaitForShard(0).shard_id() == 3);
-  CHECK(without_too.WaitForShard(0).shard_id() == 4);
+  with.Progress(second, 1, /*actors=*/2);  // One of them may go to another learner, at once.
+  CHECK(without.num_shards() == 1);
+  CHECK(without_too.num_shards() == 0);
+  with.Progress(second, 1, /*actors=*/3);
+  CHECK(without_too.num_shards() == 1);
   run.Cancel();
 }
 
@@ -56,11 +57,34 @@ TEST_CASE("shard board: a shard that waits for long goes to a learner without ac
   Running run(&board, 2);
   with.WaitForShard(0);
   clock.Advance(std::chrono::milliseconds(4'999));
-  board.OnActors(without.id, 0, {"a look"});
+  board.Wake();
   CHECK(without.num_shards() == 0);
   clock.Advance(std::chrono::milliseconds(1));
-  CHECK(without.WaitForShard(0).shard_id() == 2);
+  board.Wake();
+  CHECK(without.num_shards() == 1);
   run.Cancel();
+}
+
+TEST_CASE(
+    "shard board: a shard that failed, or that no other learner can have, does not wait for actors",
+    "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner with(&board, 1, "cpu bits", "with"), without(&board, 1, "cpu bits", "without");
+  board.OnActors(with.id, 1);
+  board.OnActors(without.id, 0);
+  SECTION("failed") {
+    Running run(&board, 1);
+    CHECK(with.Fail(with.WaitForShard(0)).ok());
+    CHECK(without.num_shards() == 1);
+    run.Cancel();
+  }
+  SECTION("the others are to end") {
+    board.DrainLearner(with.id);
+    Running run(&board, 1);
+    CHECK(without.WaitForShard(0).shard_id() == 1);
+    run.Cancel();
+  }
 }
 
 }  // namespace

@@ -328,6 +328,7 @@ TEST_CASE("shard audit: a learner without an actor that answers audits nothing",
   SECTION("from the start") {
     board.OnActors(other.id, 1);
     board.OnActors(other.id, 0);
+    clock.Advance(std::chrono::seconds(5));
     Running run(&board, 1);
     CHECK(first.Answer(first.WaitForShard(0), 3).ok());
     CHECK(run.Join().ok());

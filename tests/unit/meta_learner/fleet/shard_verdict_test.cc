@@ -17,7 +17,7 @@ struct Pair {
   LearnerInfo info{.name = "a", .arithmetic = "cpu bits", .memory_bytes = WithProcess(100)};
   std::set<std::string> offered{"gym", "dm"};
   Standing standing{Standing::Options{.strikes_max = 1, .quarantine_min = seconds(30)}};
-  bool draining = false, unserved = false, has_suspect = false;
+  bool draining = false, has_suspect = false;
   shards::LearnerMemory held{.bytes = 40};
 
   shards::ShardMemory memory{.bytes = 50, .bytes_per_thread = 10};
@@ -25,14 +25,13 @@ struct Pair {
   TriedAt tried;
   std::set<std::string> answered{"b"};
   std::string arithmetic = "cpu bits";
-  bool patient = false, is_suspect = false, may_repeat = false;
+  bool is_suspect = false, may_repeat = false;
 
   Verdict At(seconds now) const {
     return Judge({.info = info,
                   .simulators = offered,
                   .standing = standing,
                   .draining = draining,
-                  .unserved = unserved,
                   .has_suspect = has_suspect,
                   .held = held},
                  {.memory = memory,
@@ -40,7 +39,6 @@ struct Pair {
                   .tried = tried,
                   .answered = answered,
                   .arithmetic = arithmetic,
-                  .patient = patient,
                   .is_suspect = is_suspect,
                   .may_repeat = may_repeat},
                  now);
@@ -70,8 +68,6 @@ TEST_CASE("shard verdict: each obstacle by itself, and before all later ones", "
       {Obstacle::kTried, [](Pair* pair) { pair->tried.Add("a"); },
        [](Pair* pair) { pair->tried.Add("b"); }},
       {Obstacle::kAnswered, [](Pair* pair) { pair->answered.insert("a"); }, [](Pair*) {}},
-      {Obstacle::kActors, [](Pair* pair) { pair->unserved = pair->patient = true; },
-       [](Pair* pair) { pair->patient = false; }},
       {Obstacle::kSuspect, [](Pair* pair) { pair->is_suspect = true; }, [](Pair*) {}},
       {Obstacle::kSuspect, [](Pair* pair) { pair->has_suspect = true; }, [](Pair*) {}},
       {Obstacle::kRoom, [](Pair* pair) { pair->held.bytes = 41; },
@@ -114,7 +110,7 @@ TEST_CASE("shard verdict: people read what a learner lacks, and nothing about wh
   CHECK(RefusalOf(pair.At(seconds(100))) == "none of its actors offers simulator 'own'");
   for (const Obstacle obstacle :
        {Obstacle::kDraining, Obstacle::kQuarantine, Obstacle::kTried, Obstacle::kAnswered,
-        Obstacle::kActors, Obstacle::kSuspect, Obstacle::kRoom, Obstacle::kNone})
+        Obstacle::kSuspect, Obstacle::kRoom, Obstacle::kNone})
     CHECK(RefusalOf({.obstacle = obstacle}).empty());
 }
 
