@@ -38,9 +38,9 @@ class Actor {
     std::function<std::shared_ptr<grpc::Channel>()> channel = {};
     // Several learners, in place of `channel`; created with `uid`. Must outlive the actor.
     LearnerList* learners = nullptr;
-    // Interval at which an actor without work asks other learners for work. Well below the time
-    // after which a shard leaves a learner without actors: at that very time, units come once in
-    // each interval, so an actor never asks.
+    // Interval at which an actor without work asks other learners for work. It must be well below
+    // the five seconds after which a shard leaves a learner without actors. Else units of such
+    // shards come in each interval, and the actor never asks.
     std::chrono::milliseconds look_every{2'000};
     // Time limit for running units when the actor leaves a learner or ends. Units that run longer
     // are cut, and other actors run them again.

@@ -78,7 +78,7 @@ class Task:
     goal_seeds: bool = False  # A meta-seed has goals of its own.
 
 
-# Learning rates that are not the spec's, as long as a task has no trials.
+# Learning rates that are not the spec's, as long as a teacher has no trials on a task.
 UNTUNED = {"reward": "3e-3", "advantage": "3e-3", "lpg": "1e-3"}
 
 
@@ -144,11 +144,11 @@ TASKS = {
             "teachers_catch",
             280,
             {
+                **UNTUNED,
                 "reward": "8.23e-3",
                 "advantage": "3.53e-3",
                 "es": "0.0312",
                 "lpo": "0.0105",
-                "lpg": "1e-3",
                 "bmg": "6.85e-3",
             },
             (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79),

@@ -339,10 +339,10 @@ class ShardBoard {
   // Assignment (shard_assignment.cc).
   // Gives out what waits. Call after each change; Run looks again.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns the learners without actors to which none would come: learners that have some cannot
-  // spare any more.
+  // Returns the learners without actors to which no actor would come: each learner that has some
+  // needs its last one.
   std::set<LearnerId> UnservedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Returns the waiting shards that unserved learners may have, too.
+  // Returns the waiting shards that may also go to unserved learners.
   std::set<uint64_t> ImpatientLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the learner one shard, of `among` alone where that is given. Returns false if it gets
   // none.

@@ -84,7 +84,7 @@ class LearnersTest(ClusterTest):
         seeds = (1, 2)
         alone = [self.run_hash(self.folder / f"{i}", *LONG, "--set", f"seed={i}") for i in seeds]
         self.start_fleet(3, 0)
-        # All actors have the same home, so two learners have shards and no actors.
+        # All actors have the same home, so two learners have none.
         homes = {}
         while max((len(actors) for actors in homes.values()), default=0) < 3:
             actor = self.start_actor(self.addresses)

@@ -13,6 +13,17 @@ using testing::FakeLearner;
 using testing::Running;
 using testing::Unaudited;
 
+// A learner with one actor, and one without.
+struct OneActor {
+  OneActor() {
+    board.OnActors(with.id, 1);
+    board.OnActors(without.id, 0);
+  }
+  BoardClock clock;
+  ShardBoard board{clock.Options()};
+  FakeLearner with{&board, 1, "cpu bits", "with"}, without{&board, 1, "cpu bits", "without"};
+};
+
 TEST_CASE("shard board: shards spread over the learners, those without actors last", "[unit]") {
   ShardBoard board(Unaudited());
   FakeLearner alone(&board, 2), first(&board, 2), second(&board, 2);
@@ -29,11 +40,9 @@ TEST_CASE("shard board: shards spread over the learners, those without actors la
 
 TEST_CASE("shard board: no more learners have shards than there are actors, as long as none waits",
           "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  FakeLearner with(&board, 1), without(&board, 1), without_too(&board, 1);
-  board.OnActors(with.id, 1);
-  board.OnActors(without.id, 0);
+  OneActor fleet;
+  auto& [clock, board, with, without] = fleet;
+  FakeLearner without_too(&board, 1, "cpu bits", "without too");
   board.OnActors(without_too.id, 0);
   Running run(&board, 4);
   CHECK(with.Answer(with.WaitForShard(0), 1).ok());
@@ -49,11 +58,8 @@ TEST_CASE("shard board: no more learners have shards than there are actors, as l
 
 TEST_CASE("shard board: a shard that waits for long goes to a learner without actors, too",
           "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  FakeLearner with(&board, 1), without(&board, 1);
-  board.OnActors(with.id, 1);
-  board.OnActors(without.id, 0);
+  OneActor fleet;
+  auto& [clock, board, with, without] = fleet;
   Running run(&board, 2);
   with.WaitForShard(0);
   clock.Advance(std::chrono::milliseconds(4'999));
@@ -68,11 +74,8 @@ TEST_CASE("shard board: a shard that waits for long goes to a learner without ac
 TEST_CASE(
     "shard board: a shard that failed, or that no other learner can have, does not wait for actors",
     "[unit]") {
-  BoardClock clock;
-  ShardBoard board(clock.Options());
-  FakeLearner with(&board, 1, "cpu bits", "with"), without(&board, 1, "cpu bits", "without");
-  board.OnActors(with.id, 1);
-  board.OnActors(without.id, 0);
+  OneActor fleet;
+  auto& [clock, board, with, without] = fleet;
   SECTION("failed") {
     Running run(&board, 1);
     CHECK(with.Fail(with.WaitForShard(0)).ok());
