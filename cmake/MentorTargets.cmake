@@ -10,10 +10,9 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 #     full names. These dependencies are the design's arrows, and tests/tidy/tidy_check.py checks
 #     the includes against them.
 #     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
-#     adds folders that come after SUBFOLDERS and never include each other. TOGETHER 12 compiles
-#     twelve files at a time, which is several times faster if headers cost more than code. Names in
-#     the anonymous namespaces of these files must then differ. ALONE lists subfolders whose files
-#     are compiled separately, so that their names are free.
+#     adds folders that come after SUBFOLDERS and never include each other. Ten files at a time are
+#     compiled as one, or TOGETHER of them: headers cost more than code. So names in the anonymous
+#     namespaces of a layer differ.
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
 #     Links an executable with the objects of DEPS and of all layers below them.
 
@@ -93,15 +92,12 @@ function(mentor_link target)
 endfunction()
 
 function(mentor_layer)
-  cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;ALONE;SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;SRCS;DEPS" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${arg_FOLDER})
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.cu)
   foreach(subfolder IN LISTS arg_SUBFOLDERS arg_PEERS)
     file(GLOB more CONFIGURE_DEPENDS ${folder}/${subfolder}/*.cc ${folder}/${subfolder}/*.cu)
     list(APPEND sources ${more})
-    if(subfolder IN_LIST arg_ALONE)
-      set_source_files_properties(${more} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
   endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   if(NOT MENTOR_KERNELS)
@@ -111,10 +107,11 @@ function(mentor_layer)
   add_library(mentor::${arg_NAME} ALIAS mentor_${arg_NAME})
   target_link_libraries(mentor_${arg_NAME} PUBLIC mentor_flags)
   mentor_link(mentor_${arg_NAME} ${arg_DEPS})
-  if(MENTOR_UNITY AND arg_TOGETHER)
-    set_target_properties(mentor_${arg_NAME} PROPERTIES
-      UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${arg_TOGETHER})
+  if(NOT arg_TOGETHER)
+    set(arg_TOGETHER 10)
   endif()
+  set_target_properties(mentor_${arg_NAME} PROPERTIES
+    UNITY_BUILD ${MENTOR_UNITY} UNITY_BUILD_BATCH_SIZE ${arg_TOGETHER})
 endfunction()
 
 function(mentor_binary)

@@ -10,6 +10,9 @@ function(mentor_precompiled target kind)
     # programs as -fPIE then, which does not fit the header.
     target_compile_options(${target} PRIVATE -fPIC)
   endif()
+  if(kind MATCHES "test")
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
   if(NOT MENTOR_PCH)
     return()
   endif()
@@ -28,6 +31,8 @@ function(mentor_precompiled target kind)
     endif()
     if(kind MATCHES "test")
       target_link_libraries(mentor_pch_${kind} PRIVATE Catch2::Catch2)
+      target_compile_options(mentor_pch_${kind} PRIVATE -O0)
+      target_compile_definitions(mentor_pch_${kind} PRIVATE TEST_FILE=)
     endif()
     # Angle brackets keep this machine's path out of the text, so that compiler caches work on other
     # machines.

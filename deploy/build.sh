@@ -10,7 +10,7 @@
 #
 # Examples:
 #   deploy/build.sh mentor            the laptop's command alone
-#   deploy/build.sh --preset asan test_unit_common
+#   deploy/build.sh --preset asan test_common
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
-// The main function of every test binary. `--write-ctest FILE --kind KIND` writes the test cases as
-// tests of ctest; their names begin with the folder of their file, as in "unit/common/rpc: ". With
-// `--together` each file is a test, which runs its cases in one process.
+// The main function of every test program. `--write-ctest FILE` writes its test files as tests of
+// ctest; their names begin with the folder of the file, as in "unit/common/rpc: ". Cases that take
+// long are tests of their own.
 #define CATCH_CONFIG_RUNNER
 #include <algorithm>
 #include <fstream>
@@ -13,10 +13,9 @@
 namespace {
 
 // The path of a file below tests/ without its ending, such as unit/common/rpc/auth_test.
-std::string Stem(const std::string& file, const std::string& kind) {
-  const size_t begin = file.rfind("tests/" + kind + "/");
-  return begin == std::string::npos ? kind + "/" + file
-                                    : file.substr(begin + 6, file.rfind('.') - begin - 6);
+std::string Stem(const std::string& file) {
+  const size_t begin = file.rfind("tests/") + 6;
+  return file.substr(begin, file.rfind('.') - begin);
 }
 
 // A name as the command line of Catch2 reads it.
@@ -31,36 +30,35 @@ std::string Escaped(const std::string& name) {
   return escaped;
 }
 
-struct CtestList {
-  std::string path, kind;
-  bool together = false;
-};
-
-int WriteCtest(Catch::Session& session, const std::string& program, const CtestList& list) {
+int WriteCtest(Catch::Session& session, const std::string& program, const std::string& list) {
   std::map<std::string, std::string> cases;  // Tests of ctest: the test cases that each runs.
   std::set<std::string> nightly;
   for (const Catch::TestCase& test : Catch::getAllTestCasesSorted(session.config())) {
     if (test.isHidden()) {
       continue;
     }
-    const std::string stem = Stem(test.lineInfo.file, list.kind);
+    const std::string stem = Stem(test.lineInfo.file);
     const size_t slash = stem.rfind('/');
+    const std::string kind = stem.substr(0, stem.find('/'));
+    const bool at_night =
+        std::find(test.tags.begin(), test.tags.end(), "nightly") != test.tags.end();
+    const bool alone =
+        at_night || kind == "conformance" || kind == "learning" || kind == "fuzz";
     const std::string name =
-        stem.substr(0, slash) + ": " + (list.together ? stem.substr(slash + 1) : test.name);
+        stem.substr(0, slash) + ": " + (alone ? test.name : stem.substr(slash + 1));
     std::string& run = cases[name];
     run += (run.empty() ? "" : ",") + Escaped(test.name);
-    if (std::find(test.tags.begin(), test.tags.end(), "nightly") != test.tags.end()) {
-      nightly.insert(name);
-    }
+    if (at_night) nightly.insert(name);
   }
-  std::ofstream out(list.path);
+  std::ofstream out(list);
   for (const auto& [name, run] : cases) {
+    const std::string kind = name.substr(0, name.find_first_of("/:"));
     // The longest begin first where no earlier run tells which these are. A skip is
     // WARN("skipped: why") and a good end, since Catch2 v2 has no other word for it.
     out << "add_test([==[" << name << "]==] [==[" << program << "]==] [==[" << run
         << "]==])\nset_tests_properties([==[" << name << "]==] PROPERTIES LABELS "
-        << (nightly.contains(name) ? "nightly" : list.kind) << " COST "
-        << (list.kind == "learning" ? 100 : 0) << " TIMEOUT 900 SKIP_REGULAR_EXPRESSION "
+        << (nightly.contains(name) ? "nightly" : kind) << " COST "
+        << (kind == "learning" ? 100 : 0) << " TIMEOUT 900 SKIP_REGULAR_EXPRESSION "
         << "[==[skipped: .*(All tests passed|test cases: 1 . 1 passed)]==])\n";
   }
   return out.flush().good() ? 0 : 1;
@@ -70,14 +68,11 @@ int WriteCtest(Catch::Session& session, const std::string& program, const CtestL
 
 int main(int argc, char** argv) {
   Catch::Session session;
-  CtestList list;
-  session.cli(
-      session.cli() |
-      Catch::clara::Opt(list.path, "file")["--write-ctest"]("write the tests for ctest") |
-      Catch::clara::Opt(list.kind, "kind")["--kind"]("the folder of the tests below tests/") |
-      Catch::clara::Opt(list.together)["--together"]("one test of ctest for each file"));
+  std::string list;
+  session.cli(session.cli() |
+              Catch::clara::Opt(list, "file")["--write-ctest"]("write the tests for ctest"));
   if (const int status = session.applyCommandLine(argc, argv); status != 0) {
     return status;
   }
-  return list.path.empty() ? session.run() : WriteCtest(session, argv[0], list);
+  return list.empty() ? session.run() : WriteCtest(session, argv[0], list);
 }

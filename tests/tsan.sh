@@ -6,13 +6,13 @@
 # Usage: tests/tsan.sh [--quick] [--seeds A-B] [--help] [TEST BINARIES]
 #   --quick       without the programs and their chaos
 #   --seeds A-B   of tests/chaos/chaos_test.py over programs built so (default: 1-5)
-#   TEST BINARIES which ones (default: all that need no LibTorch, or only its tensors)
+#   TEST BINARIES which ones (default: those that communicate)
 #
 # LibTorch, gRPC and their like are not instrumented: what only they touch is not seen.
 #
 # Examples:
 #   tests/tsan.sh
-#   tests/tsan.sh --quick test_loopback_actor test_fault_actor
+#   tests/tsan.sh --quick test_actor test_rollout
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,14 +30,12 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ ${#tests[@]} -eq 0 ]; then
-  tests=(test_unit_common test_unit_rollout test_unit_actor test_unit_mentorctl
-    test_unit_meta_learner test_loopback_common test_loopback_actor test_loopback_mentorctl
-    test_loopback_meta_learner test_loopback_learner test_fault_actor test_fault_meta_learner)
+  tests=(test_common test_rollout test_actor test_mentorctl test_meta_learner test_learner)
 fi
 programs=()
 [ $quick -eq 1 ] || programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
 
-deploy/build.sh --preset tsan test_loopback_common "${tests[@]}" "${programs[@]}"
+deploy/build.sh --preset tsan test_common "${tests[@]}" "${programs[@]}"
 
 race=66
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 \
@@ -49,7 +47,7 @@ run() { setarch -R nice "$@"; }
 found=0
 for _ in {1..20}; do
   status=0
-  run build-tsan/tests/test_loopback_common 'stream: a race on purpose' >/dev/null 2>&1 || status=$?
+  run build-tsan/tests/test_common 'stream: a race on purpose' >/dev/null 2>&1 || status=$?
   if [ $status -eq $race ]; then found=1 && break; fi
 done
 if [ $found -eq 0 ]; then

@@ -7,7 +7,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace box_2d {
 
 constexpr char kName[] = "box_2d";
 constexpr char kSummary[] = "Move a point in an empty box, without any reward (DIAYN).";
@@ -58,5 +58,5 @@ const RegisterEnvironment kRegister({
     .has_success = false,
 });
 
-}  // namespace
+}  // namespace box_2d
 }  // namespace mentor::envs

@@ -14,7 +14,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace contextual_bandit {
 
 constexpr char kName[] = "contextual_bandit";
 constexpr char kSummary[] =
@@ -159,5 +159,5 @@ const RegisterEnvironment kRegister({
     .source = "Ritter et al. 2018",
 });
 
-}  // namespace
+}  // namespace contextual_bandit
 }  // namespace mentor::envs

@@ -17,7 +17,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace grid_world {
 
 constexpr char kName[] = "grid_world";
 constexpr char kSummary[] = "Collect good objects on a grid and avoid bad ones (Oh et al. 2020).";
@@ -433,5 +433,5 @@ const RegisterEnvironment kRegister({
     .in_catalogue_hash = false,
 });
 
-}  // namespace
+}  // namespace grid_world
 }  // namespace mentor::envs

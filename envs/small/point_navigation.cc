@@ -14,7 +14,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace point_navigation {
 
 constexpr char kName[] = "point_navigation";
 constexpr char kSummary[] =
@@ -133,5 +133,5 @@ const RegisterEnvironment kRegister({
     .source = "Finn et al. 2017, section 5.3 (MAML); Gupta et al. 2018 (MAESN)",
 });
 
-}  // namespace
+}  // namespace point_navigation
 }  // namespace mentor::envs

@@ -11,7 +11,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace point_reach {
 
 constexpr char kName[] = "point_reach";
 constexpr char kSummary[] = "Move a point to a goal; views of the goal from visible to hidden.";
@@ -127,5 +127,5 @@ const RegisterEnvironment kRegister({
     .source = "the calibrated learning tests, docs/algorithms/small_environments.md",
 });
 
-}  // namespace
+}  // namespace point_reach
 }  // namespace mentor::envs

@@ -9,7 +9,7 @@
 #include "envs/small/small_environment.h"
 
 namespace mentor::envs {
-namespace {
+namespace quadratic_function {
 
 constexpr char kName[] = "quadratic_function";
 constexpr char kSummary[] =
@@ -96,5 +96,5 @@ const RegisterEnvironment kRegister({
     .has_success = false,
 });
 
-}  // namespace
+}  // namespace quadratic_function
 }  // namespace mentor::envs

@@ -18,7 +18,7 @@
 #include "envs/small/umbrella_chain.h"
 
 namespace mentor::envs {
-namespace {
+namespace umbrella_length {
 
 constexpr char kName[] = "umbrella_length";
 constexpr char kSummary[] =
@@ -147,5 +147,5 @@ const RegisterEnvironment kRegister({
     .source = "Osband et al. 2020 (bsuite), Link et al. 2025 (MetaIRN)",
 });
 
-}  // namespace
+}  // namespace umbrella_length
 }  // namespace mentor::envs

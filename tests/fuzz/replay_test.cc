@@ -14,7 +14,7 @@
 #include "tests/testing.h"
 
 namespace mentor::fuzz {
-namespace {
+namespace TEST_FILE {
 
 std::vector<std::string> CorpusOf(const std::string& target) {
   std::vector<std::filesystem::path> paths;
@@ -89,5 +89,5 @@ TEST_CASE("every corpus has a target") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::fuzz

@@ -14,7 +14,7 @@ Examples:
     tests/mutants/mutants.py --layer shards --count 25 --seed 7
     tests/mutants/mutants.py --again                the drawn ones that survived last time, after
                                                     new tests
-    MENTOR_MUTANT=m017 build-mutants/build/tests/test_unit_shards      one by hand, after a run
+    MENTOR_MUTANT=m017 build-mutants/build/tests/test_learner      one by hand, after a run
 
 Writes build-mutants/found.json. Exit status: 0 when every layer has the share that --share asks
 for, 1 when not, 2 when something is wrong.

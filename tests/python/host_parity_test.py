@@ -16,7 +16,7 @@ BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", gym_host.ROOT / "build" / "b
 
 class ParityTest(unittest.TestCase):
     def test_the_same_bits(self):
-        program = BIN.parent / "tests" / "test_golden_envs"
+        program = BIN.parent / "tests" / "test_envs"
         if not program.exists():
             self.skipTest(f"{program} is not built")
         with tempfile.TemporaryDirectory(prefix="mentor-test-") as folder:

@@ -8,7 +8,7 @@
 #include "tests/temp_folder.h"
 
 namespace mentor::envs::testing {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("environments: shapes, finite numbers, episodes of the promised length",
           "[conformance]") {
@@ -65,5 +65,5 @@ TEST_CASE("environments: states that are cut, altered or foreign are refused", "
   for (size_t v = 0; v < variants.size(); ++v) CheckBadStates(variants, v);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::testing

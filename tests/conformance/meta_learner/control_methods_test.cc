@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("control: every method says whether a standby answers it; changes are the leader's",
           "[conformance]") {
@@ -24,5 +24,5 @@ TEST_CASE("control: every method says whether a standby answers it; changes are 
   CHECK(answered > 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

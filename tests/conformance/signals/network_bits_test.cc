@@ -8,7 +8,7 @@
 #include "tests/known_bits.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -131,5 +131,5 @@ TEST_CASE("signal networks: each computes the bits of every processor", "[confor
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::signals

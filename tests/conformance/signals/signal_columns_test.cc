@@ -5,7 +5,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 // Columns of the first layer's input; 0 where the network begins with none.
 int64_t InputsOf(const SignalNetwork& network) {
@@ -90,5 +90,5 @@ TEST_CASE("signal columns: attention says by what it divides rewards, where it d
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::signals

@@ -5,7 +5,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -498,5 +498,5 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
   CHECK(losses > 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::signals

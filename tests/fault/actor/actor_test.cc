@@ -22,7 +22,7 @@
 #include "tests/units.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::LearnerSide;
 using mentor::testing::PointReachUnit;
@@ -212,5 +212,5 @@ TEST_CASE("fault: a unit that fails once is done again", "[fault]") {
   CHECK(learner.Value("mentor_rollout_results_total{outcome=\"error\"}") == 1);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

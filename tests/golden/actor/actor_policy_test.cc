@@ -14,7 +14,7 @@
 #include "tests/testing.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Near;
@@ -89,5 +89,5 @@ TEST_CASE("policy: mean, action, log-density and clipping as in the golden file"
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

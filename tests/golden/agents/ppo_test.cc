@@ -15,7 +15,7 @@
 #include "tests/golden.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -449,5 +449,5 @@ TEST_CASE("golden: ppo_update", "[golden]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

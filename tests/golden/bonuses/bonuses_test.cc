@@ -6,7 +6,7 @@
 #include "tests/golden.h"
 
 namespace mentor::bonuses {
-namespace {
+namespace TEST_FILE {
 
 using Options = std::map<std::string, std::string>;
 using testing::Json;
@@ -165,5 +165,5 @@ TEST_CASE("bonuses: the golden file notices wrong formulas", "[golden]") {
   differs("counts", [](Problem* problem) { problem->segments = 60; });
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::bonuses

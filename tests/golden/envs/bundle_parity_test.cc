@@ -9,7 +9,7 @@
 #include "tests/paths.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::ExampleBundle;
 using mentor::testing::Options;
@@ -70,5 +70,5 @@ TEST_CASE("bundle parity: FetchPush has twenty episodes of gymnasium-robotics", 
   CHECK(result->state == 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("parity: recorded episodes of every task are replayed to the agreed tolerance",
           "[golden]") {
@@ -39,5 +39,5 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -5,7 +5,7 @@
 #include "tests/golden.h"
 
 namespace mentor::kernels {
-namespace {
+namespace TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -89,5 +89,5 @@ TEST_CASE("golden: a memory of cells finds the nearest context and the newest of
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::kernels

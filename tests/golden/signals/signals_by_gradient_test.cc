@@ -7,7 +7,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using signals::AttentionSizes;
 using signals::Episodes;
@@ -176,5 +176,5 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

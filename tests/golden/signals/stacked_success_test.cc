@@ -3,7 +3,7 @@
 #include "tests/golden.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 // One golden lifetime, [1, L]; episodes have a fixed length.
 struct Lifetime {
@@ -20,8 +20,6 @@ Lifetime Read(const Json& test) {
   }
   return lifetime;
 }
-
-}  // namespace
 
 TEST_CASE("golden: success signal") {
   const Json file = ReadGolden("success_signal");
@@ -73,4 +71,5 @@ TEST_CASE(
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -14,7 +14,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -255,5 +255,5 @@ TEST_CASE("grad: gamma is learned where the policy has not saturated, and only t
   CHECK(p_late < 0.05);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
   return testing::Normals({.seed = 11}, step, shape, torch::kFloat64);
@@ -199,5 +199,5 @@ TEST_CASE("grad: the kernels equal LibTorch for all sizes and options", "[grad]"
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

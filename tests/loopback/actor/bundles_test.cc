@@ -18,11 +18,11 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
-
-namespace {
 
 // Three pieces, and a file that ends in the middle of a piece.
 BundleManifest MakeOrigin(const fs::path& folder, const std::string& model = "<mujoco/>") {
@@ -67,8 +67,6 @@ class OddLearner : public v1::RolloutService::Service {
   const Answer answer_;
   std::unique_ptr<rpc::Server> server_;
 };
-
-}  // namespace
 
 TEST_CASE("bundles: an actor's cache fetches from the learner what it lacks", "[loopback]") {
   const TempFolder folder;
@@ -304,3 +302,6 @@ TEST_CASE("bundles: a server that stops says so", "[loopback]") {
   CHECK(call(name) == grpc::StatusCode::UNAVAILABLE);
   server->Shutdown(std::chrono::milliseconds(1000));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

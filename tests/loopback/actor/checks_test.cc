@@ -17,7 +17,7 @@
 #include "tests/units.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::FakeActor;
 using testing::kGoOn;
@@ -117,5 +117,5 @@ TEST_CASE("rollout server: an actor is told to finish its units and leave, by it
   CHECK((told && told->has_drain()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

@@ -20,7 +20,7 @@
 #include "tests/units.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kPatience;
 using mentor::testing::LearnerSide;
@@ -212,5 +212,5 @@ TEST_CASE("learners: an actor that knows no learner, and one that hears of many,
           .status()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

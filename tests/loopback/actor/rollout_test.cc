@@ -29,7 +29,7 @@
 #include "tests/units.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using learner::RolloutServer;
 using mentor::testing::CheckEqual;
@@ -914,5 +914,5 @@ TEST_CASE("rollout: actors and learners stop in any order, at any moment", "[loo
   CHECK(cut_short > 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

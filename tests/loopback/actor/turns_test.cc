@@ -12,7 +12,7 @@
 #include "tests/units.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckEqual;
 using mentor::testing::Direct;
@@ -193,5 +193,5 @@ TEST_CASE("turns: an actor's rate is over a second or the longer time since the 
   Signal().WaitUntil([&] { return rollout.Peers().empty(); });
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -20,7 +20,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using meta_learner::Checkpoint;
 
@@ -121,5 +121,5 @@ TEST_CASE("fetch: a checkpoint of another experiment, outer update or spec is no
   CHECK_FALSE(is_taken(other));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -20,7 +20,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using Overrides = std::vector<std::string>;
 
@@ -113,8 +113,6 @@ const std::vector<std::vector<Overrides>> kLarge = {
     {{"rule.projection=4096"}, {"rule.projection=512"}},
 };
 
-}  // namespace
-
 TEST_CASE("memory: what every rule takes stays below its bound", "[loopback][nightly]") {
   for (const methods::RuleEntry* entry : methods::OuterRules()) {
     // Another test registered the rule; the program does not know it.
@@ -135,4 +133,5 @@ TEST_CASE("memory: what every rule takes stays below its bound", "[loopback][nig
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -27,7 +27,7 @@
 #include "tests/small_shards.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::FakeActor;
 using mentor::testing::FakeMetaLearner;
@@ -433,5 +433,5 @@ TEST_CASE("learner: stopped while a shard waits for actors, it says goodbye and 
   CHECK(fixture.Value("mentor_rollout_units_ready") == 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

@@ -19,7 +19,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr std::chrono::seconds kPatience{30};
 
@@ -90,5 +90,5 @@ TEST_CASE("standby: between a leader's end and the takeover nobody is named as l
   CHECK(standby.available());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

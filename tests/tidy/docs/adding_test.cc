@@ -23,7 +23,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::TempFolder;
 
@@ -195,5 +195,5 @@ TEST_CASE("adding: six new parts make an experiment with the same hash every tim
   CHECK(hashes[0] == hashes[1]);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

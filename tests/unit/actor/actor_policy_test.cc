@@ -13,7 +13,7 @@
 #include "tests/units.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 void AppendNormals(size_t count, v1::PolicyWeights* weights) {
   std::vector<double> normals(count);
@@ -436,5 +436,5 @@ TEST_CASE("policy: the density belongs to the unclipped action", "[unit]") {
   CHECK(mentor::testing::Near(at_action - at_mean, -50, {.abs = 1e-3}));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

@@ -12,7 +12,7 @@
 #include "tests/units.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -251,5 +251,5 @@ TEST_CASE("episodic policy: a unit is the same in one piece and in two", "[unit]
   CHECK(runner.Run(whole).trajectory().actions().data() != all.trajectory().actions().data());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

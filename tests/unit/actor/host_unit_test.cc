@@ -8,7 +8,7 @@
 #include "tests/units.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 using testing::HostileFacts;
 using testing::HostileHost;
@@ -22,8 +22,6 @@ v1::Unit CounterUnit(uint32_t steps, const v1::EnvironmentFacts& facts) {
   unit.set_return_state(true);
   return unit;
 }
-
-}  // namespace
 
 TEST_CASE("unit runner: a host's episode goes on in the next unit", "[unit]") {
   const OfferedHosts offered({HostileHost("none", "none")});
@@ -95,4 +93,5 @@ TEST_CASE("unit runner: a host that fails is an error of its unit, and no more",
   CHECK(runner.Run(unit).error().empty());
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

@@ -14,7 +14,7 @@
 #include "tests/testing.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
@@ -211,5 +211,5 @@ TEST_CASE("learner choice: learners that come and go", "[unit]") {
   CHECK(three.Next() == ranked[2]);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

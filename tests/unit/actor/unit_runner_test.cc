@@ -19,7 +19,7 @@
 #include "tests/units.h"
 
 namespace mentor::actor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::MetaWorldUnit;
 using mentor::testing::PendulumUnit;
@@ -604,5 +604,5 @@ TEST_CASE("unit runner: a memory that could take too much is refused before it i
         "could take more than 256 MiB; lower its capacity");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::actor

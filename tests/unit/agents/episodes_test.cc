@@ -3,7 +3,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 torch::Tensor Row(const std::vector<double>& values, torch::Dtype dtype = torch::kFloat32) {
   return torch::tensor(values, torch::kFloat64)
@@ -73,5 +73,5 @@ TEST_CASE("episodes: each agent has its own open episode", "[unit]") {
   CHECK_FALSE(episodes[1][0].success);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

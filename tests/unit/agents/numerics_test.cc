@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 // Runs before main, as the first use of LibTorch, so that this binary's tests run as the processes
 // do.
@@ -95,5 +95,5 @@ TEST_CASE("numerics: a pool's tasks run with one thread each and without gradien
   CHECK(std::string(thrown.message()).find(".so") == std::string::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

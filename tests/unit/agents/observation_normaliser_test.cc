@@ -7,7 +7,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 torch::Tensor Observations(int64_t agents, int64_t steps, uint32_t lifetime) {
   const RandomStream stream{.seed = 5, .purpose = Purpose::kTest, .lifetime = lifetime};
@@ -89,5 +89,5 @@ TEST_CASE(
             .equal(theta.narrow(1, actor, theta.size(1) - actor)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

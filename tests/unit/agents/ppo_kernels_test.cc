@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 std::vector<double> Normals(size_t size, uint32_t step) {
   std::vector<double> x(size);
@@ -168,5 +168,5 @@ TEMPLATE_TEST_CASE("kernels: the value of a row does not depend on the rows besi
   CHECK(together[0] != together[1]);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 using testing::PpoProblem;
 using testing::PpoProblemShape;
@@ -190,5 +190,5 @@ TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[un
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 constexpr uint64_t kSeed = 21;
 constexpr int64_t kSteps = 60;
@@ -441,5 +441,5 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
   CHECK(PpoConfigFromSpec(spec, 1, 4).drift->beta == 0.5);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

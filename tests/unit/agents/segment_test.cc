@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 constexpr SegmentSizes kSizes{
     .agents = 3, .steps = 4, .observation = 2, .action = 5, .truncations = 2};
@@ -122,5 +122,5 @@ TEST_CASE("segment: steps of a shard, of an iteration, and of deterministic epis
   CHECK(StepsOf(shard) == 2 * 3 * 5 * 7);  // Deterministic episodes do not count.
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

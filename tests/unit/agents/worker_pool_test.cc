@@ -16,7 +16,7 @@
 #include "tests/testing.h"
 
 namespace mentor::agents {
-namespace {
+namespace TEST_FILE {
 
 // Waits for what another thread does; false when it did not within the deadline.
 template <typename Condition>
@@ -313,5 +313,5 @@ TEST_CASE("worker pool: interrupted work begins no more tasks, that of others go
   CHECK(pool.ParallelFor(10, [&](int64_t) { return absl::OkStatus(); }).ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::agents

@@ -10,7 +10,7 @@
 #include "tests/bonus_problem.h"
 
 namespace mentor::bonuses {
-namespace {
+namespace TEST_FILE {
 
 using Options = std::map<std::string, std::string>;
 
@@ -209,5 +209,5 @@ TEST_CASE("bonuses: states and memory stay within their bounds", "[unit]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::bonuses

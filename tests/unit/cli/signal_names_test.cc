@@ -9,7 +9,7 @@
 #include "tests/text.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -75,5 +75,5 @@ TEST_CASE("signal names: Python fetches from the Hub, and its last words are the
   CHECK(Contains(FindSignal("hf://owner/name").status(), "MENTOR_PYTHON names another"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -14,12 +14,12 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using mentor::testing::Contains;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
-
-namespace {
 
 // A bundle elsewhere, of two files.
 class Origin {
@@ -60,8 +60,6 @@ std::vector<std::string> Names(const fs::path& folder) {
 void UsedAt(const fs::path& bundle, int seconds_ago) {
   fs::last_write_time(bundle, fs::file_time_type::clock::now() - std::chrono::seconds(seconds_ago));
 }
-
-}  // namespace
 
 TEST_CASE("bundle cache: fetched once and found again by later processes", "[unit]") {
   const TempFolder folder;
@@ -314,3 +312,6 @@ TEST_CASE("bundle finder: what is damaged in a run is found where somebody says 
   CHECK((*found)->folder() == folder.path() / "origin");
   SetBundleFinder(nullptr);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

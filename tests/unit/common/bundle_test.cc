@@ -9,11 +9,11 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
-
-namespace {
 
 void Put(const fs::path& path, const std::string& contents) {
   fs::create_directories(path.parent_path());
@@ -32,8 +32,6 @@ fs::path MakeExample(const fs::path& folder) {
 std::string Message(const absl::Status& status) {
   return std::string(status.message());
 }
-
-}  // namespace
 
 TEST_CASE("bundle: its name is the digest of one sorted line for each file", "[unit]") {
   const TempFolder folder;
@@ -316,3 +314,6 @@ TEST_CASE("bundle: a folder that changed is another bundle", "[unit]") {
   CHECK(VerifyBundle(folder.path() / "none", manifest->digest).status().code() ==
         absl::StatusCode::kNotFound);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -2,7 +2,9 @@
 
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using Names = std::vector<std::string>;
 
 TEST_CASE("edit distance: insertions, removals, replacements, swaps", "[unit]") {
@@ -29,3 +31,6 @@ TEST_CASE("edit distance: the nearest names, not those that share a few letters"
   CHECK(NameHint("xyz", {"a", "b"}) == "known: a, b");
   CHECK(NameHint("xyz", Names(50, "a")).ends_with("a, a and 10 more"));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::exact {
-namespace {
+namespace TEST_FILE {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -113,5 +113,5 @@ TEST_CASE("exact math: last bits are those recorded", "[unit]") {
   CHECK(NormalQuantile(0.3) == -0x1.0c7e39582c5fap-1);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::exact

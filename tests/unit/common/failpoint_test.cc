@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::failpoint {
-namespace {
+namespace TEST_FILE {
 
 std::optional<std::string> One() {
   return MENTOR_FAILPOINT("test.one");
@@ -120,5 +120,5 @@ TEST_CASE("failpoint: kill and exit end the process, after a line in the log", "
   CHECK(text.str() == "test.one 1 kill\ntest.one 1 exit(7)\n");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::failpoint

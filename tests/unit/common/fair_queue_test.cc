@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr int kSeeds = 1000;
 
@@ -299,5 +299,5 @@ TEST_CASE("fair queue: a share that came over the wire has a class and a weight"
   CHECK(ToShare(share).weight == 9);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

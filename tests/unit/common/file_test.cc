@@ -12,10 +12,10 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
-using mentor::testing::TempFolder;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::TempFolder;
 
 // While it lives, records the calls that make files durable: "sync name (bytes)", "sync folder
 // name", "rename to name". One at a time, for its own thread.
@@ -34,8 +34,6 @@ class DurableCalls {
   std::vector<std::string> calls_;
 };
 thread_local std::vector<std::string>* DurableCalls::current = nullptr;
-
-}  // namespace
 
 // Replace the C library's functions in this whole program.
 extern "C" int fsync(int descriptor) {
@@ -56,8 +54,6 @@ extern "C" int rename(const char* from, const char* to) noexcept {
   return static_cast<int>(syscall(SYS_rename, from, to));
 }
 
-namespace {
-
 std::vector<std::string> Names(const std::filesystem::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
@@ -65,8 +61,6 @@ std::vector<std::string> Names(const std::filesystem::path& folder) {
   std::sort(names.begin(), names.end());
   return names;
 }
-
-}  // namespace
 
 TEST_CASE("file: writes replace whole files and leave nothing else behind", "[unit]") {
   const TempFolder folder;
@@ -187,3 +181,6 @@ TEST_CASE("file: a lock has one holder, and the second one hears who", "[unit]")
   CHECK(std::string(fourth.status().message()).find("is in use by third (process ") !=
         std::string::npos);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::history {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::RunChild;
 using mentor::testing::TempFolder;
@@ -82,5 +82,5 @@ TEST_CASE("history: a line that cannot be written ends the process", "[unit]") {
   CHECK(WEXITSTATUS(status) == 3);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::history

@@ -22,7 +22,7 @@
 #include "tests/text.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::Contains;
 
@@ -231,5 +231,5 @@ TEST_CASE("lifecycle: a file that may not grow is an error, no signal", "[unit]"
   CHECK(limited.exit == 7);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -8,7 +8,7 @@
 #include "tests/testing.h"
 
 namespace mentor::log {
-namespace {
+namespace TEST_FILE {
 
 nlohmann::json Json(std::string_view message, std::initializer_list<Field> fields) {
   return nlohmann::json::parse(FormatLine(Format::kJson, "2026-01-02T03:04:05.000006Z",
@@ -88,5 +88,5 @@ TEST_CASE("log: a limited place logs once a period", "[unit]") {
   CHECK(Counts()[1] == before[1] + 4);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::log

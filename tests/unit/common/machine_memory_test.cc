@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 void Write(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
@@ -47,5 +47,5 @@ TEST_CASE("machine memory: this machine has some", "[unit]") {
   CHECK(MachineMemoryBytes() > (uint64_t{16} << 20));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -4,7 +4,7 @@
 #include "tests/text.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 const MetricTable kTable = {{.name = "kl", .unit = "nat", .help = "One.", .label = "divergence"},
                             {.name = "seg*", .help = "Two."},
@@ -34,5 +34,5 @@ TEST_CASE("metrics: what is not declared is refused with what to add", "[unit]")
                           ".metrics of its registration"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -3,7 +3,8 @@
 #include "common/edit_distance.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
 
 TEST_CASE("natural order: numbers by their value, the rest by its letters", "[unit]") {
   const std::vector<std::string> ordered = {"",
@@ -25,3 +26,6 @@ TEST_CASE("natural order: numbers by their value, the rest by its letters", "[un
   std::swap(names[2], names[3]);
   CHECK(names == ordered);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

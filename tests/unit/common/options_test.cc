@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 enum class View { kAll, kNone };
 
@@ -199,5 +199,5 @@ TEST_CASE("options: a table may leave names to a program that knows them", "[uni
   CHECK_FALSE(Complaint("id", "1").empty());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

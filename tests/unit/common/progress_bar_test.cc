@@ -7,9 +7,8 @@
 
 #include "tests/testing.h"
 
-using namespace mentor;
-
-namespace {
+namespace mentor {
+namespace TEST_FILE {
 
 v1::Progress At(uint32_t done, uint32_t total) {
   v1::Progress progress;
@@ -51,8 +50,6 @@ class Terminal {
   int master_ = -1;
   std::FILE* out_ = nullptr;
 };
-
-}  // namespace
 
 TEST_CASE("progress bar: the line says activity, updates, rate and time left", "[unit]") {
   v1::Progress progress = At(3, 12);
@@ -162,3 +159,6 @@ TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "
   std::free(text);
   std::fclose(file);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -6,7 +6,7 @@
 #include "tests/text.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -107,5 +107,5 @@ TEST_CASE("safetensors: what is wrong is named", "[unit]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -5,7 +5,8 @@
 #include "common/hash.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
 
 TEST_CASE("sealed: the first line has the SHA-256 of what follows", "[unit]") {
   CHECK(Sealed("a: 1\n") == "# sha256 " + Sha256Hex("a: 1\n") + "\na: 1\n");
@@ -34,3 +35,6 @@ TEST_CASE("sealed: cut or changed anywhere, it is damaged and named", "[unit]") 
   }
   check(whole + "c");
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -3,7 +3,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::seconds;
 
@@ -68,5 +68,5 @@ TEST_CASE("tried at: back to who failed after waits that grow, given up after a 
   CHECK(rarely.size() == 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

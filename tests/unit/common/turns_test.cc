@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::milliseconds;
 using Time = Turns::Time;
@@ -220,5 +220,5 @@ TEST_CASE("turns: a thousand histories end with every unit done and no place too
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -19,7 +19,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 namespace fs = std::filesystem;
 
@@ -115,5 +115,5 @@ TEST_CASE("assets: a broken scene spoils no other", "[unit]") {
   CHECK(MakeEnvironment("push-v3", {}).ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

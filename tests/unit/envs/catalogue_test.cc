@@ -5,7 +5,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -32,5 +32,5 @@ TEST_CASE("catalogue: its hash and the fingerprint are hexadecimal and stay the 
   CHECK(CatalogueHash() != NumericFingerprint());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -12,7 +12,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Contains;
@@ -103,5 +103,5 @@ TEST_CASE("describe: options show kinds, bounds and choices; a wrong name its ne
   CHECK(Contains(std::string(wrong.message()), "did you mean 'push-v3'"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

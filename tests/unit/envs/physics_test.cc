@@ -14,7 +14,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::RunAlike;
 using mentor::testing::Scene;
@@ -184,5 +184,5 @@ TEST_CASE("physics: those of a task and of a wrapper both hold", "[unit]") {
   CHECK(both.physics_tag().empty());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

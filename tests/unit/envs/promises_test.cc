@@ -11,7 +11,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -240,5 +240,5 @@ TEST_CASE("check: another process with other bits, or without an answer, breaks 
   CHECK(Contains(silent.text, "ended with 3"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

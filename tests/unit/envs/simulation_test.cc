@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::RunAlike;
 using mentor::testing::Scene;
@@ -148,5 +148,5 @@ TEST_CASE("simulation: a forward pass is reused where a step is known to do no m
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

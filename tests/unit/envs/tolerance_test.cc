@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -43,5 +43,5 @@ TEST_CASE("tolerance: the formulas of dm_control", "[unit]") {
       near(of(Sigmoid::kTanhSquared), 1 - std::pow(std::tanh(s * std::atanh(std::sqrt(0.9))), 2)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -14,7 +14,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Contains;
@@ -250,5 +250,5 @@ TEST_CASE("verify: a manifest that does not read is an error", "[unit]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::kernels {
-namespace {
+namespace TEST_FILE {
 
 template <typename T>
 AlignedVector<T> Normals(uint32_t number, int64_t size) {
@@ -101,8 +101,6 @@ double WorstError(float low, float high, F f, G reference) {
   return worst;
 }
 
-}  // namespace
-
 TEST_CASE("dense: products and weight gradients of any shape") {
   for (const int64_t rows : {1, 2, 6, 7, 13, 48, 49, 97, 200}) {
     for (const auto& [inner, columns] :
@@ -175,4 +173,5 @@ TEST_CASE("lanes: the end of an array is computed like its middle and nothing be
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::kernels

@@ -11,7 +11,7 @@
 #include "tests/text.h"
 
 namespace mentor::kernels {
-namespace {
+namespace TEST_FILE {
 
 using testing::Contains;
 
@@ -227,5 +227,5 @@ TEST_CASE("device: a program without kernels says how it gets them", "[unit]") {
 }
 #endif
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::kernels

@@ -15,7 +15,7 @@
 #include "tests/testing.h"
 
 namespace mentor::kernels {
-namespace {
+namespace TEST_FILE {
 
 // Normals with signed zeros, denormals, an infinity and a NaN among them.
 AlignedVector<float> Numbers(uint32_t number, int64_t size) {
@@ -121,8 +121,6 @@ std::vector<float> Gradients() {
   return all;
 }
 
-}  // namespace
-
 TEST_CASE("isa: what MENTOR_ISA asks for must be known", "[unit]") {
   const char* before = std::getenv("MENTOR_ISA");
   const std::string kept = before == nullptr ? "" : before;
@@ -153,4 +151,5 @@ TEST_CASE("isa: AVX-512 makes the bits of AVX2", "[unit]") {
   SetIsa(before);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::kernels

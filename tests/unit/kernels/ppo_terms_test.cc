@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 
 namespace mentor::kernels {
-namespace {
+namespace TEST_FILE {
 
 constexpr Drift kPublished = {.alpha = 2, .beta = 0.6};
 constexpr double kClip = 0.2, kCount = 5;
@@ -121,5 +121,5 @@ TEST_CASE("surrogates: the drift is asked for, otherwise the clip has the same b
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::kernels

@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("leadership: with a folder of its own a process leads at once, and no second one does",
           "[unit]") {
@@ -27,5 +27,5 @@ TEST_CASE("leadership: with a folder of its own a process leads at once, and no 
   CHECK(ReasonOf(second.Open(nullptr, &server).status()) == "IN_USE");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

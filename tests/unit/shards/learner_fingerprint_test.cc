@@ -12,7 +12,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 const absl::Status fixed = agents::FixNumerics();
 
@@ -78,5 +78,5 @@ TEST_CASE("learner fingerprint: a meta-learner's device makes the CPU's bits", "
   CHECK(testing::Contains(status, "compute other bits than the CPU (fingerprint ab12, expected "));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

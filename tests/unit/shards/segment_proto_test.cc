@@ -11,7 +11,7 @@
 #include "tests/text.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::OutcomesSegment;
@@ -75,5 +75,5 @@ TEST_CASE("segment: its hash covers iteration, names, types, shapes, bytes and t
   CHECK(digests.contains(DigestOf(segment)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

@@ -13,7 +13,7 @@
 #include "tests/text.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::MadeUpResult;
@@ -155,5 +155,5 @@ TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit
   CHECK(CheckShardDone(shard, done, 1, "").ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using testing::SmallShard;
 
@@ -133,5 +133,5 @@ TEST_CASE("shard memory: a shard that cannot run takes nothing", "[unit]") {
   CHECK(Bytes(shard) == 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

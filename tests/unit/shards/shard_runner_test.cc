@@ -19,7 +19,7 @@
 #include "tests/text.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::MadeUpResult;
@@ -475,5 +475,5 @@ TEST_CASE("shard runner: an exception ends the shard, not the process", "[unit]"
   CHECK(Contains(misfit.report.status(), "rewards"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

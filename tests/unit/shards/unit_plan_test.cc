@@ -12,7 +12,7 @@
 #include "tests/units.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using testing::SmallShard;
@@ -329,5 +329,5 @@ TEST_CASE("unit plan: a segment has room for the agent that was cut most often",
   CHECK(joined.cursors[0].episode() == 1);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

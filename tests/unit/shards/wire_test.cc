@@ -15,7 +15,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::shards {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -570,5 +570,5 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
         absl::string_view::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::shards

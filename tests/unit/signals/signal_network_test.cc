@@ -3,7 +3,7 @@
 #include "tests/normals.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -62,8 +62,6 @@ std::string Refusal(const v1::SignalSpec& spec) {
   CHECK(network == nullptr);
   return std::string(violations.ToStatus().message());
 }
-
-}  // namespace
 
 TEST_CASE("signal network: state crosses segments as if there were no border") {
   const auto network = MakeLstm(kSmall);
@@ -237,4 +235,5 @@ TEST_CASE("success signal: an episode goes on from the segment before") {
   CHECK(state.succeeded.equal(torch::tensor({1, 0}, torch::kUInt8)));
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

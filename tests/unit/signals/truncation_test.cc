@@ -7,7 +7,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::RandomNormals;
 using mentor::testing::RandomSegment;
@@ -110,5 +110,5 @@ TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::signals

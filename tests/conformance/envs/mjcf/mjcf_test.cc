@@ -3,7 +3,7 @@
 #include "tests/conformance/envs/wrapper_variants.h"
 
 namespace mentor::envs::testing {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::BundleFolder;
 using mentor::testing::ExampleBundle;
@@ -98,5 +98,5 @@ TEST_CASE("mjcf: the examples keep them", "[conformance]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::testing

@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr uint32_t kLifetimes = 24, kGenerations = 12;
 
@@ -146,5 +146,5 @@ TEST_CASE("curricula: a state that lacks something is refused and changes nothin
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -30,7 +30,9 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using google::protobuf::util::TimeUtil;
 using mentor::testing::CreateSmall;
@@ -38,8 +40,6 @@ using mentor::testing::PostgresServer;
 using mentor::testing::SmallExperiment;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
-
-namespace {
 
 // A state folder and its database, opened again and again.
 class Backend {
@@ -1221,8 +1221,6 @@ STORE_CASE("a backup follows what is removed meanwhile, and is refused where a f
       Restore(folder.path() / "lost", {.folder = folder.path() / "other"}).status()));
 }
 
-}  // namespace
-
 TEST_CASE("store conformance: SQLite", "[conformance]") {
   for (const Case& each : Cases()) {
     DYNAMIC_SECTION(each.name) {
@@ -1459,3 +1457,6 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     CHECK(open(server->Address("nowhere")).find("nowhere") != std::string::npos);
   }
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

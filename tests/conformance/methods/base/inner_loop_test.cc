@@ -16,7 +16,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::kActionSize;
@@ -255,5 +255,5 @@ TEST_CASE("signal networks: each gives signals, is a loss, or belongs to one inn
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -21,7 +21,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -496,5 +496,5 @@ TEST_CASE("outer rules: black_box takes an mlp with density and attention", "[co
   CheckBlackBoxTakes("attention");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -13,12 +13,12 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::RunChild;
 using mentor::testing::TempFolder;
-
-namespace {
 
 constexpr char kUid[] = "0f8fad5b-d9cb-469f-a165-70867728950e";
 constexpr uint32_t kSteps = 6;
@@ -54,8 +54,6 @@ struct Mount {
 void Replace(const std::filesystem::path& path, std::string_view contents) {
   std::ofstream(path, std::ios::binary | std::ios::trunc).write(contents.data(), contents.size());
 }
-
-}  // namespace
 
 // The children write steps 1 to kSteps and keep two.
 TEST_CASE("checkpoint child", "[.child]") {
@@ -172,3 +170,6 @@ TEST_CASE("checkpoint: on a full disk a write fails with the remedy and the olde
   CHECK(WriteCheckpoint(dir, AtStep(2, 1 << 19)).ok());
   CHECK(Scan(dir).newest->outer_step == 2);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -12,13 +12,13 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::RunChild;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
-
-namespace {
 
 NewExperiment Request(int number) {
   NewExperiment request = testing::SmallExperiment("e" + std::to_string(number));
@@ -29,8 +29,6 @@ NewExperiment Request(int number) {
 
 // Steps of experiment 1, each with a point and a row of a checkpoint.
 constexpr uint32_t kSteps = 4;
-
-}  // namespace
 
 // The children create three experiments and run the first. They write a line for every call that
 // was answered with OK. A later child may repeat everything.
@@ -210,3 +208,6 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   store = *OpenStore(small / "state");
   CHECK(count() == created);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -17,7 +17,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 namespace pb = google::protobuf;
 
@@ -127,5 +127,5 @@ TEST_CASE("wire: every method says which role it takes, and looking takes no mor
   CHECK(rpc::RequiredRole("/mentor.v1.ShardService/Run") == v1::ROLE_LEARNER);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -13,7 +13,7 @@
 #include "tests/environments.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 constexpr size_t kHeaderOfHostStates = 8 + 4 + 32;
 constexpr int kStepsCompared = 1000;
@@ -43,8 +43,6 @@ v1::EnvironmentTask GymTask(const std::string& id) {
   }
   return task;
 }
-
-}  // namespace
 
 TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_parity]") {
   const char* command = std::getenv("MENTOR_TEST_GYM");
@@ -103,4 +101,5 @@ TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -16,7 +16,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using Json = nlohmann::json;
 using Numbers = std::vector<double>;
@@ -118,5 +118,5 @@ TEST_CASE("metaworld: tasks refuse the vectors that the reference refuses", "[go
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

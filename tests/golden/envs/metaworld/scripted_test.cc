@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {
-namespace {
+namespace TEST_FILE {
 
 using Json = nlohmann::json;
 using Action = std::array<float, kActionSize>;
@@ -102,5 +102,5 @@ TEST_CASE("metaworld: the policies by hand act as the recorded ones", "[golden]"
   CHECK(episodes == 50);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::metaworld

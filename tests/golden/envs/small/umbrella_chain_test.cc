@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
@@ -64,5 +64,5 @@ TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") 
   CHECK(cases > 10);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("random_reward: its network gives the recorded numbers", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
@@ -48,5 +48,5 @@ TEST_CASE("random_reward: its network gives the recorded numbers", "[golden]") {
   CHECK(rows == 11);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

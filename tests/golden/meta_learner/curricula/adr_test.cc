@@ -4,7 +4,7 @@
 #include "tests/golden.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::Json;
@@ -55,5 +55,5 @@ TEST_CASE("golden: ADR's ranges and buffers") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -9,7 +9,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::Json;
@@ -50,11 +50,10 @@ void CheckCase(const Json& test, Tolerance tolerance) {
   CHECK(accuracy == Approx(expected.at("accuracy").get<double>()));
 }
 
-}  // namespace
-
 TEST_CASE("golden: DIAYN's discriminator and its rewards", "[golden]") {
   const Json file = testing::ReadGolden("diayn");
   for (const Json& test : file.at("cases")) CheckCase(test, testing::GoldenTolerance(file));
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

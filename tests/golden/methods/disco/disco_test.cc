@@ -13,7 +13,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -274,5 +274,5 @@ TEST_CASE("golden: disco: the published weights teach as in the published progra
   CheckCase(json, of, GoldenTolerance(file));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

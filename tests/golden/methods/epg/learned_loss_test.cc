@@ -9,7 +9,7 @@
 #include "tests/specs.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -93,5 +93,5 @@ TEST_CASE("golden: how much of the loss is PPO's") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

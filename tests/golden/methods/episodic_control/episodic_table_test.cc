@@ -7,7 +7,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -150,5 +150,5 @@ TEST_CASE("golden: NEC's n-step targets of episodes that ended and that were cut
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -194,5 +194,5 @@ TEST_CASE("lirpg_steps: each mistake shows in the weights of the reward network"
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

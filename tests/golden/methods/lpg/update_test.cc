@@ -8,7 +8,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -178,5 +178,5 @@ TEST_CASE("golden: a mistake in the learned policy gradient is seen") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

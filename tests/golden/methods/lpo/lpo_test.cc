@@ -7,7 +7,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -63,5 +63,5 @@ TEST_CASE("golden: how LPO's perturbations are weighed and shrink", "[golden]") 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -6,7 +6,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenFlat;
@@ -101,8 +101,6 @@ void CheckCase(const Json& test, Tolerance tolerance, agents::WorkerPool* pool) 
             tolerance);
 }
 
-}  // namespace
-
 TEST_CASE("golden: MAESN's adaptation step and outer loss", "[golden]") {
   const Json file = testing::ReadGolden("maesn");
   agents::WorkerPool pool(2);
@@ -112,4 +110,5 @@ TEST_CASE("golden: MAESN's adaptation step and outer loss", "[golden]") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

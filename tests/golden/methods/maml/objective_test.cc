@@ -8,7 +8,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenFlat;
@@ -120,8 +120,6 @@ void CheckCase(const Json& test, torch::Dtype dtype, Tolerance tolerance,
             GoldenFlat(policy.layout(), expected.at("base_after"), torch::kFloat64), tolerance);
 }
 
-}  // namespace
-
 TEST_CASE("golden: MAML's adaptation step and outer step", "[golden]") {
   const Json file = testing::ReadGolden("maml");
   agents::WorkerPool pool(2);
@@ -132,4 +130,5 @@ TEST_CASE("golden: MAML's adaptation step and outer step", "[golden]") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -214,5 +214,5 @@ TEST_CASE("golden: a mistake leaves the gradients of mg_bootstrap", "[golden]") 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -10,7 +10,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -369,5 +369,5 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

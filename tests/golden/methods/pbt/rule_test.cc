@@ -9,7 +9,7 @@
 #include "tests/quadratic_population.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using methods::PopulationConfig;
 using methods::SelectAndExplore;
@@ -75,5 +75,5 @@ TEST_CASE("golden: population, the quadratic of the paper") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -4,7 +4,7 @@
 #include "tests/golden.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -57,5 +57,5 @@ TEST_CASE("golden: poet, one transfer and one reproduction") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -16,7 +16,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -423,5 +423,5 @@ TEST_CASE("golden: the terms through a round of Adam", "[golden]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

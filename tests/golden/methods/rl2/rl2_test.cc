@@ -9,7 +9,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -144,5 +144,5 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

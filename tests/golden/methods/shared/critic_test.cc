@@ -6,7 +6,7 @@
 #include "tests/golden.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -45,5 +45,5 @@ TEST_CASE("golden: critic that sees gamma and lambda") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -7,7 +7,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -37,8 +37,6 @@ MetaAdvantageConfig ReadConfig(const Json& test) {
           .num_estimates = test.at("num_n_step_estimates"),
           .skip_rate = test.at("skip_rate")};
 }
-
-}  // namespace
 
 TEST_CASE("golden: reward normaliser") {
   const Json file = ReadGolden("reward_normaliser");
@@ -146,4 +144,5 @@ TEST_CASE("golden: pieces of truncated backpropagation through time") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -6,7 +6,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -151,8 +151,6 @@ void CheckAll(torch::Dtype dtype) {
   }
 }
 
-}  // namespace
-
 TEST_CASE("golden: outer PPO in float64") {
   CheckAll(torch::kFloat64);
 }
@@ -160,4 +158,5 @@ TEST_CASE("golden: outer PPO in float32") {
   CheckAll(torch::kFloat32);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -98,8 +98,6 @@ struct Piece {
 double Gap(const Tensor& a, const Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
-
-}  // namespace
 
 TEST_CASE("golden: lstm_both acts, on the CPU and on an emulated device") {
   const Json file = ReadGolden("lstm_both");
@@ -223,4 +221,5 @@ TEST_CASE("golden: other readings of lstm_both are other numbers") {
   CHECK(Gap(values(inside, shared, features), want) > 1e-3);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -4,7 +4,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using kernels::LstmSizes;
 using torch::Tensor;
@@ -142,8 +142,6 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   check("plain value", plain_evaluation.values, want("value"));
 }
 
-}  // namespace
-
 TEST_CASE("golden: signal network, acting and training") {
   const Json file = ReadGolden("signal_forward");
   for (const Json& test : file.at("cases")) {
@@ -152,4 +150,5 @@ TEST_CASE("golden: signal network, acting and training") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -7,7 +7,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -36,5 +36,5 @@ TEST_CASE("grad: the discriminator's cross-entropy", "[grad]") {
   CHECK_FALSE(torch::equal(gradient, differences));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

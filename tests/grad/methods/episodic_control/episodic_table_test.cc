@@ -8,7 +8,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -68,5 +68,5 @@ TEST_CASE("grad: the differentiable encoder is the one that acts", "[grad]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

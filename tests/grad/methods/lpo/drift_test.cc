@@ -10,7 +10,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -71,5 +71,5 @@ TEST_CASE("grad: the loss of an agent with a drift", "[grad]") {
   CHECK(gradient.abs().max().item<double>() > 1e-2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

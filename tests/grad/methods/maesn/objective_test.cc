@@ -6,7 +6,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -66,8 +66,6 @@ Tensor Unit(int64_t size, int64_t i, double length) {
   return x;
 }
 
-}  // namespace
-
 TEST_CASE("grad: MAESN's outer gradient through the steps of the latents", "[grad]") {
   for (const bool discrete : {false, true}) {
     for (const std::optional<double> clip : {std::optional<double>(), std::optional<double>(0.2)}) {
@@ -119,4 +117,5 @@ TEST_CASE("grad: the Hessian of MAESN's KL divergence", "[grad]") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

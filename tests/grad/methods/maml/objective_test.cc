@@ -6,7 +6,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -54,8 +54,6 @@ Tensor Unit(int64_t size, int64_t i, double length) {
   x[i] = length;
   return x;
 }
-
-}  // namespace
 
 TEST_CASE("grad: MAML's outer gradient, both orders", "[grad]") {
   for (const bool discrete : {false, true}) {
@@ -105,4 +103,5 @@ TEST_CASE("grad: the Hessian of MAML's KL divergence, both orders", "[grad]") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

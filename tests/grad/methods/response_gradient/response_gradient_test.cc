@@ -15,7 +15,7 @@
 #include "tests/policy_step.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -243,5 +243,5 @@ TEST_CASE("response gradient: the term through the reward alone is the meta-grad
   CHECK((meta.advantages + through.advantages).abs().max().item<double>() < 1e-12);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -4,7 +4,7 @@
 #include "tests/golden.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -159,5 +159,5 @@ TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -6,7 +6,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -15,8 +15,6 @@ constexpr int64_t kLifetimes = 12, kSteps = 9;
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
   return testing::Normals({.seed = 8}, number, shape, torch::kFloat64);
 }
-
-}  // namespace
 
 TEST_CASE("grad: outer PPO loss of a piece") {
   const auto network = testing::MakeLstm({});
@@ -66,4 +64,5 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

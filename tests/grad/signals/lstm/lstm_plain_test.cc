@@ -5,7 +5,7 @@
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -100,8 +100,6 @@ const std::pair<NetworkSizes, std::pair<int64_t, int64_t>> kProblems[] = {
      {14, 15}},
 };
 
-}  // namespace
-
 // With steps after the piece, from which no gradient comes, a difference would see more: finite
 // differences are of pieces that end where the LSTM that runs backward begins anew.
 TEST_CASE("grad: signal network against finite differences") {
@@ -174,4 +172,5 @@ TEST_CASE("grad: full-size signal network in float32 over more rows than a block
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::testing

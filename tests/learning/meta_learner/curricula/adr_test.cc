@@ -7,7 +7,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr uint32_t kRounds = 200, kLifetimes = 16;
 constexpr double kGrowth = 0.00065;  // Measures the skill, by a lifetime that is slightly too hard.
@@ -52,8 +52,6 @@ Outcome Train(uint64_t seed, AdrConfig config, const Perform& perform) {
   return outcome;
 }
 
-}  // namespace
-
 TEST_CASE("learning: ADR's range grows with the skill and no further", "[learning]") {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const Outcome outcome = Train(seed, {}, [](double success) { return success; });
@@ -73,4 +71,5 @@ TEST_CASE("learning: ADR that widens where it should narrow is noticed", "[learn
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

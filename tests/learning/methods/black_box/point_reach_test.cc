@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 constexpr double kAdvantageThreshold = 0.50;
 constexpr double kRewardThreshold = 0.30;
@@ -145,5 +145,5 @@ TEST_CASE("learning: broken reward, advantages on their own scale", "[learning][
   CheckBroken("point_reach_reward.txtpb", "advantages on their own scale", kRewardThreshold);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

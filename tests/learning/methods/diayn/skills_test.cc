@@ -15,7 +15,7 @@
 #include "tests/wrapped_rule.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using methods::OuterRule;
 using torch::Tensor;
@@ -66,8 +66,6 @@ class SilentDiscriminator final : public methods::Discriminator {
   }
 };
 
-}  // namespace
-
 void testing::RegisterBrokenSkills() {
   const auto* rule = Registry<methods::RuleEntry>::Instance().Find("diayn");
   methods::RuleEntry shuffled = *rule;
@@ -95,8 +93,6 @@ void testing::RegisterBrokenSkills() {
   methods::RegisterRule{silent};
 }
 
-namespace {
-
 TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
                                  "rule.lifetimes_per_update=3", "rule.draw=uniform"});
@@ -112,5 +108,5 @@ TEST_CASE("learning: broken DIAYN without a reward", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -15,7 +15,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 constexpr methods::DiscoSizes kSizes = {.prediction = 4, .hidden = 8, .memory = 4};
 constexpr int64_t kAdvantage = 7;  // Place of the normalised advantage among an action's inputs.
@@ -98,5 +98,5 @@ TEST_CASE("learning: disco: a teacher without a say, or of the wrong sign, teach
   CHECK(other < 0.5);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

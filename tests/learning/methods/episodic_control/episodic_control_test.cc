@@ -21,7 +21,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using methods::EpisodicConfig;
@@ -256,5 +256,5 @@ TEST_CASE("episodic control: the same bits whoever collects and learns", "[learn
   testing::CheckSameBits(kNec, trained);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

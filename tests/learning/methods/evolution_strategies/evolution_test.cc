@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckSameBits;
 using testing::Run;
@@ -96,5 +96,5 @@ TEST_CASE("poet: the same bits whoever collects and learns", "[learning]") {
                                           "evaluation.lifetimes_per_goal=0"});
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckSameBits;
 using testing::Run;
@@ -55,5 +55,5 @@ TEST_CASE("LPG: the same bits whoever collects and learns", "[learning]") {
   CheckSameBits("grid_world_lpg.txtpb", overrides);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

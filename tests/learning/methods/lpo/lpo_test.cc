@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::CheckSameBits;
 using testing::Run;
@@ -37,5 +37,5 @@ TEST_CASE("LPO: the same bits whoever collects and learns", "[learning]") {
                  "evaluation.lifetimes_per_goal=0"});
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::Run;
 
@@ -65,5 +65,5 @@ TEST_CASE("learning: broken Reptile, flipped outer gradient", "[learning]") {
         kReptileReturn);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

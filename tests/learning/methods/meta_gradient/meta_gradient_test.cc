@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 // The last rounds: 192 training episodes, 32 in each.
 constexpr size_t kRounds = 6;
@@ -96,5 +96,5 @@ TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken",
   CHECK(Success(learn({"rule.name=meta_gradient_flipped"})) < kChance);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

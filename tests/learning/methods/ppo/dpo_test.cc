@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 double SuccessAtLast(std::vector<std::string> overrides) {
   overrides.emplace_back("lifetime.iterations=16");
@@ -22,5 +22,5 @@ TEST_CASE("learning: the drift of DPO lets agents learn, unless it cancels what 
         0.65);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

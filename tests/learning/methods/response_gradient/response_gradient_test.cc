@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 // Makes steps of eta only: theta stays as it began, so that nothing else can learn.
 const std::vector<std::string> kEtaAlone = {
@@ -42,5 +42,5 @@ TEST_CASE("learning: response gradient, broken, flipped", "[learning]") {
   CHECK(ReturnAfterLearning("rule.name=response_gradient_flipped") < kThreshold - kBrokenMargin);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

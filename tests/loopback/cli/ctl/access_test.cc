@@ -5,18 +5,16 @@
 #include "common/rpc/server.h"
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-using namespace mentor;
-using namespace mentor::testing;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using namespace mentor::testing;
 
 mode_t ModeOf(const std::filesystem::path& path) {
   struct stat facts = {};
   REQUIRE(stat(path.c_str(), &facts) == 0);
   return facts.st_mode & 0777;
 }
-
-}  // namespace
 
 TEST_CASE("mentorctl: token new gives a token and the line that a server knows it by",
           "[loopback]") {
@@ -113,3 +111,6 @@ TEST_CASE("mentorctl: plain text beyond this machine must be asked for", "[loopb
   CHECK(run({"list", "--timeout", "0.5"}).code == 6);
   CHECK(Contains(run({"config", "view"}).out, "allow_insecure  yes "));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

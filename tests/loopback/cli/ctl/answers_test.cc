@@ -3,10 +3,10 @@
 
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-using namespace mentor;
-using namespace mentor::testing;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using namespace mentor::testing;
 
 // One item a page; two do not fit into a message.
 class PagedService final : public v1::ExperimentService::Service {
@@ -76,8 +76,6 @@ Outcome RunAt(const rpc::ServerOptions& options, const std::vector<grpc::Service
   return outcome;
 }
 
-}  // namespace
-
 TEST_CASE("mentorctl: an answer in pages is one answer", "[loopback]") {
   PagedService service;
   const Outcome peers =
@@ -117,3 +115,6 @@ TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {
   CHECK(got.code == 0);
   CHECK(Contains(got.out, "Learned   success 45 %, return 11.55 (mean of 5 updates)\n"));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

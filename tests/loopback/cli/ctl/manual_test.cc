@@ -4,7 +4,9 @@
 #include "tests/loopback/cli/ctl/mentorctl.h"
 #include "tests/paths.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::testing;
 
 TEST_CASE("mentorctl: its manual page is whole and man has nothing to say against it",
@@ -33,3 +35,6 @@ TEST_CASE("mentorctl: its manual page is whole and man has nothing to say agains
     CHECK(Contains(shown, part));
   }
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -8,17 +8,15 @@
 #include "common/rpc/channel.h"
 #include "common/spec/spec.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::testing;
 using S = v1::Experiment;
-
-namespace {
 
 int Lines(const std::string& text) {
   return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
 }
-
-}  // namespace
 
 TEST_CASE("mentorctl: create, get, list, pause, resume, cancel, delete", "[loopback]") {
   Fixture fixture;
@@ -498,3 +496,6 @@ TEST_CASE("mentorctl: every verb's help has examples", "[loopback]") {
   }
   CHECK(verbs >= 28);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

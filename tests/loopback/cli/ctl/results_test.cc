@@ -6,11 +6,11 @@
 #include "tests/loopback/cli/ctl/mentorctl.h"
 #include "tests/paths.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::testing;
 using S = v1::Experiment;
-
-namespace {
 
 std::string Noise(size_t bytes) {
   std::string text;
@@ -49,8 +49,6 @@ bool InPath(const char* program) {
   WARN(std::string("skipped: ") + program + " is not installed");
   return false;
 }
-
-}  // namespace
 
 TEST_CASE("mentorctl: checkpoints are listed and pinned", "[loopback]") {
   Fixture fixture;
@@ -352,3 +350,6 @@ TEST_CASE("mentorctl: the completion scripts have no errors in their shells", "[
                           .c_str()) == 0);
   CHECK(Contains(ReadText(out), "use_context\t"));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

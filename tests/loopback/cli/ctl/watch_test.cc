@@ -2,7 +2,9 @@
 // broken connection.
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::testing;
 using S = v1::Experiment;
 
@@ -244,3 +246,6 @@ TEST_CASE("mentorctl: metrics as names, table, CSV, JSON and as they come", "[lo
   CHECK(end.code == 0);
   CHECK(end.out == "step,loss\n1,0.5\n2,0.25\n3,0.125\n");
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

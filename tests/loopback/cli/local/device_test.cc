@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 const absl::Status fixed = agents::FixNumerics();
 
@@ -56,5 +56,5 @@ TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]"
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -29,7 +29,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -488,5 +488,5 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Mentor({"signal", "show", "nothing"}) == 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -23,7 +23,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -382,5 +382,5 @@ TEST_CASE("export: a signal teaches as the run that it came from", "[loopback]")
   CHECK(Contains(std::string(Evaluate(options).status().message()), "choose tasks of that shape"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

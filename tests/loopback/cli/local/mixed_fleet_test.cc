@@ -33,7 +33,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::MetricValue;
 
@@ -195,5 +195,5 @@ TEST_CASE("mixed fleet: a local run does not go on with what GPUs began", "[loop
   CHECK(code.status().message().find("a GPU bits") != absl::string_view::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -28,7 +28,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using meta_learner::Checkpoint;
 using Series = std::map<std::string, std::map<uint32_t, double>>;  // Values by metric and step.
@@ -401,5 +401,5 @@ TEST_CASE(
         run.Read(kUpdates).sections.at("rule/weights"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

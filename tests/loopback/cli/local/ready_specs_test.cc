@@ -17,7 +17,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 // Before anything else uses LibTorch.
 const absl::Status fixed = agents::FixNumerics();
@@ -130,5 +130,5 @@ TEST_CASE("ready specs: each of them makes an outer update, with the bits of eve
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

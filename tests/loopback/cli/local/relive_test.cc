@@ -24,7 +24,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -228,5 +228,5 @@ TEST_CASE("env render: a run's agent first and last, tasks, options, wrappers, e
   CHECK(refused({"render", kEnvironment, "--policy", RunOnce().string(), "--steps", "9"}));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

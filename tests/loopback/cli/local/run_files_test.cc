@@ -19,7 +19,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 constexpr uint64_t kBytesMax = 1 << 24;
 
@@ -141,5 +141,5 @@ TEST_CASE("run files: a newest checkpoint that is gone is missed", "[loopback]")
   CHECK(HashRun(run)->damaged.empty());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -21,7 +21,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using testing::Contains;
 
@@ -179,5 +179,5 @@ TEST_CASE("metrics: an experiment whose rule reports more than it declared fails
                  "outer rule 'talker' reports 'secret', which it does not declare"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -21,7 +21,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using grpc::StatusCode;
 using mentor::testing::kPatience;
@@ -488,5 +488,5 @@ TEST_CASE("security: streams of a process are bounded", "[loopback]") {
   StreamSlot::SetLimit(kStreamsMax);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

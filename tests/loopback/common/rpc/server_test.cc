@@ -16,7 +16,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kPatience;
 using mentor::testing::Mailbox;
@@ -327,5 +327,5 @@ TEST_CASE("status: code, message, reason, facts and field violations cross the w
   CHECK(ReasonOf(FromGrpc(cut)) == "INVALID_FIELD");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -16,7 +16,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Mailbox;
 using mentor::testing::Signal;
@@ -496,5 +496,5 @@ TEST_CASE("stream: a race on purpose", "[.race]") {
   WARN(count);  // Else the compiler leaves it out.
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -27,13 +27,13 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
-
-namespace {
 
 // Two operators and an admin.
 class Fixture : private testing::FakeSpecs, private testing::FakeOperations {
@@ -189,8 +189,6 @@ fs::path MakeOrigin(const fs::path& folder, size_t bytes, char fill = 'x') {
   std::ofstream(folder / "meshes/arm.stl", std::ios::binary) << std::string(bytes, fill);
   return folder;
 }
-
-}  // namespace
 
 TEST_CASE("bundle service: pushed in pieces over a restart and fetched again", "[loopback]") {
   Fixture fixture;
@@ -429,3 +427,6 @@ TEST_CASE("bundle service: tasks that are drawn without end hold up neither othe
   for (int i = 0; i < 2; ++i) CHECK(ended.try_acquire_for(std::chrono::seconds(20)));
   fixture.Start();
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

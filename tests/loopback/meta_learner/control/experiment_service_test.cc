@@ -37,12 +37,12 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
-
-namespace {
 
 constexpr std::chrono::seconds kPatience{20};
 constexpr char kSpec[] = "benchmark { name: 'point_reach' }";
@@ -336,8 +336,6 @@ google::rpc::BadRequest BadRequestOf(const absl::Status& status) {
   return details;
 }
 
-}  // namespace
-
 TEST_CASE("experiment service: create, get, list, and the scheduler is woken", "[loopback]") {
   Fixture fixture;
   const auto made = fixture.Create("one");
@@ -613,8 +611,6 @@ TEST_CASE("experiment service: a deletion is answered though it was quick, and i
   CHECK(fixture.Get(name)->state() == S::STATE_QUEUED);
 }
 
-namespace {
-
 // Captures stderr while it lives.
 class Stderr {
  public:
@@ -646,8 +642,6 @@ class Stderr {
   const TempFolder folder_;
   int kept_;
 };
-
-}  // namespace
 
 TEST_CASE(
     "experiment service: one's own is changed, another's by admins alone, each with its line (D13)",
@@ -1970,3 +1964,6 @@ TEST_CASE("experiment service: experiments are counted by state", "[loopback]") 
   CHECK(text.find("mentor_experiments{state=\"RUNNING\"} 0") != text.npos);
   CHECK(text.find("mentor_store_replay_mismatch_total 0") != text.npos);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

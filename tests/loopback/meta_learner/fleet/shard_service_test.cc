@@ -25,7 +25,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 // A learner's end of the stream that sends whatever the test wants.
 class RawLearner {
@@ -418,5 +418,5 @@ TEST_CASE(
   CHECK((*results)[0].segments[0].shaped_rewards[0][3].item<double>() == 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -5,10 +5,10 @@
 #include "google/rpc/error_details.pb.h"
 #include "tests/testing.h"
 
-using namespace mentor;
-using namespace mentor::ctl;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using namespace mentor::ctl;
 
 absl::Status With(absl::Status status, int seconds) {
   google::rpc::RetryInfo info;
@@ -17,8 +17,6 @@ absl::Status With(absl::Status status, int seconds) {
                     absl::Cord(info.SerializeAsString()));
   return status;
 }
-
-}  // namespace
 
 TEST_CASE("client: what is tried again, and when", "[unit]") {
   using std::chrono::milliseconds;
@@ -39,3 +37,6 @@ TEST_CASE("client: what is tried again, and when", "[unit]") {
   CHECK(!RetryAfter(absl::NotFoundError("x"), 0, 0.5));
   CHECK(!RetryAfter(With(absl::InternalError("x"), 1), 0, 0.5));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

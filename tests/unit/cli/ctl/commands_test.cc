@@ -14,11 +14,11 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 using mentor::testing::Contains;
-
-namespace {
 
 void ForEachVerb(CLI::App* command, const std::function<void(CLI::App*)>& visit) {
   for (CLI::App* below : command->get_subcommands({})) {
@@ -27,8 +27,6 @@ void ForEachVerb(CLI::App* command, const std::function<void(CLI::App*)>& visit)
     ForEachVerb(below, visit);
   }
 }
-
-}  // namespace
 
 TEST_CASE("commands: every verb has help, examples and described options", "[unit]") {
   const auto commands = MakeCommands();
@@ -169,3 +167,6 @@ TEST_CASE("completion: what the next word may be depends on those before it", "[
   CHECK(complete({"show", "--", "-"}).empty());
   CHECK(complete({"show", "--none=x"}).empty());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

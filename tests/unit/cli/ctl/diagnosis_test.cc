@@ -11,12 +11,12 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 using mentor::testing::Contains;
 using Grade = Finding::Grade;
-
-namespace {
 
 // A certificate signed by itself, valid from and to these seconds from now.
 std::string Certificate(long from_s, long to_s) {
@@ -59,8 +59,6 @@ std::vector<std::string> Troubles(const std::vector<Finding>& findings) {
 }
 
 using List = std::vector<std::string>;
-
-}  // namespace
 
 TEST_CASE("doctor: dates of certificates", "[unit]") {
   const absl::Time now = absl::Now();
@@ -107,3 +105,6 @@ TEST_CASE("doctor: experiments that wait", "[unit]") {
   experiment.set_pause_reason(v1::Experiment::PAUSE_REASON_STORAGE_QUOTA);
   CHECK(Troubles(CheckExperiments({experiment}, {})) == List{"bad quota"});
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

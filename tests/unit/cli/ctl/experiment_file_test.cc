@@ -3,7 +3,9 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 using mentor::testing::Contains;
 
@@ -63,3 +65,6 @@ TEST_CASE("experiment file: only what it sets is compared", "[unit]") {
   there.set_priority(v1::PRIORITY_LOW);
   CHECK(ChangedFields(file, there) == std::vector<std::string>{"labels", "priority"});
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

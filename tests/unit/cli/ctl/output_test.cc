@@ -6,7 +6,9 @@
 #include "mentor/v1/experiment.pb.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 
 TEST_CASE("output: columns are as wide as their cells, ends of lines are bare", "[unit]") {
@@ -85,3 +87,6 @@ TEST_CASE("output: every code has its exit code", "[unit]") {
   CHECK(code(absl::StatusCode::kUnimplemented) == 1);
   CHECK(ExitCodeOf(absl::OkStatus()) == 0);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

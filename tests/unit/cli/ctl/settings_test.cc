@@ -7,12 +7,12 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 using mentor::testing::Contains;
 using mentor::testing::TempFolder;
-
-namespace {
 
 class Fixture {
  public:
@@ -45,8 +45,6 @@ class Fixture {
  private:
   const TempFolder folder_;
 };
-
-}  // namespace
 
 TEST_CASE("settings: flag before environment before context before config file before default",
           "[unit]") {
@@ -138,3 +136,6 @@ TEST_CASE("settings: a config that was written reads back", "[unit]") {
   CHECK((std::filesystem::status(path).permissions() & std::filesystem::perms(077)) ==
         std::filesystem::perms::none);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

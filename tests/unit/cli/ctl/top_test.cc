@@ -4,12 +4,12 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 using mentor::testing::Contains;
 using S = v1::Experiment;
-
-namespace {
 
 v1::Experiment Make(const std::string& id, S::State state) {
   v1::Experiment experiment;
@@ -33,8 +33,6 @@ FleetPicture Many(int experiments, int peers) {
   }
   return picture;
 }
-
-}  // namespace
 
 TEST_CASE("top: never more lines or columns than the screen has", "[unit]") {
   for (const int experiments : {0, 1, 5, 100}) {
@@ -111,3 +109,6 @@ TEST_CASE("top: what waits for what", "[unit]") {
   picture.trouble = "lost the server";
   CHECK(DrawFleet(picture, 80, 24, false)[2] == "lost the server");
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

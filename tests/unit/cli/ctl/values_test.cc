@@ -3,7 +3,9 @@
 #include "common/resources/states.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::ctl;
 
 TEST_CASE("values: names with and without their collection", "[unit]") {
@@ -84,3 +86,6 @@ TEST_CASE("values: what people read", "[unit]") {
   CHECK(Number(0.1) == "0.1");
   CHECK(std::stod(Number(1.0 / 3)) == 1.0 / 3);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

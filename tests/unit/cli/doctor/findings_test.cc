@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::doctor {
-namespace {
+namespace TEST_FILE {
 
 // A change with the ends of its interval two errors away.
 Change ChangeOf(double first, double last, double error, double least) {
@@ -250,5 +250,5 @@ TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
         std::string::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::doctor

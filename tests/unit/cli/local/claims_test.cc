@@ -19,7 +19,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 const std::string kHeader =
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
@@ -411,5 +411,5 @@ TEST_CASE("claims: CPU seconds are those of all phases, the policy's in the roll
   CHECK(std::isnan(CpuSeconds({report::TrainingPoint()})));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

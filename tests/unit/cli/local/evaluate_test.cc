@@ -4,7 +4,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -21,5 +21,5 @@ TEST_CASE("evaluate: a name is one folder below evaluations/, or refused", "[uni
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

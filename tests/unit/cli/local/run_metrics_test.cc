@@ -16,7 +16,7 @@
 #include "tests/text.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::ReadText;
 using mentor::testing::TempFolder;
@@ -53,5 +53,5 @@ TEST_CASE("run metrics: outer updates that end while the file is written are in 
   CHECK(done > 20);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

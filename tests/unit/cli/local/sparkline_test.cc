@@ -6,7 +6,8 @@
 
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
 
 TEST_CASE("sparkline: bars from the least to the greatest number", "[unit]") {
   const std::vector<double> numbers = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -20,3 +21,6 @@ TEST_CASE("sparkline: bars from the least to the greatest number", "[unit]") {
   CHECK(Sparkline(std::vector<double>{}, 20, true).empty());
   CHECK(Sparkline(numbers, 0, true).empty());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -12,7 +12,7 @@
 #include "tests/text.h"
 
 namespace mentor::report {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -78,5 +78,5 @@ TEST_CASE("records: what a run no longer has goes away", "[unit]") {
   CHECK(std::filesystem::exists(folder.path() / "lifetimes.csv"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::report

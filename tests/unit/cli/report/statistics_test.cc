@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 
 namespace mentor::report {
-namespace {
+namespace TEST_FILE {
 
 using testing::Near;
 
@@ -225,5 +225,5 @@ TEST_CASE("statistics: means leave out rows without the number", "[unit]") {
   CHECK(means[2].low == 4);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::report

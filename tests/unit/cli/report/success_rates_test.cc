@@ -12,7 +12,7 @@
 #include "tests/text.h"
 
 namespace mentor::report {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::Near;
@@ -167,5 +167,5 @@ TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", 
   CHECK((*SummariseEvaluation(data.evaluation, 3))[0].quantity == Quantity::kSuccess);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::report

@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::templates {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("own model: an error begins with the flag that it is about", "[unit]") {
   const testing::TempFolder folder;
@@ -15,5 +15,5 @@ TEST_CASE("own model: an error begins with the flag that it is about", "[unit]")
         "--model: the file's path has special characters; rename it");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::templates

@@ -8,7 +8,7 @@
 #include "tests/testing.h"
 
 namespace mentor::templates {
-namespace {
+namespace TEST_FILE {
 
 int Number(const Places& places, const std::string& name) {
   int number = 0;
@@ -45,5 +45,5 @@ TEST_CASE("sizes: every place of the shared part has a value") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::templates

@@ -9,10 +9,10 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
-using mentor::testing::Contains;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::Contains;
 
 struct Answer {
   std::optional<int> code;
@@ -67,8 +67,6 @@ std::string Error(std::vector<std::string> words) {
   CHECK(answer.out.empty());
   return answer.err;
 }
-
-}  // namespace
 
 TEST_CASE("command line: a number is within its range, and NaN is in none", "[unit]") {
   for (const char* number : {"0", "0.5", "1"})
@@ -155,3 +153,6 @@ TEST_CASE("command line: the version is said with the program's name and parts",
     CHECK(answer.out.ends_with("\nwith parts\n"));
   }
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -7,9 +7,8 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-using namespace mentor;
-
-namespace {
+namespace mentor {
+namespace TEST_FILE {
 
 // The Python client must give the same (tests/python/client_test.py).
 nlohmann::json Examples() {
@@ -93,4 +92,5 @@ TEST_CASE("resources: states and priorities by name", "[unit]") {
   CHECK_FALSE(ParsePriority("unspecified"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
+}  // namespace mentor

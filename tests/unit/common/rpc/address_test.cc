@@ -4,7 +4,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using Strings = std::vector<std::string>;
 
@@ -35,5 +35,5 @@ TEST_CASE("address: a name stands for all its addresses, an address for itself",
   CHECK(std::string(nobody.message()).find("'nobody.invalid'") != std::string::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using grpc::StatusCode;
 using mentor::testing::MetricValue;
@@ -311,5 +311,5 @@ TEST_CASE("access: files are read again, and a broken one changes nothing", "[un
   CHECK_FALSE(ok("Bearer " + second.token.Reveal()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::MetricValue;
 using mentor::testing::ReadText;
@@ -163,5 +163,5 @@ TEST_CASE("certificates: a process that exits takes OpenSSL away from no thread"
   CHECK(WEXITSTATUS(mentor::testing::RunChild(kExits, {})) == 3);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

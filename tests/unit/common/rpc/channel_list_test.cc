@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 absl::Status NotLeader(const std::string& leader) {
   return MakeError(Reason::kNotLeader, "stands by", {{"leader", leader}});
@@ -62,5 +62,5 @@ TEST_CASE("addresses: a list is checked as one address is", "[unit]") {
   CHECK(absl::IsInvalidArgument(ChannelList::Make({.address = many}).status()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 std::string Bytes(size_t size) {
   std::string bytes(size, '\0');
@@ -88,5 +88,5 @@ TEST_CASE("chunks: every broken rule is an error", "[unit]") {
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -14,7 +14,7 @@
 #include "tests/text.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -84,5 +84,5 @@ TEST_CASE("connections: a token that cannot be a header is refused without its t
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 // One thread, held up until Go.
 struct Fixture {
@@ -120,5 +120,5 @@ TEST_CASE("executor: tasks of no caller may take all threads", "[unit]") {
   CHECK(met == 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::rpc {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -61,5 +61,5 @@ TEST_CASE("retry advice crosses a status", "[unit]") {
   CHECK_FALSE(RetryDelayOf(absl::UnavailableError("x")).has_value());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::rpc

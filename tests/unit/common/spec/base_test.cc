@@ -12,10 +12,10 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
-using mentor::testing::Contains;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::Contains;
 
 // A folder of specs.
 class Specs {
@@ -59,8 +59,6 @@ constexpr char kWhole[] = R"(
   evaluation { baseline: [PPO_SPARSE, PPO_SHAPED] }
   curriculum { name: "adr" }
 )";
-
-}  // namespace
 
 TEST_CASE("spec base: what a file says replaces what its base says", "[unit]") {
   const Specs specs;
@@ -194,3 +192,6 @@ TEST_CASE("spec base: text that comes from no file has none", "[unit]") {
         "is 'smoke', which only a file can name; give the whole spec, as 'mentor run SPEC --check' "
         "prints it");
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("spec: the bundles that it names", "[unit]") {
   const std::string a = Sha256Hex("a"), b = Sha256Hex("b");
@@ -34,5 +34,5 @@ TEST_CASE("spec: the bundles that it names", "[unit]") {
   CHECK(BundlesOf({}).empty());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -14,9 +14,8 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-using namespace mentor;
-
-namespace {
+namespace mentor {
+namespace TEST_FILE {
 
 constexpr char kSmall[] = "benchmark { name: 'point_reach' }";
 
@@ -46,8 +45,6 @@ v1::ExperimentSpec Load(std::string_view text, const std::vector<std::string>& o
 bool Same(const v1::ExperimentSpec& a, const v1::ExperimentSpec& b) {
   return google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
-
-}  // namespace
 
 TEST_CASE("spec: defaults are legal, written out by WithDefaults, and survive printing", "[unit]") {
   const v1::ExperimentSpec merged = WithDefaults(Load(kSmall));
@@ -697,3 +694,6 @@ TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]
   }
   CHECK(count >= 7);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor {
-namespace {
+namespace TEST_FILE {
 
 // "field: description" of every violation.
 std::vector<std::string> Complaints(std::string_view text) {
@@ -44,5 +44,5 @@ TEST_CASE("spec: constants of the drift belong to a spec that has it, and have n
       std::vector<std::string>{"agent.surrogate: is SURROGATE_UNSPECIFIED; give one of CLIP, DPO"});
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor

@@ -11,10 +11,10 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
-using mentor::testing::Contains;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::Contains;
 
 constexpr char kYaml[] = R"(# A comment.
 display_name: "no"
@@ -62,8 +62,6 @@ std::string Refusals(std::string_view yaml) {
     absl::StrAppend(&lines, one.field, ": ", one.description, "\n");
   return lines;
 }
-
-}  // namespace
 
 TEST_CASE("yaml: a document is the spec that text format says") {
   Violations violations;
@@ -152,3 +150,6 @@ TEST_CASE("yaml: a base may be YAML, and have a spec in text format as its own b
   CHECK(spec->display_name() == "third");
   CHECK_FALSE(spec->agent().has_gamma());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -10,7 +10,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -393,5 +393,5 @@ TEST_CASE("custom: everything wrong is named with its field and the remedy", "[u
                  "benchmark.task_set[0]: task.goal_visible of point_reach is true"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

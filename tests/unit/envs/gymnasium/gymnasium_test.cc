@@ -14,7 +14,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Task;
 using mentor::testing::TempFolder;
@@ -184,5 +184,5 @@ TEST_CASE("gymnasium: a missing, cut or foreign model is an error that says what
   CHECK(MakeEnvironment("Hopper-v5", {}).ok());  // All is well again.
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

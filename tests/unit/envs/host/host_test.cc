@@ -20,7 +20,7 @@
 #include "tests/hosts/offered_hosts.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::milliseconds;
 using testing::ExampleHost;
@@ -62,8 +62,6 @@ bool EndsWithin(int pid, milliseconds limit) {
   close(handle);
   return gone;
 }
-
-}  // namespace
 
 TEST_CASE("hosts: a flag is a name and words", "[unit]") {
   const auto host = ParseSimulator("gym='/opt/my python' -m \"a b\"c  d");
@@ -439,4 +437,5 @@ TEST_CASE("hosts: programs that are not there", "[unit]") {
   CHECK(absl::StrContains(Text(status), "No such file"));
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

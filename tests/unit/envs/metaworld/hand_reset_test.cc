@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {
-namespace {
+namespace TEST_FILE {
 
 // Tasks whose statements leave all bodies where the model has them ("hand state: independent of v"
 // in their specification).
@@ -91,5 +91,5 @@ TEST_CASE("metaworld: a hand reset is shared among equal physics only", "[unit]"
   CHECK(ResetTo(*heavy, 0) == want);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::metaworld

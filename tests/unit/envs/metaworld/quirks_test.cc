@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs::metaworld {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -430,5 +430,5 @@ TEST_CASE("quirk: conditions in the info are numbers, 0 or 1", "[unit]") {
   CHECK(stage.Reward(s).grasp_success.value == 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::metaworld

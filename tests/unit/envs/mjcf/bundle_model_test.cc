@@ -16,7 +16,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs::mjcf {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::BundleFolder;
 using mentor::testing::Contains;
@@ -413,5 +413,5 @@ TEST_CASE("mjcf model: what a compiler writes that is no model is refused", "[un
   CHECK(status.code() == absl::StatusCode::kInvalidArgument);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::mjcf

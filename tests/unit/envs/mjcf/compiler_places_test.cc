@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs::mjcf {
-namespace {
+namespace TEST_FILE {
 
 constexpr auto kDeadline = std::chrono::seconds(60);
 
@@ -83,5 +83,5 @@ TEST_CASE("compiler places: who must end leaves the line to others", "[unit]") {
   CHECK(waits.took.get().ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::mjcf

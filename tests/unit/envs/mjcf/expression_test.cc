@@ -9,7 +9,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs::mjcf {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::Near;
@@ -233,5 +233,5 @@ TEST_CASE("expressions: a division by zero and a number that is none are noticed
   CHECK(run({}, &results) == -1);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs::mjcf

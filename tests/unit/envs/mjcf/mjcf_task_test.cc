@@ -15,7 +15,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::BundleFolder;
@@ -577,5 +577,5 @@ TEST_CASE("mjcf: an observation that is too long is told once", "[unit]") {
   CHECK(refusal.find("has more than 10000", first + 40) == refusal.npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -15,7 +15,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using Options = EnvironmentPool::Options;
 
@@ -342,5 +342,5 @@ TEST_CASE("environment pool: a forked process is told that the threads stayed be
   CHECK(pool->Step(actions).ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

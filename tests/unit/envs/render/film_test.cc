@@ -18,7 +18,7 @@
 #include "tests/text.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -318,5 +318,5 @@ TEST_CASE("camera: the default comes first, the model's follow", "[unit]") {
   CHECK(names("InvertedPendulum-v5") == std::vector<std::string>{"free"});
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Options;
@@ -82,5 +82,5 @@ TEST_CASE("catch: a saved state names the ball's column and the paddle's", "[uni
   CHECK_FALSE(other->RestoreState(EncodeState("catch", numbers), again).ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Options;
@@ -204,5 +204,5 @@ TEST_CASE("grid_world: the catalogue's hash is that of results recorded before i
   CHECK_FALSE(FindEnvironment("grid_world")->in_catalogue_hash);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

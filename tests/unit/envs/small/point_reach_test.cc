@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -162,5 +162,5 @@ TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their
   CHECK(std::abs(noise) < 5 * 0.1 * std::sqrt(19.0 * n));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Near;
@@ -478,5 +478,5 @@ TEST_CASE("small environments: hand-written policies succeed where there is one"
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::envs {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Near;
@@ -396,5 +396,5 @@ TEST_CASE("domain_randomization: settings that cannot be are refused", "[unit]")
                  "put all ranges into one"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::envs

@@ -5,7 +5,7 @@
 #include "tests/testing.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -139,5 +139,5 @@ TEST_CASE("dispatcher: an actor that is busy may yet confirm a step that no acto
   CHECK_FALSE(d.Take(1)->ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -118,5 +118,5 @@ TEST_CASE("dispatcher: of many experiments only those without work are forgotten
   CHECK(d.Take(1)->ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

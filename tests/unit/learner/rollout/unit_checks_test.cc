@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -439,5 +439,5 @@ TEST_CASE("checks: each experiment has some, and later ones follow the sample", 
   CHECK(late > 5 * kTrials);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

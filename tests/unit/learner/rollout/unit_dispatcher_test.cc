@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -620,7 +620,6 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
   }
 }
 
-}  // namespace
 // Returns the simulator that a ready unit of the shard needs; empty: none.
 std::vector<v1::Unit> HostUnits(uint64_t shard, uint32_t count, const std::string& host) {
   std::vector<v1::Unit> units = Units(shard, count);
@@ -892,4 +891,5 @@ TEST_CASE("dispatcher: what a newcomer keeps is soon done elsewhere, without a s
   CHECK(d.Accept(kSecond, ResultOf(Key(2, 0))) == Outcome::kDuplicate);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

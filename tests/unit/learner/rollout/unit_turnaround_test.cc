@@ -4,7 +4,7 @@
 #include "tests/testing.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -91,5 +91,5 @@ TEST_CASE("dispatcher: silence is no word after the unit came", "[unit]") {
   CHECK(d.Answers(kFirst) == speaks);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

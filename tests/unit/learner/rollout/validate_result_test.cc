@@ -12,7 +12,7 @@
 #include "tests/units.h"
 
 namespace mentor::learner {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using T = v1::Tensor;
@@ -174,5 +174,5 @@ TEST_CASE("result: the hash is that of the trajectory and the final state", "[un
   CHECK(Contains(ValidateResult(pair.unit, pair.result), "result_hash: is not that of"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::learner

@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using S = v1::Experiment;
 
@@ -271,5 +271,5 @@ TEST_CASE("changes: only the shortest time to live is the mark of a deletion", "
   CHECK_FALSE(IsDeletedAtEnd({}));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -8,7 +8,7 @@
 #include "tests/text.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 v1::Experiment Example() {
   v1::Experiment experiment;
@@ -133,5 +133,5 @@ TEST_CASE("filter: any text is parsed or refused, and what is parsed can be aske
   CHECK(parsed > 500);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

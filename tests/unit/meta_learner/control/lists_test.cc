@@ -11,7 +11,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using S = v1::Experiment;
 using Strings = std::vector<std::string>;
@@ -207,5 +207,5 @@ TEST_CASE("lists: checkpoints come by pages in order, and are pinned under their
   CHECK(ReasonOf(update(owner).status()) == "INVALID_FIELD");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

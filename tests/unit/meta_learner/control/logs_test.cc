@@ -16,7 +16,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using S = v1::Experiment;
 using Messages = std::vector<std::string>;
@@ -222,5 +222,5 @@ TEST_CASE("logs: a line is taken apart, and one that is no JSON is a message", "
   CHECK(*watch(&line) == Produced::kEnd);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Numbers = std::vector<double>;
 
@@ -175,5 +175,5 @@ TEST_CASE("metrics: a list has the last of each, with the step it is of", "[unit
       ListMetrics(&fixture.store->records, &fixture.store->results, request).status()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -13,10 +13,10 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
-using mentor::testing::Contains;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::Contains;
 
 constexpr char kPoint[] = "benchmark { name: 'point_reach' }";
 
@@ -69,8 +69,6 @@ std::string Refusal(const Caller::Files& files, const std::vector<std::string>& 
   CHECK(ReasonOf(status) == "INVALID_FIELD");
   return std::string(status.message());
 }
-
-}  // namespace
 
 TEST_CASE("parse spec: text, YAML, an experiment around a spec, and overrides", "[unit]") {
   const std::string text =
@@ -151,3 +149,6 @@ TEST_CASE("parse spec: says at once what is wrong, with its place", "[unit]") {
   // What can be read is for CreateExperiment to judge.
   CHECK(Read({{"a", "agent { gamma: 2 }"}}).spec().agent().gamma() == 2);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

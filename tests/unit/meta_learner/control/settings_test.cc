@@ -10,7 +10,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Fields = std::set<std::string>;
 
@@ -122,5 +122,5 @@ TEST_CASE("settings: a deadline is a time that the store can keep, a span has te
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -6,7 +6,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title and checkpoints",
           "[unit]") {
@@ -63,5 +63,5 @@ TEST_CASE("spec checks: the oldest of many is forgotten", "[unit]") {
   CHECK(checked == kRemembered + 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

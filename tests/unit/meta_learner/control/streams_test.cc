@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 struct Stream : AnyStream {
   void Poke() override { ++poked; }
@@ -66,5 +66,5 @@ TEST_CASE("streams: all are poked, and ended with one status, those that come la
   CHECK(absl::IsUnavailable(registry.Add(late, "a")));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

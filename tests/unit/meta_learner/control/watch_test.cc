@@ -15,7 +15,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using S = v1::Experiment;
 using E = v1::WatchExperimentsResponse;
@@ -205,5 +205,5 @@ TEST_CASE("watch: metrics come in parts, each update once, with all that it has"
   CHECK(*watch(&response) == Produced::kEnd);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Catch::Contains;
 
@@ -70,8 +70,6 @@ double Setting(const v1::EnvironmentTask& task, const std::string& name) {
 std::vector<Achievement> All(size_t lifetimes, double success) {
   return std::vector<Achievement>(lifetimes, {.success = success, .shaped_reward = 0});
 }
-
-}  // namespace
 
 TEST_CASE("adr: a lifetime at an end has that parameter at it, the others their range") {
   const auto adr = Made(kHopper + Adrs("option { name: 'buffer' value: '1' }"));
@@ -288,4 +286,5 @@ TEST_CASE("curricula: an experiment reports what its rule and its curriculum do"
   CHECK(AllMetrics(without).size() == methods::AllMetrics(without.rule().name()).size());
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -5,10 +5,10 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-using namespace mentor;
-using mentor::testing::Contains;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using mentor::testing::Contains;
 
 meta_learner::CheckedSpec Checked(const std::string& text) {
   const auto spec = LoadSpec(text);
@@ -16,8 +16,6 @@ meta_learner::CheckedSpec Checked(const std::string& text) {
   REQUIRE(spec.ok());
   return testing::CheckedSpecOf(*spec);
 }
-
-}  // namespace
 
 TEST_CASE("checked spec: has the spec as it was given, and with every default", "[unit]") {
   const auto checked = Checked("benchmark { name: 'point_reach' } evaluation { goals: 1 } seed: 7");
@@ -115,3 +113,6 @@ TEST_CASE("checked spec: successes in random steps are counted where environment
                                    "input: SHAPED } evaluation { lifetimes_per_goal: 0 }"))
           .empty());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -15,7 +15,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 struct Fixture {
   Fixture() { REQUIRE(store->files.PrepareFolder(experiment.uid()).ok()); }
@@ -367,5 +367,5 @@ TEST_CASE("checkpoints: a bucket that is away is storage that is away", "[unit]"
   CHECK(machines.Newest() == 2);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

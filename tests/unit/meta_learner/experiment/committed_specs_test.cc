@@ -11,9 +11,8 @@
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 
-using namespace mentor;
-
-namespace {
+namespace mentor {
+namespace TEST_FILE {
 
 v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>& overrides = {}) {
   const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides);
@@ -31,8 +30,6 @@ std::vector<std::string> Warnings(const std::string& name,
                                   const std::vector<std::string>& overrides = {}) {
   return testing::CheckedSpecOf(Load(name, overrides)).warnings;
 }
-
-}  // namespace
 
 TEST_CASE("committed specs: registered parts accept every one of them", "[unit]") {
   int count = 0;
@@ -153,3 +150,6 @@ TEST_CASE("committed specs: settings that are hardly meant are warned of", "[uni
   // It does not look at outcomes.
   CHECK(Warnings("stn_hopper", {"signal.input=SUCCESS"}).empty());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 RunParameters Parameters() {
   return {.learned = torch::full({1}, 1.0F),
@@ -211,5 +211,5 @@ TEST_CASE("evaluation: a file of another seed than its folder's is refused", "[u
         std::string::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -6,7 +6,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 LifetimeOutcome Life(std::vector<double> success, std::vector<int> segments) {
   LifetimeOutcome outcome{.episode_success = std::move(success),
@@ -171,5 +171,5 @@ TEST_CASE("state: damage names the section", "[unit]") {
   CHECK(absl::IsDataLoss(ReadState(other).status()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -12,7 +12,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr char kShard[] = "artifacts/evaluation/test-learned-00000.binpb";
 
@@ -55,5 +55,5 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
   CHECK(empty.files().contains(kEpisodesFile));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -12,7 +12,9 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using mentor::testing::Contains;
 
 TEST_CASE("parts: a network of too many parameters is refused before it has weights (D6)",
@@ -31,8 +33,6 @@ TEST_CASE("parts: a network of too many parameters is refused before it has weig
   CHECK(Contains(wide, "parameters; at most 33554432 are allowed: give narrower or fewer layers"));
   CHECK_FALSE(Contains(wide, "\n"));
 }
-
-namespace {
 
 const std::string kPoints =
     "benchmark { name: 'custom' task_set { environment: 'point_reach' range { low: -1 high: 1 } "
@@ -56,8 +56,6 @@ meta_learner::ExperimentParts Parts(const v1::ExperimentSpec& spec) {
   REQUIRE(violations.empty());
   return parts;
 }
-
-}  // namespace
 
 TEST_CASE("parts: a spec with a curriculum has it, and the others have none", "[unit]") {
   const v1::ExperimentSpec with = Spec(kPoints + kAdr);
@@ -189,3 +187,6 @@ TEST_CASE("parts: an average takes no checkpoint of another outer update or expe
   const auto foreign = meta_learner::AverageParameters(files, spec);
   CHECK(Contains(std::string(foreign.status().message()), "it belongs to experiment"));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

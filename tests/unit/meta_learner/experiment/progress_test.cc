@@ -7,7 +7,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Clock = ProgressReporter::Clock;
 
@@ -127,5 +127,5 @@ TEST_CASE("progress: the store hears what is done, and who is waited for", "[uni
   CHECK(activity() == "meta-training");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 std::set<std::string> Names(const std::string& text,
                             const std::vector<std::string>& overrides = {}) {
@@ -78,5 +78,5 @@ TEST_CASE("reported numbers: nothing of what is not made", "[unit]") {
   CHECK_FALSE(untrained.contains("evaluation/test/learned/last"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

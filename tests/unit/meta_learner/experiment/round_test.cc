@@ -5,7 +5,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 v1::ExperimentSpec Spec() {
   const auto spec = LoadSpec(
@@ -180,5 +180,5 @@ TEST_CASE("round: seconds of shards add up by phase", "[unit]") {
   CHECK(timings.at("update_seconds") == 96);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -10,10 +10,10 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-using namespace mentor;
-using namespace mentor::meta_learner;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using namespace mentor::meta_learner;
 
 v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
   const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides);
@@ -30,8 +30,6 @@ double LearnerBytes(const v1::ExperimentSpec& spec) {
   return static_cast<double>(shards::kLearnerProcessBytes +
                              MemoryOfSpec(spec).largest.With(kUsualLearnerThreads));
 }
-
-}  // namespace
 
 TEST_CASE("spec memory: a bound of what was measured, and not far from it (D5)", "[unit]") {
   // VmHWM of mentor-learner --slots 1 --threads 2 after an outer update or some, 2026-11-21, in
@@ -86,16 +84,12 @@ TEST_CASE("spec memory: a bound of what was measured, and not far from it (D5)",
   }
 }
 
-namespace {
-
 // Many pairs from the first update on; a round has up to 48 agents.
 const std::vector<std::string> kManyPairs = {
     "rule.max_active=6",    "rule.population=2",      "rule.mutate_every=1",
     "rule.mc_low=-1000",    "rule.mc_high=1000",      "rule.transfer_every=1",
     "rule.reproduce=-1000", "rule.admit=8",           "rule.lifetimes_per_update=96",
     "rule.outer_updates=2", "rule.shard_lifetimes=8", "agent.hidden_units=800"};
-
-}  // namespace
 
 TEST_CASE("spec memory: of a run in one process too, whatever its rounds hold", "[unit]") {
   // Peak of `mentor run --threads 2` after some outer updates, 2026-11-22, in MiB
@@ -240,3 +234,6 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     CHECK(memory.one_lifetime.bytes <= memory.largest.bytes);
   }
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -10,7 +10,7 @@
 #include "tests/text.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -205,5 +205,5 @@ TEST_CASE("task sampler: what draws without end is ended, and says what helps", 
     CHECK((*bounded)[i].task.parameters(0) == plain[i].task.parameters(0));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -2,17 +2,16 @@
 
 #include "tests/torch_testing.h"
 
-using namespace mentor::meta_learner;
+namespace mentor {
+namespace TEST_FILE {
 
-namespace {
+using namespace mentor::meta_learner;
 
 bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
          (a.numel() == 0 ||
           std::memcmp(a.contiguous().data_ptr(), b.contiguous().data_ptr(), a.nbytes()) == 0);
 }
-
-}  // namespace
 
 TEST_CASE("tensor sections: every type and shape comes back bit for bit", "[unit]") {
   const auto odd = torch::full({3}, std::nan("7"), torch::kFloat32);
@@ -86,3 +85,6 @@ TEST_CASE("tensor sections: an empty tensor's other axes are bounded too", "[uni
     CHECK(absl::IsDataLoss(decoded(shape).status()));
   }
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 // Two agents of one environment.
 const std::vector<SampledTask> kTasks = {{.environment = "box", .goal = 3},
@@ -163,5 +163,5 @@ TEST_CASE("trained episodes: a file that is not there is none, a damaged one is 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -8,7 +8,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 constexpr int64_t kNow = 1'800'000'000;
 
@@ -136,5 +136,5 @@ TEST_CASE("actor reports: each stands there once, ten thousand at most, the othe
   CHECK(Reports({}).actors.empty());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

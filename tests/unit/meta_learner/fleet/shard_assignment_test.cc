@@ -6,7 +6,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -90,5 +90,5 @@ TEST_CASE(
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -10,7 +10,7 @@
 #include "tests/text.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -360,5 +360,5 @@ TEST_CASE("shard audit: answers hold the arithmetic until their call ends", "[un
   CHECK(gpu.num_shards() == 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

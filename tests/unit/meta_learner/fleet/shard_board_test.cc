@@ -19,7 +19,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -1295,5 +1295,5 @@ TEST_CASE("shard board: a learner without an actor that answers loses its shard 
   CHECK(free.WasDropped(moved));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

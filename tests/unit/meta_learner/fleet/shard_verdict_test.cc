@@ -4,7 +4,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using std::chrono::seconds;
 
@@ -186,5 +186,5 @@ TEST_CASE("shard verdict: what is waited for, in the order in which it helps", "
   CHECK(Gigabytes(50'000'000) == "0.1 GB");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -24,7 +24,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using testing::HttpAnswer;
 using testing::MemoryObjects;
@@ -458,5 +458,5 @@ TEST_CASE("objects: names of others lead to no path of ours", "[unit]") {
   REQUIRE(up.objects.DeleteAll().ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

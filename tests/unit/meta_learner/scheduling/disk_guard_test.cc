@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("disk guard: the reserve is given back when the disk is full, and made again", "[unit]") {
   const testing::TempFolder folder;
@@ -161,5 +161,5 @@ TEST_CASE("disk guard: what is full again and again is looked at less and less o
   CHECK(disk.TryRecover(now + std::chrono::seconds(1)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -19,7 +19,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using google::protobuf::util::TimeUtil;
 using S = v1::Experiment;
@@ -860,5 +860,5 @@ TEST_CASE("scheduler: what a process left at work is gone on with, or ended as w
   REQUIRE(fixture.WaitForRunning({"running"}));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -11,7 +11,7 @@
 #include "tests/temp_folder.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using S = v1::Experiment;
 using testing::FakeLearner;
@@ -98,5 +98,5 @@ TEST_CASE("warnings: twenty at most, and none of a deleted experiment of the nam
   CHECK(warnings.back() == "actor 29 lies" + After(3));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

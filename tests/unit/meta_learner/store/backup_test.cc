@@ -14,7 +14,7 @@
 #include "tests/text.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 namespace fs = std::filesystem;
 using mentor::testing::Contains;
@@ -143,5 +143,5 @@ TEST_CASE("backup: one of an earlier version must name its database and every ch
   CHECK(Contains(backup.Restored(), "names no " + backup.checkpoint()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

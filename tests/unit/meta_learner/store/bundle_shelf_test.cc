@@ -20,15 +20,15 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
 using mentor::testing::MemoryObjects;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
 using Turn = BundleShelf::Turn;
-
-namespace {
 
 absl::Status Delete(BundleShelf* shelf, const std::string& digest) {
   const Turn turn(shelf, {digest});
@@ -69,8 +69,6 @@ std::unique_ptr<BundleShelf> OpenShelf(const fs::path& folder, uint64_t owner_by
 std::string All(const fs::path& folder, const BundleManifest& manifest) {
   return FolderSource(folder, manifest)(0).value();
 }
-
-}  // namespace
 
 TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]") {
   const TempFolder folder;
@@ -572,3 +570,6 @@ TEST_CASE("bundle shelf: backups have bundles", "[unit]") {
   fs::remove(state / "bundles" / digest / "robot.xml");
   CHECK(absl::IsDataLoss(BackUp({.folder = state}, folder.path() / "second").status()));
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -9,11 +9,11 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::TempFolder;
-
-namespace {
 
 constexpr char kUid[] = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
@@ -48,8 +48,6 @@ CheckpointScan Scan(const std::filesystem::path& dir) {
   REQUIRE(scan.ok());
   return *std::move(scan);
 }
-
-}  // namespace
 
 TEST_CASE("checkpoint: what was written is read back, and the file is as documented", "[unit]") {
   const TempFolder folder;
@@ -334,3 +332,6 @@ TEST_CASE("checkpoint: retention keeps the newest", "[unit]") {
   CHECK(DroppedCheckpoints(steps, {.keep_last = 2, .keep_every = 10}) == Steps{5});
   CHECK(DroppedCheckpoints({15, 99999999}, {.keep_last = 2}).empty());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

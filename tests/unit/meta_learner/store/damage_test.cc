@@ -26,14 +26,14 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
 using S = v1::Experiment;
-
-namespace {
 
 // How many of `all` changes to try: few, unless tests/run.sh is to find faults.
 std::vector<size_t> Drawn(size_t all, size_t few) {
@@ -120,8 +120,6 @@ void ChangeEachByte(sql::Database* database, const std::function<void(const std:
     }
   }
 }
-
-}  // namespace
 
 TEST_CASE("damage: a row with any byte changed is one unreadable row", "[unit]") {
   const TempFolder folder;
@@ -445,3 +443,6 @@ TEST_CASE("damage: a FORMAT with any byte changed is damaged, and not of a newer
   Replace(folder.path() / "FORMAT", whole);
   CHECK(OpenStore(folder.path()).ok());
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -16,7 +16,7 @@
 #include "tests/text.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using google::protobuf::TextFormat;
 using std::chrono::seconds;
@@ -107,5 +107,5 @@ TEST_CASE("experiment objects: parts without a manifest are swept once they are 
   CHECK(absl::IsNotFound(fixture.Fetch()));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -9,13 +9,13 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::StartSmall;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
-
-namespace {
 
 // A run that was stopped after outer update 1. Returns its UID.
 std::string MakeRun(const std::filesystem::path& folder) {
@@ -45,8 +45,6 @@ struct Fixture {
   const std::unique_ptr<Store> store;
   GatheredRuns runs;
 };
-
-}  // namespace
 
 TEST_CASE("gathered runs: folders at rest are copied and stay as they are", "[unit]") {
   Fixture fixture;
@@ -128,3 +126,6 @@ TEST_CASE("gathered runs: what cannot be shown is refused by name", "[unit]") {
   refused("old", absl::StatusCode::kFailedPrecondition, "mentor report");
   CHECK(fixture.store->records.ReadSnapshot({})->experiments.size() == 1);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

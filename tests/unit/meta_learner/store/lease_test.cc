@@ -7,7 +7,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Clock = BeatWatch::Clock;
 using std::chrono::milliseconds;
@@ -107,5 +107,5 @@ TEST_CASE("lease: who is refused learns who leads", "[unit]") {
   CHECK_FALSE(MetadataOf(NotLeader(""), "leader").has_value());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

@@ -12,7 +12,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 using Strings = std::vector<std::string>;
 
@@ -147,5 +147,5 @@ TEST_CASE("object deletions: a bucket that is away does not delay the end", "[un
   CHECK(bucket.objects.size() == 1);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

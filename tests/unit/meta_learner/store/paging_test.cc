@@ -9,7 +9,7 @@
 #include "tests/testing.h"
 
 namespace mentor::meta_learner {
-namespace {
+namespace TEST_FILE {
 
 TEST_CASE("paging: fifty rows unless asked, a thousand at most", "[unit]") {
   Violations violations;
@@ -107,5 +107,5 @@ TEST_CASE("paging: keys sort as the order says, and by name where it says nothin
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::meta_learner

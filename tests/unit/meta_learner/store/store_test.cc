@@ -27,19 +27,17 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-using namespace mentor;
+namespace mentor {
+namespace TEST_FILE {
+
 using namespace mentor::meta_learner;
 using mentor::testing::CreateSmall;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
 
-namespace {
-
 std::unique_ptr<Store> Open(const std::filesystem::path& folder) {
   return OpenStore(folder).value();
 }
-
-}  // namespace
 
 TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   const TempFolder folder;
@@ -122,8 +120,6 @@ TEST_CASE("store: nobody else may read the database, its log and its copies (D14
   umask(before);
 }
 
-namespace {
-
 void RemoveDatabase(const std::filesystem::path& state, const std::vector<std::string>& suffixes) {
   for (const std::string& suffix : suffixes)
     std::filesystem::remove((state / "mentor.db").string() + suffix);
@@ -140,8 +136,6 @@ void Step(Store* store, const v1::Experiment& experiment, uint32_t step) {
   REQUIRE(
       store->results.RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
 }
-
-}  // namespace
 
 TEST_CASE("store: folders without rows refuse the start, and reindex brings them back (D10)",
           "[unit]") {
@@ -491,3 +485,6 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   store.reset();
   CHECK(Open(state)->records.List({})->total_size == 2);
 }
+
+}  // namespace TEST_FILE
+}  // namespace mentor

@@ -5,7 +5,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -58,5 +58,5 @@ TEST_CASE("the outer gradient's report: the variance is unbiased, however lifeti
   CHECK(sum / kRounds == Approx(200.0 / 12).epsilon(0.05));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

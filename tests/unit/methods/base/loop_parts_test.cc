@@ -7,7 +7,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -143,5 +143,5 @@ TEST_CASE("potential: agents learn from it, and snapshots keep that of the last 
     CHECK_FALSE(torch::equal(learned, Learned(other, false)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -15,7 +15,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -386,5 +386,5 @@ TEST_CASE("evolved loss loop: the last iteration only collects, and a short buff
   CHECK(Refusal(shard, phi) == "signal.option.buffer");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

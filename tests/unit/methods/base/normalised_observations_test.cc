@@ -4,7 +4,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -127,5 +127,5 @@ TEST_CASE("a life with normalised observations goes on from a snapshot with the 
   CHECK(torch::equal(a.signals, b.signals));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

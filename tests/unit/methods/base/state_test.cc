@@ -4,6 +4,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
+namespace TEST_FILE {
 
 TEST_CASE("state: what a checkpoint cannot hold is refused, and changes nothing") {
   int64_t steps = 3;
@@ -27,4 +28,5 @@ TEST_CASE("state: what a checkpoint cannot hold is refused, and changes nothing"
   CHECK_FALSE(load("weights", torch::full({2}, INFINITY)).empty());
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

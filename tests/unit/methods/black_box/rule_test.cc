@@ -13,7 +13,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using Catch::Contains;
@@ -117,8 +117,6 @@ std::string MustRefuse(const LifetimeBatch& batch, absl::StatusCode code,
   CHECK(Same(before, rule->Save()));
   return std::string(report.status().message());
 }
-
-}  // namespace
 
 TEST_CASE("black_box: an annealed learning rate falls in a line to a tenth") {
   v1::ExperimentSpec spec =
@@ -539,4 +537,5 @@ TEST_CASE("black box: options reach the update") {
   CHECK(report.at("epochs") == 1);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

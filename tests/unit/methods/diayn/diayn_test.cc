@@ -13,7 +13,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -117,8 +117,6 @@ Segment Random(uint32_t number) {
 }
 
 const SkillsConfig kConfig{.skills = kSkills, .episodes = kEpisodes, .episode_steps = kEpisode};
-
-}  // namespace
 
 TEST_CASE("skills: what a step leads to is in its own episode", "[unit]") {
   const Segment segment = Random(1);
@@ -306,4 +304,5 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   CHECK(torch::equal(before, rule->meta_parameters()));
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -17,7 +17,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using Catch::Contains;
 using mentor::testing::Settings;
@@ -239,5 +239,5 @@ TEST_CASE("disco: without a bundle the rule says that it teaches nothing; a wron
   CHECK_THAT(std::string(violations.ToStatus().message()), Contains("rule.option.bundle"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

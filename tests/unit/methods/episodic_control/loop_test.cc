@@ -16,7 +16,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using Catch::Contains;
 using mentor::testing::Settings;
@@ -518,5 +518,5 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
   CHECK_THAT(Refusal(shard), Contains("rule.option.capacity"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -4,7 +4,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec, Violations* violations) {
   return MakeOuterRule(
@@ -56,5 +56,5 @@ TEST_CASE("episodic control: options are those of its agents and lifetimes have 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

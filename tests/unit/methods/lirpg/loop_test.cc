@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Settings;
 using torch::Tensor;
@@ -252,5 +252,5 @@ TEST_CASE("lirpg loop: settings that do not fit are refused by name", "[unit]") 
   refused(shard, "signal.option.normalize_observations");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -83,5 +83,5 @@ TEST_CASE("earned reward: goes on from segment to segment", "[unit]") {
   CHECK(torch::equal(whole, torch::cat({a, b}, 1)));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -16,7 +16,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Contains;
 using torch::Tensor;
@@ -228,5 +228,5 @@ TEST_CASE("lpg loop: what does not fit is refused with the field and the remedy"
                  "meta-parameters; the network of 7 units and 5 predictions has"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -16,7 +16,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -263,5 +263,5 @@ TEST_CASE("lpo: another network is refused by name", "[unit]") {
              Catch::Matchers::Contains("signal.name: is mlp, which is no drift: set drift"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

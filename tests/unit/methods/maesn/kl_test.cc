@@ -6,7 +6,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::Near;
 using torch::Tensor;
@@ -60,5 +60,5 @@ TEST_CASE("maesn: the policy's divergence is from the new policy to the one that
   CHECK(Near(layout.Part("logstd", *product).item<double>(), 2, {.rel = 1e-9}));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -15,7 +15,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -170,8 +170,6 @@ const LatentConfig kConfig{
 Tensor Rows(const Tensor& parameters, const char* name) {
   return LatentLayout(kConfig, kTasks).Part(name, parameters).view({kTasks, kLatent});
 }
-
-}  // namespace
 
 TEST_CASE("maesn: the rule adapts as the agents did and its step moves what it should", "[unit]") {
   for (const bool discrete : {false, true}) {
@@ -341,4 +339,5 @@ TEST_CASE("maesn: what cannot be is refused", "[unit]") {
   CHECK(violations.list().size() == 2);  // One for each call, not for each lifetime.
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

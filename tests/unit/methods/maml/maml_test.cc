@@ -12,7 +12,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -134,8 +134,6 @@ LifetimeBatch Live(const Settings& settings, const Tensor& parameters) {
   batch.steps = agents::Join(segments);
   return batch;
 }
-
-}  // namespace
 
 TEST_CASE("maml: Monte Carlo returns and baseline restart at the ends of episodes", "[unit]") {
   const auto estimate = MonteCarloAdvantages(torch::tensor({1.0, 2.0, 4.0, 8.0}, torch::kFloat64),
@@ -385,4 +383,5 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   CHECK(MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) == nullptr);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

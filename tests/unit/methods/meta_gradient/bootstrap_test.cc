@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -254,5 +254,5 @@ TEST_CASE(
   CHECK((slope - product).abs().max().item<double>() < 1e-4 * product.abs().max().item<double>());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

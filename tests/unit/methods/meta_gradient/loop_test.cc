@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Settings;
 using torch::Tensor;
@@ -420,5 +420,5 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
   refused(shard, "lifetime.iterations");
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -12,7 +12,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::FakeFleet;
 
@@ -263,5 +263,5 @@ TEST_CASE("population: settings that cannot be are refused by field, all at once
   CHECK_THAT(std::string(none.ToStatus().message()), Contains("tune_learning_rate"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -12,7 +12,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -377,5 +377,5 @@ TEST_CASE("poet: settings that cannot be are refused by field, all at once") {
              Contains("rule.lifetimes_per_update") && Contains("24320"));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

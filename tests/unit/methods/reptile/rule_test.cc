@@ -15,7 +15,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -146,8 +146,6 @@ std::pair<double, double> LearnSines(const Settings& settings, double sign) {
   return TestErrors(layout, rule->meta_parameters(), config);
 }
 
-}  // namespace
-
 TEST_CASE("reptile: the mean displacement, at a rate that falls linearly", "[unit]") {
   const auto rule = Make({.outer_updates = 4, .lifetimes = 3});
   const Tensor ones = torch::ones_like(rule->meta_parameters(), torch::kFloat64);
@@ -190,4 +188,5 @@ TEST_CASE("reptile: the sine regression of its paper", "[unit]") {
   CHECK(LearnSines({.outer_updates = 30, .lifetimes = 5}, -1).second > 2);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -7,7 +7,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::RandomNormals;
 using torch::Tensor;
@@ -170,5 +170,5 @@ TEST_CASE("bottleneck: the last weights are what policies see", "[unit]") {
         0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

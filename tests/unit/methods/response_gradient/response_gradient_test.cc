@@ -19,7 +19,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::kActionSize;
@@ -477,5 +477,5 @@ TEST_CASE("response gradient: settings that make no sense are refused by name", 
   refused("denominator", Refusal({{"denominator", "round_j"}}, keep));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -13,7 +13,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using Catch::Contains;
 using torch::Tensor;
@@ -398,5 +398,5 @@ TEST_CASE("rl2: a new policy has the asked std, and small actions", "[unit]") {
   CHECK((outputs.log_std.exp() - 0.5).abs().max().item<double>() < 0.05);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -6,7 +6,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using Catch::Contains;
@@ -94,8 +94,6 @@ v1::ExperimentSpec Spec(const testing::Settings& options) {
   return testing::SpecOfRule(
       "black_box", {.lifetimes = kLifetimes, .iterations = kIterations, .steps = kSteps}, options);
 }
-
-}  // namespace
 
 TEST_CASE("attention with a density: evaluating gives the densities and values of acting") {
   for (const bool independent : {true, false}) {
@@ -225,4 +223,5 @@ TEST_CASE("black_box: what is no multiple of the network's unit is refused, all 
   CHECK_THAT(said, Contains("rule.option.epochs") && Contains("k / 10 = 2"));
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

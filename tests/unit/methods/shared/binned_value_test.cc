@@ -5,7 +5,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -43,5 +43,5 @@ TEST_CASE("binned value: the loss is least at its target, and has no gradient by
   CHECK_FALSE(BinnedLoss(On(1), moving).requires_grad());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -184,5 +184,5 @@ TEST_CASE("bonus rewards: wrong settings refuse the shard", "[unit]") {
         std::string::npos);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

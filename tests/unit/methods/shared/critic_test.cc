@@ -10,7 +10,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -90,5 +90,5 @@ TEST_CASE("critic: without an embedding nothing is there to see") {
                      CriticValues(shape, theta, o, {.embedding = 0, .gamma = 3, .lambda = 4})));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

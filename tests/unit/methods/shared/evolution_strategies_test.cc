@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -255,5 +255,5 @@ TEST_CASE("evolution: the gradient of an update is that of its lifetimes' number
   CHECK((step * gradient).min().item<double>() > 0);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -6,7 +6,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Normals;
 using torch::Tensor;
@@ -70,5 +70,5 @@ TEST_CASE("folded input: an iteration must hold whole episodes of one length", "
                           testing::Shape({.episode_steps = 10})) == 5);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

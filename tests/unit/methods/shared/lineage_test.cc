@@ -6,7 +6,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using torch::Tensor;
 
@@ -94,5 +94,5 @@ TEST_CASE("lineage: a state is read, its newest rows where there are too many", 
   }
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -5,7 +5,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using agents::Segment;
 using signals::SignalNetwork;
@@ -133,8 +133,6 @@ double Learned(const std::string& name) {
       .item<double>();
 }
 
-}  // namespace
-
 TEST_CASE("lstm_both: pieces that end anywhere have the ratio 1") {
   const bool independent = GENERATE(true, false);
   const auto network = Network("lstm_both", independent);
@@ -169,4 +167,5 @@ TEST_CASE("lstm_both: it learns what an episode comes to, which lstm cannot know
   CHECK(forward < -0.1);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

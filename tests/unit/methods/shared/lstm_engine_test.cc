@@ -5,7 +5,7 @@
 #include "tests/normals.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::NetworkSizes;
 using torch::Tensor;
@@ -44,8 +44,6 @@ struct Trained {
   AdamState adam;
   OuterPpoResult result = {};
 };
-
-}  // namespace
 
 TEST_CASE("lstm on a device: acting has the bits of the CPU, and goes on from its state") {
   auto sizes = kSizes;
@@ -127,4 +125,5 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
   }
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

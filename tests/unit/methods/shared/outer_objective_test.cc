@@ -9,7 +9,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 constexpr int64_t kAgents = 2, kRows = 64;
 
@@ -80,5 +80,5 @@ TEST_CASE("row statistics: standardised numbers have mean 0 and deviation 1", "[
   CHECK(floored[1][2].item<double>() == 0.5);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

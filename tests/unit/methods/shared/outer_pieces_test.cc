@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::Near;
 
@@ -74,8 +74,6 @@ bool Are(const std::vector<double>& got, const std::vector<double>& want) {
   return std::equal(got.begin(), got.end(), want.begin(), want.end(),
                     [](double a, double b) { return Near(a, b, {.rel = 1e-4}); });
 }
-
-}  // namespace
 
 TEST_CASE("meta-advantage: agrees with its definition") {
   const RandomStream stream{.seed = 4};
@@ -337,4 +335,5 @@ TEST_CASE("advantages: standardised over the whole batch, unbiased") {
   CHECK((StandardiseAdvantages(x, 1e3) - centred / 1e3).abs().max().item<double>() < 1e-12);
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

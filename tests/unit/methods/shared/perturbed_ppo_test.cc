@@ -6,7 +6,7 @@
 #include "tests/specs.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -122,5 +122,5 @@ TEST_CASE("perturbed ppo: frozen meta-parameters are used as they are") {
   for (int i = 0; i < 2; ++i) CHECK(torch::equal(of_a[i], of_b[i]));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -8,7 +8,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using testing::Near;
 using torch::Tensor;
@@ -138,5 +138,5 @@ TEST_CASE("trpo: without a gradient nothing moves, and wrong curvature is an err
   CHECK(absl::IsInternal(refused(std::numeric_limits<double>::quiet_NaN())));
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

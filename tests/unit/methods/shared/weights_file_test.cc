@@ -11,7 +11,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::methods {
-namespace {
+namespace TEST_FILE {
 
 using Catch::Contains;
 
@@ -63,5 +63,5 @@ TEST_CASE("weights file: a bundle without it says what writes one", "[unit]") {
   CHECK_FALSE(ReadWeights(kLayout, "no bundle").ok());
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::methods

@@ -4,7 +4,7 @@
 #include "tests/torch_testing.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 using testing::RandomNormals;
 using torch::Tensor;
@@ -45,5 +45,5 @@ TEST_CASE("attention to the past: a step's signal is that of an episode which en
   CHECK((run(whole, kSteps) - expected).abs().max().item<double>() > 0.01);
 }
 
-}  // namespace
+}  // namespace TEST_FILE
 }  // namespace mentor::signals

@@ -13,7 +13,7 @@
 #include "tests/testing.h"
 
 namespace mentor::signals {
-namespace {
+namespace TEST_FILE {
 
 using mentor::testing::Both;
 using mentor::testing::DefaultLstm;
@@ -62,8 +62,6 @@ void CheckTraining(const LstmTrainingShape& shape, TestLauncher launcher = {}) {
   CHECK(training.Difference(launcher) == "");
   for (const double norm : training.norms) CHECK((std::isfinite(norm) && norm > 0));
 }
-
-}  // namespace
 
 TEST_CASE("lstm engine: a dot product has the bits of the CPU's, sums of -0 too") {
   for (int64_t size = 1; size <= 40; ++size) {
@@ -183,4 +181,5 @@ TEST_CASE("lstm engine: a second LSTM on zeros, denormal numbers and NaN") {
   CHECK(nan.Difference(TestLauncher()) == "");
 }
 
+}  // namespace TEST_FILE
 }  // namespace mentor::signals
