@@ -57,7 +57,7 @@ deploy/install.sh "${wanted[@]}"
 if [ ${#ctest_arguments[@]} -eq 0 ]; then
   tests/check.sh --all
   if [ $all -eq 0 ]; then
-    ctest_arguments=(-LE '^(learning|slow|nightly)$')
+    ctest_arguments=(-LE '^(slow|nightly)$')
   elif [ $nightly -eq 0 ]; then
     ctest_arguments=(-LE '^nightly$' -E '^tidy: tests/check.sh finds nothing$')  # Done above.
   fi
