@@ -1,8 +1,9 @@
 # Tests written in Python with unittest: each `def test_...` is one test of ctest. With TOGETHER
-# each class is one, for modules whose start takes longer than most of their tests.
+# each class is one, for modules whose start takes longer than most of their tests. The folder below
+# tests/ is the label and begins the name.
 #
-#   mentor_python_tests(PREFIX fault/cluster LABEL fault TIMEOUT 600 [PYTHON python3]
-#                       [COST 100] [TOGETHER] FILES a_test.py)
+#   mentor_python_tests([TIER slow|nightly] TIMEOUT 600 [PYTHON python3] [COST 100] [TOGETHER]
+#                       FILES a_test.py)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 # What was found may be a script that looks for the interpreter, as pyenv's is: 0.06 CPU seconds for
 # each test.
@@ -12,7 +13,9 @@ execute_process(COMMAND ${Python3_EXECUTABLE} -c "import sys; print(sys.executab
 function(mentor_python_tests)
   set(environment MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
     MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS} PYTHONDONTWRITEBYTECODE=1)
-  cmake_parse_arguments(arg "TOGETHER" "PREFIX;TIMEOUT;PYTHON;COST" "LABEL;FILES" ${ARGN})
+  cmake_parse_arguments(arg "TOGETHER" "TIER;TIMEOUT;PYTHON;COST" "FILES" ${ARGN})
+  cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
+  set(labels ${folder} ${arg_TIER})
   if(NOT arg_COST)
     set(arg_COST 0)
   endif()
@@ -29,21 +32,21 @@ function(mentor_python_tests)
       if(line MATCHES "^class ([A-Za-z]+)")
         set(class ${CMAKE_MATCH_1})
       elseif(line MATCHES "def (test_[a-z0-9_]+)")
-        set(name "${arg_PREFIX}: ${module} ${CMAKE_MATCH_1}")
+        set(name "${folder}: ${module} ${CMAKE_MATCH_1}")
         set(run ${module}.${class}.${CMAKE_MATCH_1})
         if(arg_TOGETHER)
           if("${class}" STREQUAL "${known}")
             continue()
           endif()
           set(known ${class})
-          set(name "${arg_PREFIX}: ${module} ${class}")
+          set(name "${folder}: ${module} ${class}")
           set(run ${module}.${class})
         endif()
         add_test(NAME ${name}
           COMMAND ${arg_PYTHON} -m unittest -v ${run}
           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
         # A test counts as skipped only if unittest says so after success.
-        set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT}
+        set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT}
           COST ${arg_COST}
           SKIP_REGULAR_EXPRESSION "OK \\(skipped"
           ENVIRONMENT "${environment}")

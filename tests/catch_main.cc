@@ -53,12 +53,14 @@ int WriteCtest(Catch::Session& session, const std::string& program, const std::s
   std::ofstream out(list);
   for (const auto& [name, run] : cases) {
     const std::string kind = name.substr(0, name.find_first_of("/:"));
+    const bool learns = kind == "learning";
+    const char* const tier = learns ? ";slow" : "";
     // The longest begin first where no earlier run tells which these are. A skip is
     // WARN("skipped: why") and a good end, since Catch2 v2 has no other word for it.
     out << "add_test([==[" << name << "]==] [==[" << program << "]==] [==[" << run
-        << "]==])\nset_tests_properties([==[" << name << "]==] PROPERTIES LABELS "
-        << (nightly.contains(name) ? "nightly" : kind) << " COST "
-        << (kind == "learning" ? 100 : 0) << " TIMEOUT 900 SKIP_REGULAR_EXPRESSION "
+        << "]==])\nset_tests_properties([==[" << name << "]==] PROPERTIES LABELS \"" << kind
+        << (nightly.contains(name) ? ";nightly" : tier) << "\" COST " << (learns ? 100 : 0)
+        << " TIMEOUT 900 SKIP_REGULAR_EXPRESSION "
         << "[==[skipped: .*(All tests passed|test cases: 1 . 1 passed)]==])\n";
   }
   return out.flush().good() ? 0 : 1;

@@ -1,28 +1,26 @@
 #!/usr/bin/env bash
 # Installs what the tests need, checks form and rules (tests/check.sh), builds, and runs the tests
-# with ctest.
+# with ctest. Says at its start how long that takes on this machine, and on the way what is left.
 #
 # Usage: tests/run.sh [--all|--nightly] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS]
-#   --all           also what takes a minute, as continuous integration does: learning from the
-#                   first update to the last, random faults, exactness under kills, security,
-#                   kernels for GPUs (labels learning and slow). The libraries of its tests are
-#                   4 GB. A test that is skipped is a failure, but for those in tests/skips.txt
-#   --nightly       also what takes longer: rules and broken variants whose learning takes long,
-#                   walks of long pages, the steps for a GPU on its emulation, other processors on
-#                   theirs, the memory of every rule, more seeds of chaos, the template of a
-#                   simulator, published claims of a minute, clang's analysis of locks (label
-#                   nightly), and 20 bugs drawn from the lines that changed last (tests/mutants/).
-#                   Arguments of ctest choose among all tests, too, and draw no bugs.
+#   --all           also what takes a minute (label slow), as continuous integration does: learning
+#                   from the first update to the last, random faults, exactness under kills,
+#                   security, kernels for GPUs. The libraries of its tests are 4 GB. A test that is
+#                   skipped is a failure, but for those in tests/skips.txt
+#   --nightly       also what takes longer (label nightly), and 20 bugs drawn from the lines that
+#                   changed last (tests/mutants/)
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
 #   --werror        a warning of the compiler is an error
+#   ARGUMENTS       of ctest: they choose among all tests
 #
 # Examples:
-#   tests/run.sh                     the check of form, then what is quick: 15 minutes on 2 cores
-#   tests/run.sh --all               everything: 30 minutes
+#   tests/run.sh                     the check of form, then what is quick: TESTS_FAST minutes on
+#                                    2 fast cores, TESTS_SLOW on slow ones
+#   tests/run.sh --all               what continuous integration runs
 #   tests/run.sh -R dispatcher       tests whose names match
-#   tests/run.sh -L grad             tests of one kind: unit golden grad conformance loopback
-#                                    learning fault fuzz tidy monitoring gate
+#   tests/run.sh -L python           tests of a folder, with those of a minute: unit golden grad
+#                                    conformance loopback learning fault cluster chaos python ...
 #   tests/run.sh --repeat 50 -R rng
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,16 +51,21 @@ if [ $all -eq 1 ]; then
     --packages --slurm --studies --web)
 fi
 deploy/install.sh "${wanted[@]}"
-# With --all, check the form first: it fails within seconds.
-if [ ${#ctest_arguments[@]} -eq 0 ]; then
-  tests/check.sh --all
+kinds=(quick slow nightly)
+if [ ${#ctest_arguments[@]} -gt 0 ]; then
+  tests/progress.py --start "$build" build
+else
+  kinds=("${kinds[@]:0:1+all+nightly}")
+  tests/progress.py --start "$build" build "${kinds[@]}"
+  tests/check.sh --all  # The form comes first: this fails within seconds.
   if [ $all -eq 0 ]; then
-    ctest_arguments=(-LE '^(learning|slow|nightly)$')
+    ctest_arguments=(-LE '^(slow|nightly)$')
   elif [ $nightly -eq 0 ]; then
     ctest_arguments=(-LE '^nightly$' -E '^tidy: tests/check.sh finds nothing$')  # Done above.
   fi
 fi
-deploy/build.sh --preset "$preset" "${build_arguments[@]}"
+export NINJA_STATUS='[%f/%t] '
+deploy/build.sh --preset "$preset" "${build_arguments[@]}" 2>&1 | tests/progress.py "$build" build
 if [ "$preset" = asan ]; then
   export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
   # Tests that count allocations define their own operator new.
@@ -84,7 +87,8 @@ status=0 results=$PWD/$build/tests.xml
 rm -f "$results"
 ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \
-  "${repeat[@]}" "${ctest_arguments[@]}" || status=$?
+  "${repeat[@]}" "${ctest_arguments[@]}" 2>&1 |
+  tests/progress.py "$build" "${kinds[@]}" || status=$?
 if [ $nightly -eq 1 ] && [ ${#ctest_arguments[@]} -eq 0 ]; then
   deploy/install.sh --mutants
   # A sample this small only shows where to look.

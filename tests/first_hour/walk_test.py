@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,18 @@ class WalkTest(unittest.TestCase):
         }
         elsewhere = {page for page in found if page.startswith(tuple(walk.ELSEWHERE))}
         self.assertEqual(found - elsewhere, set(walk.PAGES))
+
+    def test_the_first_commands_of_readme_are_the_main_job_and_what_integration_runs(self):
+        job, tests = (shlex.split(one[2], comments=True) for one in walk.steps("README.md")[:2])
+        self.assertEqual((job, tests[0]), (["./deploy/quickstart.sh"], "./tests/run.sh"))
+        last = (walk.ROOT / ".ci/run").read_text().splitlines()[-1]
+        integration = [*tests, "--werror", "--all"]
+        self.assertEqual(shlex.split(last), ["exec", *integration, "$@", "</dev/null"])
+        for program in (*job, tests[0], ".ci/run"):
+            self.assertTrue(os.access(walk.ROOT / program, os.X_OK), program)
+        said = subprocess.check_output([tests[0], "--help"], cwd=walk.ROOT, text=True)
+        for flag in integration[1:]:
+            self.assertRegex(said, rf"(?m)^Usage: .*{flag}\b")
 
     def test_blocks_of_python_share_what_they_make(self):
         def python(line, text):
