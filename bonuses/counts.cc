@@ -7,7 +7,7 @@
 #include "bonuses/bonus.h"
 #include "bonuses/bonus_options.h"
 
-namespace mentor::bonuses {
+namespace mentor::bonuses::counts {
 namespace {
 
 struct Config {
@@ -101,4 +101,4 @@ const RegisterBonus kCounts({
 });
 
 }  // namespace
-}  // namespace mentor::bonuses
+}  // namespace mentor::bonuses::counts

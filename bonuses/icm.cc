@@ -8,7 +8,7 @@
 #include "bonuses/relu_network.h"
 #include "common/exact_math.h"
 
-namespace mentor::bonuses {
+namespace mentor::bonuses::icm {
 namespace {
 
 struct Config {
@@ -237,4 +237,4 @@ const RegisterBonus kIcm({
 });
 
 }  // namespace
-}  // namespace mentor::bonuses
+}  // namespace mentor::bonuses::icm

@@ -7,7 +7,7 @@
 #include "bonuses/bonus_options.h"
 #include "bonuses/relu_network.h"
 
-namespace mentor::bonuses {
+namespace mentor::bonuses::rnd {
 namespace {
 
 struct Config {
@@ -133,4 +133,4 @@ const RegisterBonus kRnd({
 });
 
 }  // namespace
-}  // namespace mentor::bonuses
+}  // namespace mentor::bonuses::rnd

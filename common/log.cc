@@ -21,15 +21,15 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kSeverityNames = {"debug", "info", "warning", "error"};
 
-struct State {
+struct LogState {
   Options options;  // Constant once Init has returned.
   std::array<std::atomic<uint64_t>, 4> counts{};
   Mutex observer_mutex;
   Observer observer ABSL_GUARDED_BY(observer_mutex);
 };
 
-State& TheLog() {
-  static State* const state = new State;  // Threads may log while statics are destroyed.
+LogState& TheLog() {
+  static LogState* const state = new LogState;  // Threads may log while statics are destroyed.
   return *state;
 }
 
@@ -99,7 +99,7 @@ void Init(const Options& options) {
 }
 
 void SetObserver(Observer observer) {
-  State& state = TheLog();
+  LogState& state = TheLog();
   const MutexLock lock(state.observer_mutex);
   state.observer = std::move(observer);
 }
@@ -138,7 +138,7 @@ void Write(Severity severity, const char* file, int line, std::string_view messa
 
 void WriteFor(std::string_view logger, Severity severity, const char* file, int line,
               std::string_view message, std::initializer_list<Field> fields) {
-  State& state = TheLog();
+  LogState& state = TheLog();
   if (severity < state.options.least) return;
   state.counts[static_cast<size_t>(severity)].fetch_add(1, std::memory_order_relaxed);
   const std::string time =

@@ -11,7 +11,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::signals {
+namespace mentor::signals::discount {
 namespace {
 
 using torch::Tensor;
@@ -176,4 +176,4 @@ const RegisterSignal kDiscount({
 });
 
 }  // namespace
-}  // namespace mentor::signals
+}  // namespace mentor::signals::discount

@@ -9,7 +9,7 @@ namespace {
 
 using torch::Tensor;
 
-Tensor Numbers(const Tensor& x) {
+Tensor NumbersOf(const Tensor& x) {
   return x.detach().to(torch::kCPU, torch::kFloat64).contiguous();
 }
 
@@ -25,8 +25,8 @@ PieceGradient GradientByAutograd(
     const at::AutoGradMode gradients(true);
     const Tensor leaf = weights.detach().requires_grad_(true);
     PieceEvaluation now = evaluate(leaf, features, outputs, recurrent);
-    const Tensor log_probs = Numbers(now.log_probs), entropies = Numbers(now.entropies),
-                 values = Numbers(now.values);
+    const Tensor log_probs = NumbersOf(now.log_probs), entropies = NumbersOf(now.entropies),
+                 values = NumbersOf(now.values);
     Tensor d_log_probs = torch::empty_like(log_probs), d_entropies = torch::empty_like(log_probs),
            d_values = torch::empty_like(log_probs);
     const int64_t lifetimes = log_probs.size(0), steps = log_probs.size(1);

@@ -18,7 +18,7 @@
 namespace mentor {
 namespace {
 
-constexpr std::chrono::milliseconds kShutdownDeadline{1000};
+constexpr std::chrono::milliseconds kViewerDeadline{1000};
 constexpr char kFoldersOnlyShown[] =
     "'mentor web' only shows run folders: 'mentor run' continues one, 'mentor run --from RUN --set "
     "...' begins another one from it";
@@ -64,7 +64,7 @@ RunViewer::RunViewer(TemporaryFolder folder, std::unique_ptr<meta_learner::Store
 RunViewer::~RunViewer() {
   if (experiments_ != nullptr) experiments_->Stop();
   if (bundles_ != nullptr) bundles_->Stop();
-  if (server_ != nullptr) server_->Shutdown(kShutdownDeadline);
+  if (server_ != nullptr) server_->Shutdown(kViewerDeadline);
 }
 
 absl::StatusOr<std::unique_ptr<RunViewer>> RunViewer::Open(

@@ -87,7 +87,7 @@ std::unique_ptr<Benchmark> MakeCustom(const v1::BenchmarkSpec& spec, Violations*
   return std::make_unique<Benchmark>(*info, std::move(sets[0]), std::move(sets[1]));
 }
 
-const RegisterBenchmark kRegister({
+const RegisterBenchmark kRegisterCustom({
     .name = "custom",
     .summary = "Tasks that the spec itself lists or draws from ranges: benchmark.task_set.",
     .takes_task_sets = true,

@@ -184,7 +184,7 @@ constexpr char kAll[] =
     "push-wall-v3 push-back-v3 reach-v3 reach-wall-v3 shelf-place-v3 sweep-into-v3 sweep-v3 "
     "window-open-v3 window-close-v3";
 
-const RegisterBenchmark kRegister[] = {
+const RegisterBenchmark kRegisterMetaWorld[] = {
     RegisterBenchmark(
         EntryOf("ml1", "Meta-World ML1: one environment, 50 training and 50 test goals, hidden.",
                 {.test_seed_offset = 1})),

@@ -10,8 +10,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace bernoulli_bandit {
+namespace mentor::envs::bernoulli_bandit {
+namespace {
 
 constexpr char kName[] = "bernoulli_bandit";
 constexpr char kSummary[] = "Arms that pay 1 with unknown probabilities; an episode is one pull.";
@@ -113,5 +113,5 @@ const RegisterEnvironment kRegister({
     .source = "Duan et al. 2016; Wang et al. 2016",
 });
 
-}  // namespace bernoulli_bandit
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::bernoulli_bandit

@@ -6,8 +6,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace box_2d {
+namespace mentor::envs::box_2d {
+namespace {
 
 constexpr char kName[] = "box_2d";
 constexpr char kSummary[] = "Move a point in an empty box, without any reward (DIAYN).";
@@ -58,5 +58,5 @@ const RegisterEnvironment kRegister({
     .has_success = false,
 });
 
-}  // namespace box_2d
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::box_2d

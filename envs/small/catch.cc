@@ -7,8 +7,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace catch_game {
+namespace mentor::envs::catch_game {
+namespace {
 
 constexpr char kName[] = "catch";
 constexpr char kSummary[] = "Move a paddle under a falling ball (bsuite, DiscoRL).";
@@ -85,5 +85,5 @@ const RegisterEnvironment kRegister({
     .in_catalogue_hash = false,
 });
 
-}  // namespace catch_game
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::catch_game

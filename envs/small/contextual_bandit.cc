@@ -13,8 +13,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace contextual_bandit {
+namespace mentor::envs::contextual_bandit {
+namespace {
 
 constexpr char kName[] = "contextual_bandit";
 constexpr char kSummary[] =
@@ -159,5 +159,5 @@ const RegisterEnvironment kRegister({
     .source = "Ritter et al. 2018",
 });
 
-}  // namespace contextual_bandit
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::contextual_bandit

@@ -16,8 +16,8 @@
 #include "common/exact_math.h"
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace grid_world {
+namespace mentor::envs::grid_world {
+namespace {
 
 constexpr char kName[] = "grid_world";
 constexpr char kSummary[] = "Collect good objects on a grid and avoid bad ones (Oh et al. 2020).";
@@ -433,5 +433,5 @@ const RegisterEnvironment kRegister({
     .in_catalogue_hash = false,
 });
 
-}  // namespace grid_world
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::grid_world

@@ -14,8 +14,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace maze {
+namespace mentor::envs::maze {
+namespace {
 
 constexpr char kName[] = "maze";
 constexpr char kSummary[] = "Walk through a deterministic maze of 10x10 cells to its goal.";
@@ -174,5 +174,5 @@ const RegisterEnvironment kRegister({
     .source = "Blundell et al. 2016 (MFEC); Pritzel et al. 2017 (NEC)",
 });
 
-}  // namespace maze
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::maze

@@ -11,8 +11,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace point_mass {
+namespace mentor::envs::point_mass {
+namespace {
 
 constexpr char kName[] = "point_mass";
 constexpr char kSummary[] = "Move a point in a box to a goal, reward -distance.";
@@ -100,5 +100,5 @@ const RegisterEnvironment kRegister({
         "the measurements of rule response_gradient; drawn goals: Houthooft et al. 2018 (EPG)",
 });
 
-}  // namespace point_mass
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::point_mass

@@ -13,8 +13,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace point_navigation {
+namespace mentor::envs::point_navigation {
+namespace {
 
 constexpr char kName[] = "point_navigation";
 constexpr char kSummary[] =
@@ -133,5 +133,5 @@ const RegisterEnvironment kRegister({
     .source = "Finn et al. 2017, section 5.3 (MAML); Gupta et al. 2018 (MAESN)",
 });
 
-}  // namespace point_navigation
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::point_navigation

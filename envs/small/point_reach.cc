@@ -10,8 +10,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace point_reach {
+namespace mentor::envs::point_reach {
+namespace {
 
 constexpr char kName[] = "point_reach";
 constexpr char kSummary[] = "Move a point to a goal; views of the goal from visible to hidden.";
@@ -127,5 +127,5 @@ const RegisterEnvironment kRegister({
     .source = "the calibrated learning tests, docs/algorithms/small_environments.md",
 });
 
-}  // namespace point_reach
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::point_reach

@@ -8,8 +8,8 @@
 
 #include "envs/small/small_environment.h"
 
-namespace mentor::envs {
-namespace quadratic_function {
+namespace mentor::envs::quadratic_function {
+namespace {
 
 constexpr char kName[] = "quadratic_function";
 constexpr char kSummary[] =
@@ -96,5 +96,5 @@ const RegisterEnvironment kRegister({
     .has_success = false,
 });
 
-}  // namespace quadratic_function
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::quadratic_function

@@ -17,8 +17,8 @@
 #include "envs/small/small_environment.h"
 #include "envs/small/umbrella_chain.h"
 
-namespace mentor::envs {
-namespace umbrella_length {
+namespace mentor::envs::umbrella_length {
+namespace {
 
 constexpr char kName[] = "umbrella_length";
 constexpr char kSummary[] =
@@ -147,5 +147,5 @@ const RegisterEnvironment kRegister({
     .source = "Osband et al. 2020 (bsuite), Link et al. 2025 (MetaIRN)",
 });
 
-}  // namespace umbrella_length
-}  // namespace mentor::envs
+}  // namespace
+}  // namespace mentor::envs::umbrella_length

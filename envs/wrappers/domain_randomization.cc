@@ -19,7 +19,7 @@
 #include "envs/mujoco_environment.h"
 #include "envs/wrapper.h"
 
-namespace mentor::envs {
+namespace mentor::envs::domain_randomization {
 namespace {
 
 constexpr char kName[] = "domain_randomization";
@@ -268,4 +268,4 @@ const RegisterWrapper kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::envs
+}  // namespace mentor::envs::domain_randomization

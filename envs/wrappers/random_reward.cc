@@ -40,8 +40,8 @@ std::vector<RewardNetwork::Layer> RandomLayers(const std::vector<int>& sizes, do
 
 // The numbers of tensor `name`, whose shape begins with those of `shape` that are not 0. The others
 // are filled in.
-absl::StatusOr<std::vector<double>> Numbers(const SafeTensors& file, const std::string& name,
-                                            std::vector<int64_t>* shape) {
+absl::StatusOr<std::vector<double>> NumbersOf(const SafeTensors& file, const std::string& name,
+                                              std::vector<int64_t>* shape) {
   const auto tensor = std::find_if(file.tensors.begin(), file.tensors.end(),
                                    [&](const SafeTensor& one) { return one.name == name; });
   if (tensor == file.tensors.end())
@@ -73,9 +73,9 @@ absl::StatusOr<RewardNetwork> RewardNetwork::Read(std::string_view bytes) {
   for (int i = 1; i <= 3; ++i) {
     std::vector<int64_t> shape = {0, inputs};
     Layer layer;
-    MENTOR_ASSIGN_OR_RETURN(layer.weights, Numbers(file, absl::StrCat("skills.W", i), &shape));
+    MENTOR_ASSIGN_OR_RETURN(layer.weights, NumbersOf(file, absl::StrCat("skills.W", i), &shape));
     shape.resize(1);
-    MENTOR_ASSIGN_OR_RETURN(layer.biases, Numbers(file, absl::StrCat("skills.b", i), &shape));
+    MENTOR_ASSIGN_OR_RETURN(layer.biases, NumbersOf(file, absl::StrCat("skills.b", i), &shape));
     inputs = shape[0];
     layers.push_back(std::move(layer));
   }
@@ -122,9 +122,9 @@ std::span<const double> RewardNetwork::LogD(std::span<const double> observation)
 
 namespace {
 
-constexpr char kName[] = "random_reward";
+constexpr char kRandomReward[] = "random_reward";
 constexpr double kLeastProbability = 1e-6;
-constexpr uint64_t kFileBytesMax = 64 << 20;
+constexpr uint64_t kRewardBytesMax = 64 << 20;
 
 struct Config {
   int classes, hidden;
@@ -133,7 +133,7 @@ struct Config {
   std::string bundle;
 };
 
-const auto kOptions = Bind<Config>(
+const auto kRandomRewardOptions = Bind<Config>(
     {{&Config::classes, "classes", "6", 2, 1000, "Classes, of which each task has one."},
      {&Config::hidden, "hidden", "32", 1, 1024, "Units of each hidden layer of the classifier."},
      {&Config::gain, "gain", "3", 1e-3, 100,
@@ -151,7 +151,7 @@ absl::StatusOr<RewardNetwork> TrainedNetwork(const Config& config, int observati
   const auto refuse = [&](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("option.bundle: ", what));
   };
-  const auto bytes = ReadFile(bundle->folder() / kDiscriminatorFile, kFileBytesMax);
+  const auto bytes = ReadFile(bundle->folder() / kDiscriminatorFile, kRewardBytesMax);
   if (absl::IsNotFound(bytes.status())) {
     return refuse(absl::StrCat("has no file ", kDiscriminatorFile,
                                "; take a folder that 'mentor export RUN --discriminator DIR' has "
@@ -212,16 +212,16 @@ class RandomReward : public Wrapper {
   absl::StatusOr<std::string> SaveState() const override {
     MENTOR_ASSIGN_OR_RETURN(const std::string inner_state, inner().SaveState());
     const double z = static_cast<double>(class_);
-    return EncodeState(kName, {&z, 1}) + inner_state;
+    return EncodeState(kRandomReward, {&z, 1}) + inner_state;
   }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     std::vector<double> numbers;
     std::string_view rest;
-    MENTOR_RETURN_IF_ERROR(DecodeState(kName, state, 1, 1, &numbers, &rest));
+    MENTOR_RETURN_IF_ERROR(DecodeState(kRandomReward, state, 1, 1, &numbers, &rest));
     if (numbers[0] != static_cast<double>(class_)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("state of ", kName, ": of class ", numbers[0], ", the task has ", class_));
+      return absl::InvalidArgumentError(absl::StrCat("state of ", kRandomReward, ": of class ",
+                                                     numbers[0], ", the task has ", class_));
     }
     return inner().RestoreState(rest, observation);
   }
@@ -231,15 +231,15 @@ class RandomReward : public Wrapper {
   size_t class_ = 0;
 };
 
-const RegisterWrapper kRegister({
-    .name = kName,
+const RegisterWrapper kRegisterRandomReward({
+    .name = kRandomReward,
     .summary = "Reward by a random or trained classifier of observations; a task has its class z "
                "besides.",
-    .options = kOptions.table(),
+    .options = kRandomRewardOptions.table(),
     .examples = {{{"classes", "3"}, {"reward_seed", "7"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
-      const Config config = kOptions.Read(options);
+      const Config config = kRandomRewardOptions.Read(options);
       const int size = inner->info().observation_size;
       if (config.bundle.empty()) {
         return std::make_unique<RandomReward>(
@@ -256,7 +256,8 @@ const RegisterWrapper kRegister({
           RandomStream own = random;
           own.purpose = Purpose::kSkill;
           task->add_parameters(static_cast<double>(
-              own.Below(static_cast<uint64_t>(kOptions.Read(options).classes), index, /*draw=*/0)));
+              own.Below(static_cast<uint64_t>(kRandomRewardOptions.Read(options).classes), index,
+                        /*draw=*/0)));
         },
     .gives_success = true,
 });

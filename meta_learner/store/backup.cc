@@ -29,11 +29,11 @@ namespace {
 
 using sql::Database;
 
-constexpr std::string_view kFormat = "mentor-backup 2\n";
+constexpr std::string_view kBackupFormat = "mentor-backup 2\n";
 // Its manifest has no first line that proves the others.
 constexpr std::string_view kUnsealedFormat = "mentor-backup 1\n";
 constexpr char kDatabaseFile[] = "mentor.db";
-constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
+constexpr uint64_t kBackupManifestBytesMax = uint64_t{1} << 30;
 
 // Copies all rows. Must run within transactions of both databases.
 absl::Status CopyAllRows(Database* from, Database* to) {
@@ -222,7 +222,7 @@ absl::Status NotWhole(const std::string& what) {
 
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder, bool* is_sealed) {
   const std::string format = ReadFile(folder / "FORMAT", 1000).value_or("");
-  *is_sealed = format == kFormat;
+  *is_sealed = format == kBackupFormat;
   if (!*is_sealed && format != kUnsealedFormat) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1' or "
@@ -230,7 +230,7 @@ absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder, bool*
                         folder.string()));
   }
   const std::filesystem::path file = folder / "MANIFEST";
-  MENTOR_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kManifestBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kBackupManifestBytesMax));
   if (*is_sealed) {
     auto lines = Unsealed(text, file);
     if (!lines.ok() || !IsSealed(text)) {
@@ -348,7 +348,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
   std::string text;
   for (const auto& [name, hash] : manifest) absl::StrAppend(&text, hash, "  ", name, "\n");
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "MANIFEST", Sealed(text)));
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "FORMAT", kFormat));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "FORMAT", kBackupFormat));
   return summary;
 }
 

@@ -32,11 +32,10 @@ namespace {
 //   bytes 32    SHA-256 of everything before it
 //   bytes 8     magic "MNTRCKP1"
 constexpr std::string_view kMagic = "MNTRCKP1";
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kCheckpointFormat = 1;
 constexpr size_t kSealBytes = 32 + 8;  // The SHA-256 and the magic behind it.
 constexpr size_t kTrailerBytes = 4 + 8 + kSealBytes;
 constexpr size_t kHeaderBytesMax = 16 << 20;
-constexpr uint64_t kFileBytesMax = uint64_t{8} << 30;
 
 template <typename T>
 void AppendInteger(T value, std::string* out) {
@@ -162,7 +161,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
                                                const Checkpoint& checkpoint) {
   MENTOR_CHECK(checkpoint.outer_step <= 99'999'999);  // The file's name has eight digits.
   v1::CheckpointHeader header;
-  header.set_format(kFormat);
+  header.set_format(kCheckpointFormat);
   header.set_experiment_uid(checkpoint.experiment_uid);
   header.set_outer_step(checkpoint.outer_step);
   header.set_spec_hash(checkpoint.spec_hash);
@@ -183,7 +182,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
   AppendInteger<uint32_t>(header_bytes.size(), &start);
   start += header_bytes;
   const uint64_t total = start.size() + offset + kTrailerBytes;
-  MENTOR_CHECK(total <= kFileBytesMax);
+  MENTOR_CHECK(total <= kCheckpointBytesMax);
   std::string trailer;
   AppendInteger<uint32_t>(Crc32c(header_bytes), &trailer);
   AppendInteger<uint64_t>(total, &trailer);
@@ -211,7 +210,7 @@ absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, CheckpointInfo* info) {
   std::error_code none;
   if (std::filesystem::is_directory(path, none)) return Corrupt(path, "it is a folder");
-  MENTOR_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path, kFileBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path, kCheckpointBytesMax));
   const std::string_view file(contents);
   const size_t start_bytes = kMagic.size() + 4;
   if (file.size() < start_bytes + kTrailerBytes) {
@@ -246,12 +245,12 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   if (!header.ParseFromArray(header_bytes.data(), static_cast<int>(header_bytes.size()))) {
     return NotOurs(path, "its header cannot be parsed");
   }
-  if (header.format() != kFormat) {
+  if (header.format() != kCheckpointFormat) {
     return MakeError(
         Reason::kTooNew,
         absl::StrFormat(
             "%s: it has format %d, this program reads %d; use the program that wrote it",
-            path.string(), header.format(), kFormat));
+            path.string(), header.format(), kCheckpointFormat));
   }
   const std::string_view body = file.substr(
       start_bytes + header_length, file.size() - start_bytes - header_length - kTrailerBytes);

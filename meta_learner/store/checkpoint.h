@@ -38,6 +38,8 @@ struct CheckpointInfo {
 
 // Sections outside the hash: what the spec asks to be counted, and no later weights depend on.
 inline constexpr std::string_view kAsideSections = "aside/";
+// Larger files are refused unread.
+inline constexpr uint64_t kCheckpointBytesMax = uint64_t{8} << 30;
 
 // Returns the SHA-256, in hexadecimal, of the names and bytes of the sections, without
 // kAsideSections. Equal states have equal hashes, whichever build wrote them.

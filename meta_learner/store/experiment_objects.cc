@@ -15,9 +15,8 @@
 namespace mentor::meta_learner {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kManifestFormat = 1;
 constexpr size_t kPartBytes = 64 << 20;
-constexpr uint64_t kFileBytesMax = uint64_t{8} << 30;
 constexpr uint64_t kManifestBytesMax = 1 << 20;
 constexpr uint64_t kArtifactBytesMax = uint64_t{1} << 30;
 constexpr char kManifests[] = "checkpoints/", kParts[] = "parts/", kCorrupt[] = "corrupt/";
@@ -91,8 +90,8 @@ absl::StatusOr<v1::CheckpointManifest> ExperimentObjects::Manifest(uint32_t step
   v1::CheckpointManifest manifest;
   if (!google::protobuf::TextFormat::ParseFromString(text, &manifest))
     return Lost(what, "its manifest cannot be read");
-  if (manifest.format() != kFormat || manifest.experiment_uid() != uid_ ||
-      manifest.outer_step() != step || manifest.size_bytes() > kFileBytesMax)
+  if (manifest.format() != kManifestFormat || manifest.experiment_uid() != uid_ ||
+      manifest.outer_step() != step || manifest.size_bytes() > kCheckpointBytesMax)
     return Lost(what, "its manifest is of something else");
   uint64_t bytes = 0;
   for (const auto& part : manifest.parts()) {
@@ -106,9 +105,9 @@ absl::StatusOr<v1::CheckpointManifest> ExperimentObjects::Manifest(uint32_t step
 
 absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const CheckpointInfo& local) {
   const uint32_t step = local.outer_step;
-  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(local.path, kFileBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(local.path, kCheckpointBytesMax));
   v1::CheckpointManifest manifest;
-  manifest.set_format(kFormat);
+  manifest.set_format(kManifestFormat);
   manifest.set_experiment_uid(uid_);
   manifest.set_outer_step(step);
   manifest.set_size_bytes(bytes.size());

@@ -76,8 +76,7 @@ absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
       folder.string(), other));
 }
 
-absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder,
-                                           FileLock::Kind kind) {
+absl::StatusOr<FolderLock> TakeLocks(const std::filesystem::path& folder, FileLock::Kind kind) {
   // Also check before locking, so that a foreign folder gets no LOCK.
   MENTOR_RETURN_IF_ERROR(CheckStateFolder(folder));
   FolderLock lock(2);
@@ -95,11 +94,11 @@ absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder,
 }  // namespace
 
 absl::StatusOr<FolderLock> TakeStateFolder(const std::filesystem::path& folder) {
-  return TakeStateFolder(folder, FileLock::Kind::kExclusive);
+  return TakeLocks(folder, FileLock::Kind::kExclusive);
 }
 
 absl::StatusOr<FolderLock> ShareStateFolder(const std::filesystem::path& folder) {
-  return TakeStateFolder(folder, FileLock::Kind::kShared);
+  return TakeLocks(folder, FileLock::Kind::kShared);
 }
 
 absl::Status CheckStateFolder(const std::filesystem::path& folder) {

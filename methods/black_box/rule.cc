@@ -14,7 +14,7 @@
 #include "methods/shared/meta_advantage.h"
 #include "methods/shared/outer_ppo_rule.h"
 
-namespace mentor::methods {
+namespace mentor::methods::black_box_rule {
 namespace {
 
 using torch::Tensor;
@@ -145,4 +145,4 @@ const RegisterRule kBlackBox({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::black_box_rule

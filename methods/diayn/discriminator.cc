@@ -33,7 +33,7 @@ std::shared_ptr<const Discriminator> AsDiscriminator(
   return std::dynamic_pointer_cast<const Discriminator>(network);
 }
 
-namespace {
+namespace diayn_discriminator {
 
 struct Config {
   int64_t skills, hidden;
@@ -68,5 +68,5 @@ const signals::RegisterSignal kDiscriminator({
         },
 });
 
-}  // namespace
+}  // namespace diayn_discriminator
 }  // namespace mentor::methods

@@ -20,7 +20,7 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace diayn_loop {
 
 const auto kOptions =
     Bind<SkillsConfig>({{&SkillsConfig::uniform,
@@ -28,13 +28,13 @@ const auto kOptions =
                          {{"balanced", false}, {"uniform", true}},
                          "Skills of a lifetime's episodes: in turn, or drawn for each."}});
 
-}  // namespace
+}  // namespace diayn_loop
 
 SkillsConfig ReadSkills(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape, int64_t num_skills) {
-  return kOptions.Read(options, {.skills = num_skills,
-                                 .episodes = EpisodesOfIteration(spec, shape),
-                                 .episode_steps = shape.episode_steps()});
+  return diayn_loop::kOptions.Read(options, {.skills = num_skills,
+                                             .episodes = EpisodesOfIteration(spec, shape),
+                                             .episode_steps = shape.episode_steps()});
 }
 
 void CheckSkills(const SkillsConfig& config, const v1::ExperimentSpec& spec,
@@ -81,7 +81,7 @@ Tensor Reached(const SkillsConfig& config, const agents::Segment& segment) {
       .flatten(1, 2);
 }
 
-namespace {
+namespace diayn_loop {
 
 SkillsConfig ConfigOf(const InnerLoopContext& context) {
   const auto discriminator = AsDiscriminator(context.network);
@@ -202,5 +202,5 @@ const RegisterInnerLoop kSkills({
     },
 });
 
-}  // namespace
+}  // namespace diayn_loop
 }  // namespace mentor::methods

@@ -19,7 +19,7 @@
 #include "methods/shared/adapted_lives.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::methods {
+namespace mentor::methods::diayn_rule {
 namespace {
 
 using torch::Tensor;
@@ -210,4 +210,4 @@ const RegisterRule kDiayn({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::diayn_rule

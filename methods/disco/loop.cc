@@ -23,7 +23,7 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace disco_loop {
 
 constexpr double kTargetDecay = 0.9, kMaxUpdate = 1;  // methods/disco/README.md#constants
 
@@ -313,10 +313,10 @@ const RegisterInnerLoop kDisco({
     .sizes = Sizes,
 });
 
-}  // namespace
+}  // namespace disco_loop
 
 DiscoConfig ReadDiscoConfig(const OptionValues& options) {
-  return kOptions.Read(options);
+  return disco_loop::kOptions.Read(options);
 }
 
 }  // namespace mentor::methods

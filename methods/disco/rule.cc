@@ -10,7 +10,7 @@
 #include "methods/disco/loop.h"
 #include "methods/shared/weights_file.h"
 
-namespace mentor::methods {
+namespace mentor::methods::disco_rule {
 namespace {
 
 const auto kOptions = Bind<std::string>(
@@ -80,4 +80,4 @@ const RegisterRule kDisco({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::disco_rule

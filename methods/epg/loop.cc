@@ -36,7 +36,7 @@ double MixOf(uint32_t outer_step, uint32_t outer_updates, double mix_fraction, d
   return 1 - (1 - mix_final) * outer_step / length;
 }
 
-namespace {
+namespace epg_loop {
 
 constexpr double kContextStd = 0.01;
 
@@ -309,5 +309,5 @@ const RegisterInnerLoop kEvolvedLoss({
     .sizes = Sizes,
 });
 
-}  // namespace
+}  // namespace epg_loop
 }  // namespace mentor::methods

@@ -12,7 +12,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::methods {
+namespace mentor::methods::epg_loss_conv {
 namespace {
 
 using torch::Tensor;
@@ -137,4 +137,4 @@ const signals::RegisterSignal kLossConv({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::epg_loss_conv

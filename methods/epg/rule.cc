@@ -4,7 +4,7 @@
 
 #include "methods/shared/evolution_strategies.h"
 
-namespace mentor::methods {
+namespace mentor::methods::epg_rule {
 namespace {
 
 const auto kOptions = EvolutionOptions(
@@ -34,4 +34,4 @@ const RegisterRule kEpg({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::epg_rule

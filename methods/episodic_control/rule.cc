@@ -5,7 +5,7 @@
 
 #include "methods/base/outer_rule.h"
 
-namespace mentor::methods {
+namespace mentor::methods::episodic_control_rule {
 namespace {
 
 class EpisodicControl : public OuterRule {
@@ -37,4 +37,4 @@ const RegisterRule kEpisodicControl({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::episodic_control_rule

@@ -13,7 +13,7 @@
 #include "methods/shared/perturbation.h"
 #include "signals/signal_network.h"
 
-namespace mentor::methods {
+namespace mentor::methods::evolution_strategies_loop {
 
 using torch::Tensor;
 
@@ -88,4 +88,4 @@ const RegisterInnerLoop kPerturbedPpo({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::evolution_strategies_loop

@@ -1,7 +1,7 @@
 // Evolution strategies over signal networks (methods/evolution_strategies/README.md).
 #include "methods/shared/evolution_strategies.h"
 
-namespace mentor::methods {
+namespace mentor::methods::evolution_strategies_rule {
 namespace {
 
 const auto kOptions = EvolutionOptions(
@@ -21,4 +21,4 @@ const RegisterRule kEvolutionStrategies({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::evolution_strategies_rule

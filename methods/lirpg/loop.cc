@@ -69,7 +69,7 @@ torch::Tensor EarnedReward::Earn(const torch::Tensor& rewards, const torch::Tens
   }
   return earned;
 }
-namespace {
+namespace lirpg_loop {
 
 using torch::Tensor;
 
@@ -411,10 +411,10 @@ const RegisterInnerLoop kLirpg({
         },
 });
 
-}  // namespace
+}  // namespace lirpg_loop
 
 LirpgSettings ReadLirpg(const v1::AgentSpec& agent, const OptionValues& options) {
-  LirpgSettings settings = kOptions.Read(options);
+  LirpgSettings settings = lirpg_loop::kOptions.Read(options);
   settings.reward.gamma = agent.gamma();
   return settings;
 }

@@ -8,7 +8,7 @@
 #include "methods/base/outer_rule.h"
 #include "methods/lirpg/loop.h"
 
-namespace mentor::methods {
+namespace mentor::methods::lirpg_rule {
 namespace {
 
 using torch::Tensor;
@@ -63,4 +63,4 @@ const RegisterRule kLirpg({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::lirpg_rule

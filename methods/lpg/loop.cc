@@ -21,7 +21,7 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace lpg_loop {
 
 // The first weights are orthogonal, and making those of 4096 units takes minutes.
 constexpr double kLstmUnitsMax = 1024;
@@ -278,11 +278,11 @@ const RegisterInnerLoop kLpg({
         },
 });
 
-}  // namespace
+}  // namespace lpg_loop
 
 LpgConfig ReadLpg(const OptionValues& options, const v1::ExperimentSpec& spec,
                   const v1::EnvironmentShape& environment) {
-  LpgConfig config = kOptions.Read(options);
+  LpgConfig config = lpg_loop::kOptions.Read(options);
   config.agent = ShapeOfAgents(spec.agent(), environment);
   config.agent.value_outputs = config.sizes.predictions;
   config.update.ppo = agents::PpoConfigFromSpec(spec.agent(), /*update=*/1, /*num_updates=*/1);

@@ -5,7 +5,7 @@
 #include "methods/lpg/loop.h"
 #include "methods/shared/gradient_rule.h"
 
-namespace mentor::methods {
+namespace mentor::methods::lpg_rule {
 namespace {
 
 const auto kOptions = GradientRuleOptions(/*learning_rate=*/"1e-4", /*epsilon=*/"1e-8");
@@ -47,4 +47,4 @@ const RegisterRule kLpg({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::lpg_rule

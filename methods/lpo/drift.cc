@@ -10,18 +10,19 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace lpo_drift {
 
 // What the network sees of a step (methods/lpo/README.md#the-drift), in this order.
 constexpr const char* kInputs[] = {"1 - r", "(1 - r)^2", "(1 - r) A", "(1 - r)^2 A",
                                    "ln(r)", "ln(r)^2",   "ln(r) A",   "ln(r)^2 A"};
 constexpr int64_t kNumInputs = std::size(kInputs);
 
-}  // namespace
+}  // namespace lpo_drift
 
 DriftNetwork::DriftNetwork(const DriftConfig& config)
     : config_(config),
-      layout_({{"drift.W1", {config.hidden, kNumInputs}}, {"drift.W2", {1, config.hidden}}}) {}
+      layout_({{"drift.W1", {config.hidden, lpo_drift::kNumInputs}},
+               {"drift.W2", {1, config.hidden}}}) {}
 
 Tensor DriftNetwork::InitialWeights(uint64_t seed) const {
   const agents::ParamSlice& hidden = layout_.slices()[0];
@@ -29,14 +30,14 @@ Tensor DriftNetwork::InitialWeights(uint64_t seed) const {
                                          /*number=*/0, {hidden.size});
   Tensor weights = torch::zeros({layout_.size()});
   weights.narrow(0, hidden.offset, hidden.size)
-      .copy_(normals / std::sqrt(static_cast<double>(kNumInputs)));
+      .copy_(normals / std::sqrt(static_cast<double>(lpo_drift::kNumInputs)));
   return weights;
 }
 
 int64_t DriftNetwork::NumbersPerStep(bool graph) const {
   // Sums, their activations, and with a graph their gradients. The inputs are made from each other
   // and stacked.
-  return (graph ? 4 : 2) * config_.hidden + (graph ? 5 : 3) * kNumInputs;
+  return (graph ? 4 : 2) * config_.hidden + (graph ? 5 : 3) * lpo_drift::kNumInputs;
 }
 
 Tensor DriftNetwork::Drift(const Tensor& weights, const Tensor& log_ratio, const Tensor& advantages,
@@ -60,7 +61,7 @@ std::shared_ptr<const DriftNetwork> AsDrift(
   return std::dynamic_pointer_cast<const DriftNetwork>(network);
 }
 
-namespace {
+namespace lpo_drift {
 
 const auto kOptions = Bind<DriftConfig>(
     {{&DriftConfig::hidden, "hidden", "128", 1, signals::kUnitsMax, "Units of the hidden layer."},
@@ -96,5 +97,5 @@ const signals::RegisterSignal kDrift({
         },
 });
 
-}  // namespace
+}  // namespace lpo_drift
 }  // namespace mentor::methods

@@ -31,7 +31,7 @@ const BoundOptions<DriftNoise>& DriftNoiseOptions() {
   return *options;
 }
 
-namespace {
+namespace lpo_loop {
 
 class DriftingPpo : public LearningLoop {
  public:
@@ -151,5 +151,5 @@ const RegisterInnerLoop kDriftingPpo({
     .sizes = Sizes,
 });
 
-}  // namespace
+}  // namespace lpo_loop
 }  // namespace mentor::methods

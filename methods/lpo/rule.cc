@@ -7,7 +7,7 @@
 #include "methods/lpo/loop.h"
 #include "methods/shared/evolution_strategies.h"
 
-namespace mentor::methods {
+namespace mentor::methods::lpo_rule {
 namespace {
 
 const auto kOptions = Bind<EvolutionSettings>(
@@ -46,4 +46,4 @@ const RegisterRule kLpo({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::lpo_rule

@@ -19,7 +19,7 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace maesn_loop {
 
 const auto kOptions = Bind<LatentConfig>(
     {{&LatentConfig::latent, "latent", "2", 1, 64, "Numbers of the latent that the policy sees."},
@@ -34,16 +34,17 @@ const auto kOptions = Bind<LatentConfig>(
       {{"success", false}, {"shaped", true}},
       "What latents adapt to: the sparse success signal or the raw shaped reward."}});
 
-}  // namespace
+}  // namespace maesn_loop
 
 LatentConfig ReadLatent(const OptionValues& options, const v1::ExperimentSpec& spec,
                         const v1::EnvironmentShape& shape) {
-  return kOptions.Read(options, {.policy = {.observation_size = shape.observation_size(),
-                                            .action_size = shape.action_size(),
-                                            .critic = false,
-                                            .discrete = shape.discrete_actions()},
-                                 .episode_steps = shape.episode_steps(),
-                                 .episodes = EpisodesOfIteration(spec, shape)});
+  return maesn_loop::kOptions.Read(options,
+                                   {.policy = {.observation_size = shape.observation_size(),
+                                               .action_size = shape.action_size(),
+                                               .critic = false,
+                                               .discrete = shape.discrete_actions()},
+                                    .episode_steps = shape.episode_steps(),
+                                    .episodes = EpisodesOfIteration(spec, shape)});
 }
 
 void CheckLatent(const LatentConfig& config, const v1::ExperimentSpec& spec,
@@ -137,7 +138,7 @@ bool IsFinite(const Latent& latent) {
          latent.log_sigma.exp().isfinite().all().item<bool>();
 }
 
-namespace {
+namespace maesn_loop {
 
 // Returns the number of listed tasks for so many meta-parameters; negative when none fits.
 int64_t NumTasks(const LatentConfig& config, int64_t num_meta_parameters) {
@@ -296,5 +297,5 @@ const RegisterInnerLoop kLatentAdaptation({
     },
 });
 
-}  // namespace
+}  // namespace maesn_loop
 }  // namespace mentor::methods

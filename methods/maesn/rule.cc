@@ -21,7 +21,7 @@
 #include "methods/shared/trained_weights.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::methods {
+namespace mentor::methods::maesn_rule {
 namespace {
 
 using torch::Tensor;
@@ -357,4 +357,4 @@ const RegisterRule kMaesn({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::maesn_rule

@@ -16,11 +16,11 @@
 
 namespace mentor::methods {
 
-namespace {
+namespace maml_loop {
 
 constexpr double kDeviationFloor = 1e-8;
 
-}  // namespace
+}  // namespace maml_loop
 
 MonteCarlo MonteCarloAdvantages(const torch::Tensor& rewards, const torch::Tensor& prev_done,
                                 double gamma, double mean_reward) {
@@ -38,8 +38,8 @@ MonteCarlo MonteCarloAdvantages(const torch::Tensor& rewards, const torch::Tenso
     baseline[t] = next_baseline = mean_reward + go_on * next_baseline;
   }
   const torch::Tensor difference = result.returns - result.baseline;
-  result.advantages =
-      (difference - difference.mean()) / (difference.std(/*unbiased=*/true) + kDeviationFloor);
+  result.advantages = (difference - difference.mean()) /
+                      (difference.std(/*unbiased=*/true) + maml_loop::kDeviationFloor);
   return result;
 }
 
@@ -62,7 +62,7 @@ torch::Tensor GradientStep(const StateStdPolicy& policy, const torch::Tensor& we
   return (at - learning_rate * gradient).detach();
 }
 
-namespace {
+namespace maml_loop {
 
 const auto kOptions = Bind<AdaptationConfig>(
     {{&AdaptationConfig::steps, "adaptation_steps", "2", 1, 1000,
@@ -78,12 +78,12 @@ const auto kOptions = Bind<AdaptationConfig>(
      {In(&AdaptationConfig::policy, &StateStdPolicy::Shape::hidden_units), "hidden_units", "128", 1,
       4096, "Units of each hidden layer of the policy; `agent` describes the baselines."}});
 
-}  // namespace
+}  // namespace maml_loop
 
 AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape) {
-  return kOptions.Read(options, {.policy = {.observation_size = shape.observation_size(),
-                                            .action_size = shape.action_size(),
-                                            .discrete = shape.discrete_actions()}});
+  return maml_loop::kOptions.Read(options, {.policy = {.observation_size = shape.observation_size(),
+                                                       .action_size = shape.action_size(),
+                                                       .discrete = shape.discrete_actions()}});
 }
 
 void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
@@ -127,7 +127,7 @@ torch::Tensor Adapt(const AdaptationConfig& config, const StateStdPolicy& policy
   return adapted.isfinite().all().item<bool>() ? adapted : weights;
 }
 
-namespace {
+namespace maml_loop {
 
 class Adaptation : public InnerLoop {
  public:
@@ -213,5 +213,5 @@ const RegisterInnerLoop kAdaptation({
     },
 });
 
-}  // namespace
+}  // namespace maml_loop
 }  // namespace mentor::methods

@@ -16,7 +16,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "methods/shared/trpo.h"
 
-namespace mentor::methods {
+namespace mentor::methods::maml_rule {
 namespace {
 
 using torch::Tensor;
@@ -289,4 +289,4 @@ const RegisterRule kMaml({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::maml_rule

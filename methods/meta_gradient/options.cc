@@ -11,7 +11,7 @@
 #include "signals/signal_network.h"
 
 namespace mentor::methods {
-namespace {
+namespace meta_gradient_options {
 
 const auto kOptions = Bind<MetaGradientConfig>(
     {{&MetaGradientConfig::success,
@@ -245,10 +245,10 @@ const RegisterInnerLoop kMetaGradient({
         },
 });
 
-}  // namespace
+}  // namespace meta_gradient_options
 
 MetaGradientConfig ReadMetaGradient(const OptionValues& options, const v1::AgentSpec& agent) {
-  MetaGradientConfig config = kOptions.Read(options);
+  MetaGradientConfig config = meta_gradient_options::kOptions.Read(options);
   if (config.update.policy_gradient && !config.value_error())
     config.outer.form = OuterConfig::Form::kRatio;
   config.critic.max_grad_norm = agent.max_grad_norm();
@@ -257,7 +257,7 @@ MetaGradientConfig ReadMetaGradient(const OptionValues& options, const v1::Agent
 }
 
 bool IsSecondOrder(const OptionValues& options) {
-  return !kOptions.Read(options).update.first_order;
+  return !meta_gradient_options::kOptions.Read(options).update.first_order;
 }
 
 }  // namespace mentor::methods

@@ -9,7 +9,7 @@
 #include "methods/meta_gradient/loop.h"
 #include "methods/shared/gradient_rule.h"
 
-namespace mentor::methods {
+namespace mentor::methods::meta_gradient_rule {
 namespace {
 
 const auto kOptions = GradientRuleOptions(/*learning_rate=*/"1e-3", /*epsilon=*/"1e-5");
@@ -32,4 +32,4 @@ const RegisterRule kMetaGradient({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::meta_gradient_rule

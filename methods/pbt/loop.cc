@@ -40,7 +40,7 @@ const std::vector<Hyperparameter>& TunableHyperparameters() {
   return all;
 }
 
-namespace {
+namespace pbt_loop {
 
 struct Config {
   std::vector<Hyperparameter> hyperparameters = TunableHyperparameters();
@@ -72,10 +72,10 @@ BoundOptions<Config> Options() {
 
 const auto kOptions = Options();
 
-}  // namespace
+}  // namespace pbt_loop
 
 std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options) {
-  std::vector<Hyperparameter> tuned = kOptions.Read(options).hyperparameters;
+  std::vector<Hyperparameter> tuned = pbt_loop::kOptions.Read(options).hyperparameters;
   std::erase_if(tuned, [](const Hyperparameter& x) { return !x.tuned; });
   return tuned;
 }
@@ -95,7 +95,7 @@ void CheckHyperparameters(const OptionValues& options, Violations* violations) {
   }
 }
 
-namespace {
+namespace pbt_loop {
 
 class Population : public LearningLoop {
  public:
@@ -195,5 +195,5 @@ const RegisterInnerLoop kPopulation({
     .sizes = [](const InnerLoopContext& context, int64_t) { return SizesOfPpoAgents(context); },
 });
 
-}  // namespace
+}  // namespace pbt_loop
 }  // namespace mentor::methods

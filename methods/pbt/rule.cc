@@ -23,7 +23,7 @@ namespace mentor::methods {
 
 using torch::Tensor;
 
-namespace {
+namespace pbt_rule {
 
 double Explored(const PopulationConfig& config, const Hyperparameter& x, double value,
                 double whether, double which) {
@@ -36,7 +36,7 @@ double Explored(const PopulationConfig& config, const Hyperparameter& x, double 
   return std::clamp(value, x.low, x.high);
 }
 
-}  // namespace
+}  // namespace pbt_rule
 
 Selection SelectAndExplore(const PopulationConfig& config, const Tensor& scores,
                            const Tensor& hyperparameters, const Tensor& uniforms) {
@@ -71,14 +71,14 @@ Selection SelectAndExplore(const PopulationConfig& config, const Tensor& scores,
     selection.parents[member] = parent;
     for (int64_t j = 0; j < h; ++j) {
       now[member][j] =
-          Explored(config, config.hyperparameters[static_cast<size_t>(j)], old[parent][j],
-                   uniform[member][1 + 2 * j], uniform[member][2 + 2 * j]);
+          pbt_rule::Explored(config, config.hyperparameters[static_cast<size_t>(j)], old[parent][j],
+                             uniform[member][1 + 2 * j], uniform[member][2 + 2 * j]);
     }
   }
   return selection;
 }
 
-namespace {
+namespace pbt_rule {
 
 // Columns of the lineage before the hyperparameters: update, member, parent (-1: born).
 constexpr int64_t kMemberColumns = 3;
@@ -355,5 +355,5 @@ const RegisterRule kPbt({
     .make = MadeRule<Pbt>,
 });
 
-}  // namespace
+}  // namespace pbt_rule
 }  // namespace mentor::methods

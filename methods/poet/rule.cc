@@ -17,7 +17,7 @@
 #include "methods/poet/poet.h"
 #include "methods/shared/trained_weights.h"
 
-namespace mentor::methods {
+namespace mentor::methods::poet_rule {
 namespace {
 
 using torch::Tensor;
@@ -294,4 +294,4 @@ const RegisterRule kPoet({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::poet_rule

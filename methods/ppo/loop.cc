@@ -8,7 +8,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/shared/bonus_rewards.h"
 
-namespace mentor::methods {
+namespace mentor::methods::ppo_loop {
 namespace {
 
 class Ppo : public LearningLoop {
@@ -117,4 +117,4 @@ const RegisterInnerLoop kPpo({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::ppo_loop

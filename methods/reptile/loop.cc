@@ -9,7 +9,7 @@
 #include "methods/base/inner_loop.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::methods {
+namespace mentor::methods::reptile_loop {
 namespace {
 
 const auto kOptions = Bind<v1::RewardSource>(
@@ -81,4 +81,4 @@ const RegisterInnerLoop kDisplacement({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::reptile_loop

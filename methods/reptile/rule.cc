@@ -11,7 +11,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/base/outer_rule.h"
 
-namespace mentor::methods {
+namespace mentor::methods::reptile_rule {
 namespace {
 
 using torch::Tensor;
@@ -93,4 +93,4 @@ const RegisterRule kReptile({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::reptile_rule

@@ -15,7 +15,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::methods {
+namespace mentor::methods::response_gradient_bottleneck {
 namespace {
 
 using torch::Tensor;
@@ -99,4 +99,4 @@ const signals::RegisterSignal kBottleneck({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::response_gradient_bottleneck

@@ -30,7 +30,7 @@
 #include "methods/base/loop_parts.h"
 
 namespace mentor::methods {
-namespace {
+namespace response_gradient_loop {
 
 using torch::Tensor;
 
@@ -692,11 +692,12 @@ const RegisterInnerLoop kResponseGradient({
         },
 });
 
-}  // namespace
+}  // namespace response_gradient_loop
 
 ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,
                                             const OptionValues& options) {
-  Config config = kOptions.Read(options, {.clipping = {.range = agent.clip()}});
+  response_gradient_loop::Config config =
+      response_gradient_loop::kOptions.Read(options, {.clipping = {.range = agent.clip()}});
   config.value.max_grad_norm = std::nullopt;
   return config;
 }

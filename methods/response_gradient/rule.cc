@@ -13,7 +13,7 @@
 #include "methods/response_gradient/conditioned_policy.h"
 #include "methods/response_gradient/loop.h"
 
-namespace mentor::methods {
+namespace mentor::methods::response_gradient_rule {
 namespace {
 
 using torch::Tensor;
@@ -115,4 +115,4 @@ const RegisterRule kResponseGradient({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::response_gradient_rule

@@ -9,7 +9,7 @@
 #include "methods/base/loop_parts.h"
 #include "methods/rl2/recurrent_policy.h"
 
-namespace mentor::methods {
+namespace mentor::methods::rl2_loop {
 namespace {
 
 class Recurrent : public InnerLoop {
@@ -117,4 +117,4 @@ const RegisterInnerLoop kRecurrent({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::rl2_loop

@@ -98,7 +98,7 @@ class Rl2 final : public OuterPpoRule {
 };
 
 // Checks what no single option shows.
-void Check(const RuleContext& context, Violations* violations) {
+void CheckRl2(const RuleContext& context, Violations* violations) {
   const v1::ExperimentSpec& spec = context.spec;
   if (spec.lifetime().iterations() != 1) {
     violations->Add("lifetime.iterations",
@@ -147,7 +147,7 @@ const RegisterRule kRl2({
     .metrics = OuterPpoMetrics(),
     .example = "lifetime { iterations: 1 } "
                "evaluation { deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
-    .check = Check,
+    .check = CheckRl2,
     .make =
         [](const RuleContext& context) {
           return context.shape.action_size() == 0 ? nullptr : MadeRule<Rl2>(context);

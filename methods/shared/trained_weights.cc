@@ -13,14 +13,14 @@ namespace {
 using torch::Tensor;
 
 template <typename T>
-std::span<const T> Numbers(const Tensor& x) {
+std::span<const T> Values(const Tensor& x) {
   return {x.const_data_ptr<T>(), static_cast<size_t>(x.numel())};
 }
 
 template <typename T>
 void Step(const kernels::AdamConfig& config, double scale, const Tensor& gradient, Tensor* weights,
           AdamState* adam) {
-  kernels::AdamStepInPlace<T>(config, ++adam->step, scale, Numbers<T>(gradient),
+  kernels::AdamStepInPlace<T>(config, ++adam->step, scale, Values<T>(gradient),
                               weights->mutable_data_ptr<T>(), adam->m.mutable_data_ptr<T>(),
                               adam->v.mutable_data_ptr<T>());
 }
@@ -53,8 +53,8 @@ kernels::AdamConfig Annealed(kernels::AdamConfig adam, double anneal, uint32_t o
 
 double GradientNorm(const Tensor& gradient) {
   const Tensor x = gradient.contiguous();
-  return std::sqrt(x.scalar_type() == torch::kFloat64 ? kernels::SquaredNorm(Numbers<double>(x))
-                                                      : kernels::SquaredNorm(Numbers<float>(x)));
+  return std::sqrt(x.scalar_type() == torch::kFloat64 ? kernels::SquaredNorm(Values<double>(x))
+                                                      : kernels::SquaredNorm(Values<float>(x)));
 }
 
 void ClipAndStep(const kernels::AdamConfig& config, std::optional<double> max_grad_norm,

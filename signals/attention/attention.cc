@@ -17,7 +17,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::signals {
+namespace mentor::signals::attention {
 namespace {
 
 using torch::Tensor;
@@ -348,4 +348,4 @@ const RegisterSignal kAttention({
 });
 
 }  // namespace
-}  // namespace mentor::signals
+}  // namespace mentor::signals::attention

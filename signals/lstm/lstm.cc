@@ -21,7 +21,7 @@
 #include "signals/plain_layers.h"
 #include "signals/signal_network.h"
 
-namespace mentor::signals {
+namespace mentor::signals::lstm {
 namespace {
 
 using torch::Tensor;
@@ -435,4 +435,4 @@ const RegisterSignal kLstmBoth({
 });
 
 }  // namespace
-}  // namespace mentor::signals
+}  // namespace mentor::signals::lstm

@@ -7,9 +7,6 @@
 namespace mentor::signals {
 namespace {
 
-// Rows whose layers are computed one after another while they stay in the cache.
-constexpr int64_t kBlock = kernels::WeightGradient<float>::kRows;
-
 // A layer of tanh units x that feeds one linear output y = w . x + b. Adds to dw and db, and turns
 // x into the derivative before the activation, in place.
 template <typename T>

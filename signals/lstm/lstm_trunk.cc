@@ -5,12 +5,6 @@
 #include "kernels/lstm_layers.h"
 
 namespace mentor::signals {
-namespace {
-
-// Rows whose layers are computed one after another while they stay in the cache.
-constexpr int64_t kBlock = kernels::WeightGradient<float>::kRows;
-
-}  // namespace
 
 template <typename T>
 void LstmTrunk<T>::Run(const kernels::LstmTrunkWeights<T>& weights, const Steps& steps) {

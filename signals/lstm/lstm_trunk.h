@@ -6,9 +6,13 @@
 
 #include <cstdint>
 
+#include "kernels/dense.h"
 #include "kernels/lstm_weights.h"
 
 namespace mentor::signals {
+
+// Rows whose layers are computed one after another while they stay in the cache.
+inline constexpr int64_t kBlock = kernels::WeightGradient<float>::kRows;
 
 template <typename T>
 class LstmTrunk {
