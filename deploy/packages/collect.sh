@@ -41,7 +41,7 @@ if [ "$module" -eq 1 ]; then
   pythons=${MENTOR_PYTHONS-$(deploy/packages/pythons.sh)}
   if [ -n "$pythons" ]; then
     cmake -D MENTOR_PYTHONS="$pythons" "$build" >/dev/null
-    cmake --build "$build" --parallel "$(nproc)" --target mentor_python >/dev/null
+    cmake --build "$build" --parallel "$(deploy/machine.sh)" --target mentor_python >/dev/null
   fi
   mkdir -p "$stage/python"
   cp -rL "$build/python/mentor" "$stage/python/mentor"
