@@ -1,5 +1,5 @@
-"""deploy/machine.sh, build.sh and quickstart.sh on machines that lack something, in a clone with a
-space in its path. Programs of the system are played."""
+"""deploy/machine.sh, build.sh, install.sh and quickstart.sh on machines that lack something, in a
+clone with a space in its path. Programs of the system are played."""
 
 import os
 import pathlib
@@ -213,6 +213,102 @@ class BuildTest(Clone):
         status, printed = self.run_script("build")
         self.assertEqual(printed, ["build.sh: ninja is missing: run deploy/install.sh first"])
         self.assertEqual(status, 1)
+
+
+# Plays pip: writes half of the folder, stops there where STOP exists, and writes the rest.
+PIP = """
+while [ $# -gt 0 ]; do [ "$1" != --target ] || target=$2; shift; done
+[ -n "$target" ] || exit 0
+mkdir -p "$target"
+touch "$target/half"
+if [ -e stop ]; then echo started; cat stop; exit 1; fi
+touch "$target/rest"
+"""
+
+
+class InstallTest(Clone):
+    def setUp(self):
+        super().setUp()
+        lists = self.folder / "deploy/requirements"
+        lists.mkdir()
+        (lists / "apt.txt").write_text("# Packages.\nsome\nother\n")
+        for name in ("wheels", "bindings", "report", "mutants"):
+            (lists / f"{name}.txt").write_text(f"{name}==1\n")
+        (self.folder / "deploy/assets.sha256").write_text(f"{'0' * 64}  model.xml\n")
+        self.play("sha256sum", "[ -f half ] && [ ! -f damaged ]")
+        self.play("dpkg-query", "echo installed")
+        self.play("id", "echo 0")
+        self.play("dpkg", "")
+        self.play("apt-get", "")
+        self.play("python3", PIP)
+
+    def installed(self, name):
+        folder = self.folder / ".deps" / name
+        return (folder / "rest").exists() and folder.with_suffix(".txt").exists()
+
+    def pips(self):
+        return [line.rpartition("/")[2] for line in self.called("python3") if " pip " in line]
+
+    def test_a_second_run_needs_neither_network_nor_root(self):
+        self.assertEqual(self.run_script("install")[0], 0)
+        self.assertEqual(self.pips(), ["wheels.txt", "bindings.txt", "report.txt"])
+        self.play("id", "echo 1000")
+        self.assertEqual(self.run_script("install"), (0, []))
+        self.assertEqual(self.called("python3") + self.called("apt-get"), [])
+
+    def test_what_was_cut_short_is_completed(self):
+        self.assertEqual(self.run_script("install")[0], 0)
+        wheels = self.folder / "deploy/requirements/wheels.txt"
+        (self.folder / "stop").touch()
+        old = wheels.read_text()
+        wheels.write_text("wheels==2\n")
+        status, printed = self.run_script("install")
+        self.assertEqual(status, 1)
+        self.assertRegex(printed[-1], "pip did not install deploy/requirements/wheels.txt: ")
+        self.assertRegex(printed[-1], f"network and room on the disk.*{AGAIN}")
+        (self.folder / "stop").unlink()
+        # The folder has something of both lists now.
+        wheels.write_text(old)
+        self.assertEqual(self.run_script("install")[0], 0)
+        self.assertEqual(self.pips(), ["wheels.txt"])
+        self.assertTrue(self.installed("wheels"))
+
+    def test_what_is_damaged_or_gone_is_installed_again_and_nothing_else(self):
+        self.assertEqual(self.run_script("install")[0], 0)
+        (self.folder / ".deps/wheels/damaged").touch()
+        self.run_script("install")
+        self.assertEqual(self.pips(), ["wheels.txt"])
+        (self.folder / ".deps/wheels/damaged").unlink()
+        shutil.rmtree(self.folder / ".deps/report")
+        self.assertEqual(self.run_script("install")[0], 0)
+        self.assertEqual(self.pips(), ["report.txt"])
+
+    def test_without_network_the_missing_packages_are_named(self):
+        self.play("dpkg-query", '[ "${@: -1}" = some ] && echo installed')
+        self.play("apt-get", "exit 100")
+        status, printed = self.run_script("install")
+        self.assertEqual(status, 1)
+        self.assertRegex(printed[-1], f"apt-get did not install other: with network.*{AGAIN}")
+        # An installation that was cut short is completed first.
+        self.assertEqual(self.called("dpkg"), ["dpkg --configure -a"])
+
+    def test_without_root_the_missing_packages_are_named(self):
+        self.play("dpkg-query", "exit 1")
+        self.play("id", "echo 1000")
+        status, printed = self.run_script("install")
+        self.assertEqual(status, 1)
+        self.assertRegex(printed[-1], f"some other are missing: become root.*sudo.*{AGAIN}")
+        self.assertEqual(self.called("apt-get"), [])
+
+    def test_after_an_interrupt_the_same_command_goes_on(self):
+        self.play("python3", "trap 'exit 1' INT; echo started; sleep 9")
+        status, printed = self.interrupt("install")
+        self.assertEqual(status, 130)
+        self.assertRegex(printed[-1], f"install.sh: stopped; {AGAIN}")
+        self.assertEqual(len(printed), 3)
+        self.play("python3", PIP)
+        self.assertEqual(self.run_script("install")[0], 0)
+        self.assertTrue(self.installed("wheels") and self.installed("report"))
 
 
 if __name__ == "__main__":
