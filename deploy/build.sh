@@ -61,8 +61,8 @@ status=(0 0)
 LC_ALL=C.UTF-8 LANGUAGE=en build 2>&1 | tee -i "$log" || status=("${PIPESTATUS[@]}")
 if [ "${status[0]}" -eq 0 ]; then exit; fi
 if [ "${status[1]}" -eq 1 ] || grep -qE 'No space left|[Dd]isk full|quota exceeded' "$log"; then
-  fail "the disk is full; a build of everything needs 5 GB here, and 1 GB in ${TMPDIR:-/tmp}: make \
-room, and run the same command again, which goes on from here"
+  fail "the disk is full; all programs and tests need 3 GB here (1.2 GB without tests), compilers \
+also write to ${TMPDIR:-/tmp}: make room, and run the same command again, which goes on from here"
 elif [ "${status[0]}" -eq 137 ] || grep -qE "Killed signal|signal 9|: Killed|^Killed|out of \
 memory|memory exhausted|Cannot allocate memory" "$log"; then
   if [ "$jobs" -eq 1 ]; then

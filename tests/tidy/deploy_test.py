@@ -184,7 +184,7 @@ class BuildTest(Clone):
             self.cmake_fails(text)
             status, printed = self.run_script("build", "mentor")
             self.assertEqual((status, printed[0]), (1, text))
-            self.assertRegex(printed[-1], rf"disk is full.* needs \d+ GB.*make room.*{AGAIN}")
+            self.assertRegex(printed[-1], rf"disk is full.* need \d+ GB.*make room.*{AGAIN}")
 
     def test_a_mistake_in_the_sources_gets_no_advice(self):
         self.cmake_fails("a.cc:1: error: 'Killed' was not declared in this scope", status=3)
