@@ -33,15 +33,15 @@ include(MentorTorch)
 include(Cuda)
 include(MuJoCo)
 
-# ccache and mold are used if they are installed.
-find_program(MENTOR_CCACHE ccache)
+# ccache and mold are used if they are installed. NO_CACHE: each may come and go.
+find_program(MENTOR_CCACHE ccache NO_CACHE)
 if(MENTOR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${MENTOR_CCACHE})
 endif()
 if(MENTOR_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${MENTOR_CCACHE})
 endif()
-find_program(MENTOR_MOLD mold)
+find_program(MENTOR_MOLD mold NO_CACHE)
 if(MENTOR_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()

@@ -2,8 +2,9 @@
 # Configures and builds, with as many compilers at once as cores and memory allow. After a change,
 # run it again: it builds only what the change touches.
 #
-# Usage: deploy/build.sh [--preset NAME] [--werror] [--keep-going] [--help] [TARGETS]
+# Usage: deploy/build.sh [--preset NAME] [--jobs N] [--werror] [--keep-going] [--help] [TARGETS]
 #   --preset NAME   of CMakePresets.json (default: dev)
+#   --jobs N        as many compilers at once (default: what deploy/machine.sh prints)
 #   --werror        a warning of the compiler is an error
 #   --keep-going    show every error, not the first ones alone
 #   TARGETS         programs or test binaries (default: everything, tests too)
@@ -14,30 +15,61 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev werror=OFF targets=() native=()
+preset=dev jobs='' werror=OFF targets=() native=() arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --preset)
-      if [ $# -lt 2 ]; then echo "build.sh: --preset needs a value; see --help" >&2; exit 2; fi
-      preset=$2
-      shift 2 ;;
-    --werror) werror=ON; shift ;;
-    --keep-going) native=(-- -k 0); shift ;;
+    --preset|--jobs)
+      if [ $# -lt 2 ]; then echo "build.sh: $1 needs a value; see --help" >&2; exit 2; fi
+      if [ "$1" = --jobs ]; then jobs=$2; else preset=$2; arguments+=("$1" "$2"); fi
+      shift 2
+      continue ;;
+    --werror) werror=ON ;;
+    --keep-going) native=(-- -k 0) ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     -*) echo "build.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
-    *) targets+=("$1"); shift ;;
+    *) targets+=("$1") ;;
   esac
+  arguments+=("$1")
+  shift
 done
 
-# One compiler on LibTorch's headers needs about 2 GB.
-cores=$(nproc)
-memory_jobs=$(awk '/^MemTotal/ {print int($2 / 2000000)}' /proc/meminfo)
-jobs=$((memory_jobs < cores ? memory_jobs : cores))
-[ "$jobs" -ge 1 ] || jobs=1
+fail() { echo "build.sh: $1" >&2; exit "${2-1}"; }
+
+fitting=$(deploy/machine.sh)
+[[ ${jobs:=$fitting} =~ ^[1-9][0-9]{0,3}$ ]] || fail "--jobs $jobs: is no number above 0" 2
+for tool in cmake ninja c++; do
+  command -v $tool >/dev/null || fail "$tool is missing: run deploy/install.sh first"
+done
+trap 'fail "stopped; run the same command again, which goes on from here" 130' INT
 
 # ccache also finds objects of another checkout, even with precompiled headers.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
   CCACHE_SLOPPINESS=pch_defines,time_macros
-cmake --preset "$preset" -D MENTOR_WERROR="$werror"
-cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"} \
-  "${native[@]}"
+# Where it cannot write, it would fail in the compiler's place.
+if cache=$(ccache --get-config cache_dir 2>/dev/null); then
+  { mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ]; } || export CCACHE_DISABLE=1
+fi
+build() {
+  cmake --preset "$preset" -D MENTOR_WERROR="$werror" &&
+    cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"} \
+      "${native[@]}"
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# In English, for the texts below. Ctrl-C leaves tee, so that ninja removes what is half written.
+status=(0 0)
+LC_ALL=C.UTF-8 LANGUAGE=en build 2>&1 | tee -i "$log" || status=("${PIPESTATUS[@]}")
+if [ "${status[0]}" -eq 0 ]; then exit; fi
+if [ "${status[1]}" -eq 1 ] || grep -qE 'No space left|[Dd]isk full|quota exceeded' "$log"; then
+  fail "the disk is full; all programs and tests need 3 GB here (1.2 GB without tests), compilers \
+also write to ${TMPDIR:-/tmp}: make room, and run the same command again, which goes on from here"
+elif [ "${status[0]}" -eq 137 ] || grep -qE "Killed signal|signal 9|: Killed|^Killed|out of \
+memory|memory exhausted|Cannot allocate memory" "$log"; then
+  if [ "$jobs" -eq 1 ]; then
+    fail "memory ran out; a compiler needs 2 GB: end other programs or add swap, and run the same \
+command again, which goes on from here"
+  fi
+  fail "memory ran out with $jobs compilers at once; run this, which goes on from here: \
+deploy/build.sh --jobs $((jobs / 2)) ${arguments[*]}"
+fi
+exit "${status[0]}"

@@ -34,6 +34,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+again="run the same command again, which keeps what is there"
+fail() { echo "install.sh: $1" >&2; exit "${2-1}"; }
+trap 'fail "stopped; $again" 130' INT
+
 lists=deploy/requirements report=report options=()
 for argument in "$@"; do
   option=${argument#--}
@@ -45,8 +49,7 @@ for argument in "$@"; do
     *)
       if [[ $argument != --[a-z]* || $option = apt* ]] ||
           [[ ! -f $lists/$option.txt && ! -f $lists/apt-$option.txt ]]; then
-        echo "install.sh: unknown argument '$argument'; see --help" >&2
-        exit 2
+        fail "unknown argument '$argument'; see --help" 2
       fi
       options+=("$option") ;;
   esac
@@ -55,9 +58,7 @@ done
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
-  else
-    echo "install.sh: need root to run: $*; become root or install sudo" >&2
-    exit 1
+  else fail "packages ${missing[*]} are missing: become root or install sudo, and $again"
   fi
 }
 
@@ -70,12 +71,15 @@ install_packages() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
-  as_root apt-get update -qq
+  # An installation may have been cut short. Without news of packages, the old ones may do.
+  as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null || true
+  as_root apt-get update -qq || true
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null
+    -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null ||
+    fail "apt-get did not install ${missing[*]}: with network and room on the disk $again"
 }
 
-# Installs models again that were cut short, changed or removed.
+# False after models were cut short, changed or removed.
 assets_are_whole() {
   (cd .deps/wheels && sha256sum --quiet --check ../../deploy/assets.sha256) >/dev/null 2>&1
 }
@@ -84,9 +88,12 @@ assets_are_whole() {
 # any Python here.
 install_wheels() {
   local list=$lists/$1.txt target=.deps/$1
-  if cmp --quiet "$list" "$target.txt" && assets_are_whole; then return; fi
+  if [ -d "$target" ] && cmp --quiet "$list" "$target.txt"; then
+    if [ "$1" != wheels ] || assets_are_whole; then return; fi
+  fi
   echo "Installing wheels of $list into $target"
-  mkdir -p "$target"
+  mkdir -p .deps
+  rm -f "$target.txt"  # Until the folder is whole.
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
     --target "$target" --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
     --implementation cp --python-version 3.11 \
@@ -94,7 +101,8 @@ install_wheels() {
     --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 \
     --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
-    -r "$list"
+    -r "$list" || fail "pip did not install $list: with network and room on the disk, also in \
+${TMPDIR:-/tmp}, $again"
   # Once for all: where Python keeps no bytecode, each import would compile everything again. Some
   # files are templates or tests of the compiler itself.
   if [ "$1" != wheels ]; then python3 -m compileall -q -j 0 "$target" >/dev/null || true; fi

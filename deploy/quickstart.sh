@@ -23,11 +23,7 @@ if [ ! -f "$spec" ] && [ ! -f "experiments/$spec.txtpb" ]; then
     "$(cd experiments && echo *.txtpb | sed 's/\.txtpb//g')" >&2
   exit 2
 fi
-if ! grep -qw avx2 /proc/cpuinfo; then
-  echo "quickstart.sh: this processor has no AVX2; Mentor is built for x86-64-v3" \
-    "(any x86 processor since about 2015)" >&2
-  exit 1
-fi
+deploy/machine.sh >/dev/null
 
 deploy/install.sh
 # The experiment comes first; the programs of a cluster are built once there is something to see.

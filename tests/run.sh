@@ -45,6 +45,7 @@ case "$preset" in
   *) build=build-$preset ;;
 esac
 
+deploy/machine.sh >/dev/null  # This processor runs what is to be built.
 wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
   wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
@@ -67,7 +68,7 @@ fi
 export NINJA_STATUS='[%f/%t] '
 deploy/build.sh --preset "$preset" "${build_arguments[@]}" 2>&1 | tests/progress.py "$build" build
 if [ "$preset" = asan ]; then
-  export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
+  export LSAN_OPTIONS="suppressions='$PWD/tests/lsan.supp' print_suppressions=0"
   # Tests that count allocations define their own operator new.
   export ASAN_OPTIONS=alloc_dealloc_mismatch=0
 fi

@@ -38,7 +38,7 @@ programs=()
 deploy/build.sh --preset tsan test_common "${tests[@]}" "${programs[@]}"
 
 race=66
-export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 \
+export TSAN_OPTIONS="suppressions='$PWD/tests/tsan.supp' ignore_noninstrumented_modules=1 \
 history_size=4 exitcode=$race halt_on_error=0"
 # A program that maps where the sanitizer has its shadow would not start.
 run() { setarch -R nice "$@"; }

@@ -27,8 +27,9 @@ for program in mentor mentorctl mentor-actor mentor-learner mentor-meta-learner;
   help=--help
   if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.
   name=$("$build/bin/$program" --help | sed -n '1s/[.:].*//p')
-  help2man --no-info --help-option "$help" --version-string "$program $version" --name "${name,}" \
-    --output "$man/$program.1" "$build/bin/$program"
+  # help2man gives the program's path to a shell, unquoted.
+  (cd "$build/bin" && help2man --no-info --help-option "$help" --name "${name,}" \
+    --version-string "$program $version" "./$program") > "$man/$program.1"
   if "$build/bin/$program" completion bash >/dev/null 2>&1; then
     "$build/bin/$program" completion bash > "$stage/share/bash-completion/completions/$program"
     "$build/bin/$program" completion zsh > "$stage/share/zsh/vendor-completions/_$program"
@@ -40,7 +41,7 @@ if [ "$module" -eq 1 ]; then
   pythons=${MENTOR_PYTHONS-$(deploy/packages/pythons.sh)}
   if [ -n "$pythons" ]; then
     cmake -D MENTOR_PYTHONS="$pythons" "$build" >/dev/null
-    cmake --build "$build" --parallel "$(nproc)" --target mentor_python >/dev/null
+    cmake --build "$build" --parallel "$(deploy/machine.sh)" --target mentor_python >/dev/null
   fi
   mkdir -p "$stage/python"
   cp -rL "$build/python/mentor" "$stage/python/mentor"
