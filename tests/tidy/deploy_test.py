@@ -300,7 +300,7 @@ class InstallTest(Clone):
         self.assertRegex(printed[-1], f"some other are missing: become root.*sudo.*{AGAIN}")
         self.assertEqual(self.called("apt-get"), [])
 
-    def test_after_an_interrupt_the_same_command_goes_on(self):
+    def test_install_goes_on_after_an_interrupt(self):
         self.play("python3", "trap 'exit 1' INT; echo started; sleep 9")
         status, printed = self.interrupt("install")
         self.assertEqual(status, 130)
