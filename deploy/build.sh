@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev werror=OFF targets=() native=()
+preset=dev werror=OFF fresh='' targets=() native=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset)
@@ -38,6 +38,16 @@ jobs=$((memory_jobs < cores ? memory_jobs : cores))
 # ccache also finds objects of another checkout, even with precompiled headers.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
   CCACHE_SLOPPINESS=pch_defines,time_macros
-cmake --preset "$preset" -D MENTOR_WERROR="$werror"
+# A clone that was moved or copied is configured anew.
+case "$preset" in
+  dev|release) build=build ;;
+  *) build=build-$preset ;;
+esac
+home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt" 2>/dev/null || true)
+if [ ! "${home:-.}" -ef . ]; then
+  echo "build.sh: $build was made in $home: everything is compiled again" >&2
+  fresh=--fresh
+fi
+cmake --preset "$preset" ${fresh:+--fresh} -D MENTOR_WERROR="$werror"
 cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"} \
   "${native[@]}"

@@ -52,6 +52,14 @@ for kind in "${kinds[@]}"; do
       rm -f "$out"/mentor*_amd64.deb
       deploy/packages/debs.sh "$stage" "$version" "$out" ;;
     wheel)
+      home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt")
+      if [ ! "$home" -ef . ]; then
+        modules=$(find "$build/python/mentor" -name '_native*.so' -printf '%f ')
+        [ -n "$modules" ] ||
+          fail "this clone was built in $home, without a module for Python: run deploy/build.sh"
+        echo "package.sh: this clone was built in $home, so the wheel is for the Python of that" \
+          "build alone (${modules% }); for each Python here run deploy/build.sh first" >&2
+      fi
       rm -f "$out"/mentor{,_client}-*.whl
       pack() {
         python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
@@ -68,7 +76,7 @@ for kind in "${kinds[@]}"; do
 done
 python3 deploy/packages/bill_of_materials.py "$build" "$version" "$out/mentor.cdx.json"
 (cd "$out" && ls -sh --block-size=M -- *)
-if "$build/bin/mentor" --version | grep -q 'GPUs: none'; then
+if [[ $(readelf --sections --wide "$build/bin/mentor") != *.nv_fatbin* ]]; then
   echo "package.sh: these programs have no kernels for GPUs: run deploy/install.sh --nvcc, then" \
     "build and package again" >&2
 fi
