@@ -15,7 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev jobs='' werror=OFF targets=() native=() arguments=()
+preset=dev jobs='' werror=OFF fresh='' targets=() native=() arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset|--jobs)
@@ -49,8 +49,18 @@ export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
 if cache=$(ccache --get-config cache_dir 2>/dev/null); then
   { mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ]; } || export CCACHE_DISABLE=1
 fi
+# A clone that was moved or copied is configured anew.
+case "$preset" in
+  dev|release) build=build ;;
+  *) build=build-$preset ;;
+esac
+home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt" 2>/dev/null || true)
+if [ ! "${home:-.}" -ef . ]; then
+  echo "build.sh: $build was made in $home: everything is compiled again" >&2
+  fresh=--fresh
+fi
 build() {
-  cmake --preset "$preset" -D MENTOR_WERROR="$werror" &&
+  cmake --preset "$preset" ${fresh:+--fresh} -D MENTOR_WERROR="$werror" &&
     cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"} \
       "${native[@]}"
 }

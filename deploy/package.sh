@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes packages of the built programs, so that other machines need no compiler. In DIR, by default
-# build/packages:
+# packages:
 #   *.deb                   Debian 12, one for each role: mentor (all in one process), mentor-actor,
 #                           mentor-learner, mentor-meta-learner, mentorctl (with the ready specs);
 #                           and what they share: mentor-libtorch, mentor-simulators
@@ -21,7 +21,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { echo "package.sh: $1" >&2; exit "${2:-1}"; }
-build=build kinds=(debs wheel) out=''
+build=build kinds=(debs wheel) out=packages
 while [ $# -gt 0 ]; do
   case "$1" in
     --build) [ $# -ge 2 ] || fail "--build needs a folder; see --help" 2; build=$2; shift ;;
@@ -32,7 +32,6 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-out=${out:-$build/packages}
 [ -x "$build/bin/mentor" ] || fail "$build/bin/mentor is missing: run deploy/build.sh first"
 deploy/install.sh --packages
 export PATH=$PWD/.deps/packages/bin:$PATH PYTHONPATH=$PWD/.deps/packages
@@ -50,8 +49,17 @@ for kind in "${kinds[@]}"; do
   case "$kind" in
     debs)
       deploy/packages/collect.sh "$build" "$stage"
+      rm -f "$out"/mentor*_amd64.deb
       deploy/packages/debs.sh "$stage" "$version" "$out" ;;
     wheel)
+      home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt")
+      if [ ! "$home" -ef . ]; then
+        modules=$(find "$build/python/mentor" -name '_native*.so' -printf '%f ')
+        [ -n "$modules" ] ||
+          fail "this clone was built in $home, without a module for Python: run deploy/build.sh"
+        echo "package.sh: this clone was built in $home, so the wheel is for the Python of that" \
+          "build alone (${modules% }); for each Python here run deploy/build.sh first" >&2
+      fi
       rm -f "$out"/mentor{,_client}-*.whl
       pack() {
         python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
@@ -68,7 +76,7 @@ for kind in "${kinds[@]}"; do
 done
 python3 deploy/packages/bill_of_materials.py "$build" "$version" "$out/mentor.cdx.json"
 (cd "$out" && ls -sh --block-size=M -- *)
-if "$build/bin/mentor" --version | grep -q 'GPUs: none'; then
+if [[ $(readelf --sections --wide "$build/bin/mentor") != *.nv_fatbin* ]]; then
   echo "package.sh: these programs have no kernels for GPUs: run deploy/install.sh --nvcc, then" \
     "build and package again" >&2
 fi

@@ -12,7 +12,7 @@
 #                    lean         the same without what torch asks for and Mentor does not use
 #                    debs         the Debian packages, and the same report
 #                    first_hour   every command of the pages (tests/first_hour/walk.py)
-#   --packages DIR   what deploy/package.sh has made (default: build/packages)
+#   --packages DIR   what deploy/package.sh has made (default: packages)
 #   --spec SPEC      what the quickstart trains (default: quickstart)
 #   --folder DIR     where the temporary folder is made (default: $TMPDIR or /var/tmp)
 #   --log FILE       the output of all commands (default: runs/bare_machine.log)
@@ -33,7 +33,7 @@ cd "$(dirname "$0")/.."
 fail() { echo "bare_machine.sh: $*" >&2; exit 2; }
 
 only=() spec=quickstart folder=${TMPDIR:-/var/tmp} log=runs/bare_machine.log keep=0
-packages=build/packages
+packages=packages
 while [ $# -gt 0 ]; do
   case "$1" in
     --only|--spec|--folder|--log|--packages)

@@ -33,7 +33,10 @@ cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 if [ ! -f "$build/CMakeCache.txt" ]; then
   fail "$build is not a build folder: run cmake --preset release first"
 fi
-[ -n "$wheels" ] || wheels=$(cached MENTOR_WHEELS)
+if [ -z "$wheels" ]; then
+  wheels=$(cached MENTOR_WHEELS)
+  wheels=${wheels/#"$(cached CMAKE_HOME_DIRECTORY)/"/$root/}  # The clone may have been moved.
+fi
 [ -d "$wheels/torch/lib" ] ||
   fail "$wheels holds no wheels: run deploy/install.sh, or name the folder with --wheels"
 command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install patchelf"

@@ -7,7 +7,7 @@
 
 #include "envs/benchmarks/task_sets.h"
 
-namespace mentor::envs {
+namespace mentor::envs::example_benchmark {
 namespace {
 
 // first, first + 0.1, ... on both sides of 0. A task carries the settings of its environment to the
@@ -41,4 +41,4 @@ const RegisterBenchmark kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::envs
+}  // namespace mentor::envs::example_benchmark

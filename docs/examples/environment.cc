@@ -11,7 +11,7 @@
 
 #include "common/check.h"
 
-namespace mentor::envs {
+namespace mentor::envs::example_environment {
 namespace {
 
 constexpr char kName[] = "cart";
@@ -138,4 +138,4 @@ const RegisterEnvironment kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::envs
+}  // namespace mentor::envs::example_environment

@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "methods/base/loop_parts.h"
 
-namespace mentor::methods {
+namespace mentor::methods::example_inner_loop {
 namespace {
 
 struct Config {
@@ -89,4 +89,4 @@ const RegisterInnerLoop kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::example_inner_loop

@@ -10,7 +10,7 @@
 
 #include <absl/strings/str_cat.h>
 
-namespace mentor::methods {
+namespace mentor::methods::example_outer_rule {
 namespace {
 
 using torch::Tensor;
@@ -96,4 +96,4 @@ const RegisterRule kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::methods
+}  // namespace mentor::methods::example_outer_rule

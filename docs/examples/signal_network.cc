@@ -10,7 +10,7 @@
 
 #include "signals/plain_layers.h"
 
-namespace mentor::signals {
+namespace mentor::signals::example_signal_network {
 namespace {
 
 using torch::Tensor;
@@ -108,4 +108,4 @@ const RegisterSignal kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::signals
+}  // namespace mentor::signals::example_signal_network

@@ -5,7 +5,7 @@
 
 #include "common/check.h"
 
-namespace mentor::envs {
+namespace mentor::envs::example_wrapper {
 namespace {
 
 // No numbers of its own live through an episode, so the inner state is the whole state.
@@ -46,4 +46,4 @@ const RegisterWrapper kRegister({
 });
 
 }  // namespace
-}  // namespace mentor::envs
+}  // namespace mentor::envs::example_wrapper

@@ -7,7 +7,7 @@
 #
 # Usage: tests/device/pack.sh [--wheel FILE | --build BUILD] [--help] [OUT]
 #   --wheel FILE    programs and libraries of this wheel (default: what deploy/package.sh made, the
-#                   newest build/packages/mentor-*.whl)
+#                   newest packages/mentor-*.whl)
 #   --build BUILD   those of a build folder instead, with the libraries of this system: to try it
 #   OUT             an archive, NAME.tar.xz, or a folder to make (default: build/device.tar.xz)
 #
@@ -58,8 +58,8 @@ if [ -n "$build" ]; then
 else
   if [ -z "$wheel" ]; then
     # shellcheck disable=SC2012  # names of wheels
-    wheel=$(ls -t build/packages/mentor-*.whl 2>/dev/null | head -n 1)
-    [ -n "$wheel" ] || fail "build/packages has no wheel: run deploy/package.sh --wheel"
+    wheel=$(ls -t packages/mentor-*.whl 2>/dev/null | head -n 1)
+    [ -n "$wheel" ] || fail "packages/ has no wheel: run deploy/package.sh --wheel"
   fi
   python3 -m zipfile -e "$wheel" "$work/wheel"
   for program in "${programs[@]}"; do
