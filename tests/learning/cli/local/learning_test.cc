@@ -25,7 +25,7 @@
 #include "tests/wrapped_rule.h"
 
 namespace mentor::testing {
-namespace TEST_FILE {
+namespace {
 
 using methods::OuterRule;
 using methods::RuleEntry;
@@ -93,6 +93,8 @@ std::map<std::string, std::vector<double>> ByIteration(
   }
   return means;
 }
+
+}  // namespace
 
 v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::string>& overrides) {
   static const absl::Status numerics = agents::FixNumerics();
@@ -169,5 +171,4 @@ void CheckSameBits(const std::string& file, const std::vector<std::string>& over
   CHECK(Run(spec, 1).hash == Run(spec, 3).hash);
 }
 
-}  // namespace TEST_FILE
 }  // namespace mentor::testing

@@ -15,7 +15,7 @@
 #include "tests/wrapped_rule.h"
 
 namespace mentor {
-namespace TEST_FILE {
+namespace {
 
 using methods::OuterRule;
 using torch::Tensor;
@@ -66,6 +66,8 @@ class SilentDiscriminator final : public methods::Discriminator {
   }
 };
 
+}  // namespace
+
 void testing::RegisterBrokenSkills() {
   const auto* rule = Registry<methods::RuleEntry>::Instance().Find("diayn");
   methods::RuleEntry shuffled = *rule;
@@ -93,6 +95,8 @@ void testing::RegisterBrokenSkills() {
   methods::RegisterRule{silent};
 }
 
+namespace {
+
 TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
                                  "rule.lifetimes_per_update=3", "rule.draw=uniform"});
@@ -108,5 +112,5 @@ TEST_CASE("learning: broken DIAYN without a reward", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 
-}  // namespace TEST_FILE
+}  // namespace
 }  // namespace mentor

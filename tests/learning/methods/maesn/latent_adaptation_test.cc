@@ -13,7 +13,7 @@
 #include "tests/wrapped_rule.h"
 
 namespace mentor {
-namespace TEST_FILE {
+namespace {
 
 using methods::InnerLoop;
 using methods::OuterRule;
@@ -90,6 +90,8 @@ class BlindRule final : public testing::WrappedRule {
   const int64_t hidden_, observation_, latent_;
 };
 
+}  // namespace
+
 void testing::RegisterBrokenLatents() {
   const auto* loop = Registry<methods::InnerLoopEntry>::Instance().Find("latent_adaptation");
   methods::InnerLoopEntry turned_loop = *loop;
@@ -114,6 +116,8 @@ void testing::RegisterBrokenLatents() {
   methods::RegisterRule{blind};
 }
 
+namespace {
+
 TEST_CASE("learning: MAESN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=3", "evaluation.lifetimes_per_goal=0"});
 }
@@ -134,5 +138,5 @@ TEST_CASE("learning: broken MAESN whose policy does not see the latent", "[learn
   CHECK_FALSE(Passes(Learned(kShort, "maesn_blind")));
 }
 
-}  // namespace TEST_FILE
+}  // namespace
 }  // namespace mentor
