@@ -27,7 +27,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "cluster"), str(FOLDER.parent /
 import faults  # noqa: E402
 import history_check  # noqa: E402
 import postgres  # noqa: E402
-from fleet import Fleet  # noqa: E402
+from drawn_fleet import DrawnFleet  # noqa: E402
 from harness import SPECS, ClusterTest, sets  # noqa: E402
 
 SMALL = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
@@ -250,10 +250,10 @@ class Trial:
 
     def run(self):
         kinds = self.rng.sample(sorted(KINDS), self.rng.randint(2, 4))
-        hashes = {kind: self.test.hash_alone(kind) for kind in kinds}
+        hashes = {kind: self.test.hash_of_kind(kind) for kind in kinds}
         self.server = self.test.postgres() if self.rng.random() < 0.35 else None
         self.database = self.server and self.server.new_database()
-        self.fleet = Fleet(
+        self.fleet = DrawnFleet(
             self.test,
             self.rng,
             self.test.folder / f"seed-{self.seed}",
@@ -279,7 +279,7 @@ class Trial:
         self.settle()
         for name, kind in self.kinds.items():
             if kind not in hashes:
-                hashes[kind] = self.test.hash_alone(kind)
+                hashes[kind] = self.test.hash_of_kind(kind)
             self.check_experiment(name, hashes[kind])
         self.check_processes(before)
         self.test.check_history(self.fleet.history)
@@ -421,7 +421,7 @@ class ChaosTest(ClusterTest):
             cls.server.close()
             ChaosTest.server = None
 
-    def hash_alone(self, kind):
+    def hash_of_kind(self, kind):
         if kind not in self.hashes:
             spec, overrides = spec_of(kind)
             folder = self.folder / kind
@@ -430,7 +430,7 @@ class ChaosTest(ClusterTest):
         return self.hashes[kind]
 
     def bytes_alone(self, kind):
-        self.hash_alone(kind)
+        self.hash_of_kind(kind)
         return self.sizes[kind]
 
     def postgres(self):
