@@ -53,7 +53,7 @@ class DrawnFleet(Fleet):
         self.certificates = folder / "certificates" if rng.random() < 0.25 else None
         if self.certificates:
             self.renew_certificates()
-        self.max_running = rng.choice([2, 4, 4])
+        self.max_running = 4 if test.kills else rng.choice([2, 4, 4])
         self.check_every = rng.choice([1, 10, 1000])
         self.armed = set()  # Processes that a failpoint may end.
         self.loop, self.proxies = Loop(), {}
