@@ -7,9 +7,10 @@ thing, and the records of all processes pass tests/fault/history_check.py.
 
 As a test: a few seeds. By hand:
 
-    tests/chaos/chaos_test.py --seeds 1-200 [--faults 12] [--keep FOLDER]
+    tests/chaos/chaos_test.py --seeds 1-200 [--faults 12] [--kills] [--keep FOLDER]
 
-A failing seed prints the command that repeats it, and --keep leaves its histories.
+With --kills the only fault is kill -9 of a random process, and each experiment meets it. A failing
+seed prints the command that repeats it, and --keep leaves its histories.
 """
 
 import argparse
@@ -27,171 +28,64 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "cluster"), str(FOLDER.parent /
 import faults  # noqa: E402
 import history_check  # noqa: E402
 import postgres  # noqa: E402
-from fleet import Fleet  # noqa: E402
+from drawn_fleet import DrawnFleet  # noqa: E402
 from harness import SPECS, ClusterTest, sets  # noqa: E402
 
 SMALL = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
-SHORT_LIVES = (*SMALL, "lifetime.steps_per_iteration=40", "checkpoint.every=1")
-# Experiments of unequal size and different rules: a name, a spec and its overrides.
+EACH = "checkpoint.every=1"
+SHORT_LIVES = (*SMALL, "lifetime.steps_per_iteration=40", EACH)
+
+
+def kind(spec, rule, *overrides):
+    """Returns a spec and its overrides. `rule`: outer updates, lifetimes of each and of a shard."""
+    names = ("outer_updates", "lifetimes_per_update", "shard_lifetimes")
+    return spec, (*(f"rule.{name}={value}" for name, value in zip(names, rule)), *overrides)
+
+
+# Experiments of unequal size and different rules.
 KINDS = {
-    "long": ("smoke", ("rule.outer_updates=120", *SMALL)),
-    "wide": ("smoke", ("rule.outer_updates=3", "rule.lifetimes_per_update=400", *SMALL)),
-    "evaluated": ("smoke", ("rule.outer_updates=20", "seed=7")),
-    "recorded": ("smoke", ("rule.outer_updates=40", "rule.gradient_variance=true", *SMALL)),
-    "blind": (
+    "long": kind("smoke", (120,), *SMALL),
+    "wide": kind("smoke", (3, 400), *SMALL),
+    "evaluated": kind("smoke", (20,), "seed=7"),
+    "recorded": kind("smoke", (40,), "rule.gradient_variance=true", *SMALL),
+    "blind": kind(
         "umbrella_blind",
-        (
-            "benchmark.length=2",
-            "lifetime.steps_per_iteration=64",
-            "lifetime.iterations=25",
-            "rule.outer_updates=60",
-            "rule.lifetimes_per_update=2",
-            *SMALL,
-        ),
+        (60, 2),
+        "benchmark.length=2",
+        "lifetime.steps_per_iteration=64",
+        "lifetime.iterations=25",
+        *SMALL,
     ),
-    "strategies": (
-        "point_reach_es",
-        (
-            "rule.outer_updates=30",
-            "rule.lifetimes_per_update=16",
-            "rule.shard_lifetimes=4",
-            *SHORT_LIVES,
-        ),
-    ),
-    "reptile": (
-        "point_reach_reptile",
-        (
-            "rule.outer_updates=40",
-            "rule.lifetimes_per_update=8",
-            "rule.shard_lifetimes=2",
-            *SHORT_LIVES,
-        ),
-    ),
-    "gradient": (
-        "point_reach_meta_gradient",
-        (
-            "rule.outer_updates=30",
-            "rule.lifetimes_per_update=8",
-            "rule.shard_lifetimes=4",
-            "agent.epochs=2",
-            *SHORT_LIVES,
-        ),
-    ),
-    "recurrent": (
-        "rl2_bandit",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=20",
-            "rule.shard_lifetimes=5",
-            "checkpoint.every=1",
-            *SMALL,
-        ),
-    ),
-    "episodic": (
-        "maze_nec",
-        (
-            "rule.outer_updates=50",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            "rule.learning_rate=1e-3",
-            *SMALL,
-        ),
-    ),
-    "remembering": (
-        "rl2_episodic",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=20",
-            "rule.shard_lifetimes=5",
-            "checkpoint.every=1",
-            *SMALL,
-        ),
-    ),
-    "initial": (
-        "point_reach_maml",
-        (
-            "rule.outer_updates=3",
-            "rule.lifetimes_per_update=8",
-            "rule.shard_lifetimes=4",
-            *SHORT_LIVES,
-        ),
-    ),
-    "latents": (
+    "strategies": kind("point_reach_es", (30, 16, 4), *SHORT_LIVES),
+    "reptile": kind("point_reach_reptile", (40, 8, 2), *SHORT_LIVES),
+    "gradient": kind("point_reach_meta_gradient", (30, 8, 4), "agent.epochs=2", *SHORT_LIVES),
+    "recurrent": kind("rl2_bandit", (12, 20, 5), EACH, *SMALL),
+    "episodic": kind("maze_nec", (50, 4, 2), "rule.learning_rate=1e-3", *SMALL),
+    "remembering": kind("rl2_episodic", (12, 20, 5), EACH, *SMALL),
+    "initial": kind("point_reach_maml", (3, 8, 4), *SHORT_LIVES),
+    "latents": kind(
         "maesn_half_circle",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            "lifetime.steps_per_iteration=200",
-            "checkpoint.every=3",
-            *SMALL,
-        ),
+        (12, 4, 2),
+        "lifetime.steps_per_iteration=200",
+        "checkpoint.every=3",
+        *SMALL,
     ),
-    "skills": (
-        "box_diayn",
-        (
-            "rule.outer_updates=30",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            "lifetime.iterations=12",
-            "checkpoint.every=7",
-            *SMALL,
-        ),
+    "skills": kind("box_diayn", (30, 4, 2), "lifetime.iterations=12", "checkpoint.every=7", *SMALL),
+    "losses": kind("point_reach_epg", (12, 16, 4), EACH, *SMALL),
+    "population": kind(
+        "point_reach_pbt", (), "rule.lifetimes_per_update=4", "rule.shard_lifetimes=2", *SMALL
     ),
-    "losses": (
-        "point_reach_epg",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=16",
-            "rule.shard_lifetimes=4",
-            "checkpoint.every=1",
-            *SMALL,
-        ),
-    ),
-    "population": (
-        "point_reach_pbt",
-        (
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            *SMALL,
-        ),
-    ),
-    "worlds": (
-        "navigation_poet",
-        (
-            "rule.outer_updates=12",
-            *SMALL,
-        ),
-    ),
-    "tables": (
-        "maze_mfec",
-        (
-            "rule.outer_updates=30",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            *SMALL,
-        ),
-    ),
-    "curriculum": (
-        "point_reach_adr",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=8",
-            "rule.shard_lifetimes=4",
-            "checkpoint.every=1",
-            *SMALL,
-        ),
-    ),
-    "discount": (
+    "worlds": kind("navigation_poet", (12,), *SMALL),
+    "tables": kind("maze_mfec", (30, 4, 2), *SMALL),
+    "curriculum": kind("point_reach_adr", (12, 8, 4), EACH, *SMALL),
+    "quadratic": kind("quadratic_rl2", (8,), EACH, *SMALL),
+    "rewards": kind("random_rewards_maml", (4,), EACH, *SMALL),
+    "discount": kind(
         "umbrella_discount",
-        (
-            "rule.outer_updates=40",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            "lifetime.steps_per_iteration=64",
-            "checkpoint.every=7",
-            *SMALL,
-        ),
+        (40, 4, 2),
+        "lifetime.steps_per_iteration=64",
+        "checkpoint.every=7",
+        *SMALL,
     ),
 }
 FINAL = {"STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"}
@@ -237,6 +131,7 @@ class Trial:
         self.kinds, self.wanted = {}, {}  # By experiment.
         self.server, self.database = None, None  # PostgreSQL's.
         self.log, self.done = [], 0
+        self.met = set()  # Experiments that ran when a fault came.
 
     def about(self):
         store = "PostgreSQL" if self.server else "SQLite"
@@ -249,11 +144,11 @@ class Trial:
         self.log.append(text)
 
     def run(self):
-        kinds = self.rng.sample(sorted(KINDS), self.rng.randint(2, 4))
-        hashes = {kind: self.test.hash_alone(kind) for kind in kinds}
+        kinds = self.test.kinds or self.rng.sample(sorted(KINDS), self.rng.randint(2, 4))
+        hashes = {kind: self.test.hash_of_kind(kind) for kind in kinds}
         self.server = self.test.postgres() if self.rng.random() < 0.35 else None
         self.database = self.server and self.server.new_database()
-        self.fleet = Fleet(
+        self.fleet = DrawnFleet(
             self.test,
             self.rng,
             self.test.folder / f"seed-{self.seed}",
@@ -269,17 +164,21 @@ class Trial:
         for number in range(self.faults):
             time.sleep(self.rng.uniform(0.05, 0.8))
             self.fleet.mend()
-            if all(state in FINAL for state in self.states().values()):
+            states = self.states()
+            if all(state in FINAL for state in states.values()):
                 break
-            fault = faults.choose(self)
+            fault = faults.kill if self.test.kills else faults.choose(self)
             self.note(f"{number}: {fault.__name__}")
             fault(self)
             self.done += 1
+            self.met |= {name for name in states if states[name] == "STATE_RUNNING"}
+        if self.test.kills:
+            self.test.assertEqual(self.met, set(kinds), "an experiment ended before it met a kill")
         self.fleet.heal()
         self.settle()
         for name, kind in self.kinds.items():
             if kind not in hashes:
-                hashes[kind] = self.test.hash_alone(kind)
+                hashes[kind] = self.test.hash_of_kind(kind)
             self.check_experiment(name, hashes[kind])
         self.check_processes(before)
         self.test.check_history(self.fleet.history)
@@ -411,17 +310,18 @@ class Trial:
             time.sleep(0.2)
 
 
-class ChaosTest(ClusterTest):
+class Chaos(ClusterTest):
     seeds, faults, keep = range(1, 3), 6, None
+    kinds, kills = None, False  # Without kinds the seed draws them.
     hashes, sizes, server = {}, {}, None
 
     @classmethod
     def tearDownClass(cls):
         if cls.server:
             cls.server.close()
-            ChaosTest.server = None
+            Chaos.server = None
 
-    def hash_alone(self, kind):
+    def hash_of_kind(self, kind):
         if kind not in self.hashes:
             spec, overrides = spec_of(kind)
             folder = self.folder / kind
@@ -430,7 +330,7 @@ class ChaosTest(ClusterTest):
         return self.hashes[kind]
 
     def bytes_alone(self, kind):
-        self.hash_alone(kind)
+        self.hash_of_kind(kind)
         return self.sizes[kind]
 
     def postgres(self):
@@ -438,9 +338,9 @@ class ChaosTest(ClusterTest):
         if not postgres.programs():
             print("no PostgreSQL here: SQLite instead")
             return None
-        if not ChaosTest.server:
-            ChaosTest.server = postgres.PostgresServer()
-        return ChaosTest.server
+        if not Chaos.server:
+            Chaos.server = postgres.PostgresServer()
+        return Chaos.server
 
     def check_history(self, folder):
         findings, counts = history_check.check([folder])
@@ -454,7 +354,7 @@ class ChaosTest(ClusterTest):
             shutil.copytree(trial.fleet.history, folder, dirs_exist_ok=True)
             (folder / "output").write_text(trial.fleet.output())
 
-    def test_chaos(self):
+    def trials(self):
         for seed in self.seeds:
             begin = time.monotonic()
             trial = Trial(self, seed, self.faults)
@@ -464,7 +364,8 @@ class ChaosTest(ClusterTest):
                 except BaseException:
                     self.save(trial)
                     print("\n".join(trial.log))
-                    print(f"again: tests/chaos/chaos_test.py --seeds {seed} --faults {self.faults}")
+                    again = "again: tests/chaos/chaos_test.py" + " --kills" * self.kills
+                    print(again, "--seeds", seed, "--faults", self.faults, *(self.kinds or ()))
                     raise
                 finally:
                     self.doCleanups()
@@ -473,18 +374,37 @@ class ChaosTest(ClusterTest):
             print(f"seed {seed}: {trial.done} faults, {trial.about()}, {took:.0f} s", flush=True)
 
 
+class ChaosTest(Chaos):
+    def test_chaos(self):
+        self.trials()
+
+
+class KillsTest(Chaos):
+    """Rules with different kinds of state: moments, populations, lineages, tables. At night
+    more_chaos_test.py tries other rules."""
+
+    kills, faults = True, 16
+    kinds, seeds = ("long", "population", "worlds", "tables"), (1,)
+
+    def test_kills(self):
+        self.trials()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", default="1-20", help="a number, or a range like 1-200")
     parser.add_argument("--faults", type=int, default=12, help="faults of a seed, at most")
+    parser.add_argument("--kills", action="store_true", help="no fault but kill -9")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="experiments; default: drawn")
     parser.add_argument("--keep", help="folder for the histories of failing seeds")
     arguments = parser.parse_args()
     first, _, last = arguments.seeds.partition("-")
     ChaosTest.seeds = range(int(first), int(last or first) + 1)
     ChaosTest.faults, ChaosTest.keep = arguments.faults, arguments.keep
-    unittest.main(argv=[sys.argv[0]])
+    ChaosTest.kinds, ChaosTest.kills = arguments.kinds, arguments.kills
+    unittest.main(argv=[sys.argv[0], "ChaosTest"])
 
 
 if __name__ == "__main__":

@@ -58,18 +58,18 @@ def applies(trial, function):
 
 @fault(2)
 def kill(trial):
-    trial.fleet.end(trial.fleet.victim(), signal.SIGKILL)
+    trial.fleet.replace(trial.fleet.victim())
 
 
 @fault()
 def terminate(trial):
-    trial.fleet.end(trial.fleet.victim(), signal.SIGTERM)
+    trial.fleet.replace(trial.fleet.victim(), signal.SIGTERM)
 
 
 @fault()
 def kill_two(trial):
     for kind in trial.rng.sample(["meta-learner", "learner", "actor"], 2):
-        trial.fleet.end(trial.fleet.victim([kind]), signal.SIGKILL)
+        trial.fleet.replace(trial.fleet.victim([kind]))
 
 
 @fault()
@@ -77,7 +77,7 @@ def rolling_restart(trial):
     kind = trial.rng.choice(["learner", "actor"])
     for name in sorted(trial.fleet.processes):
         if name.startswith(kind):
-            trial.fleet.end(name, signal.SIGTERM)
+            trial.fleet.replace(name, signal.SIGTERM)
 
 
 @fault()
@@ -99,7 +99,7 @@ def failpoint(trial):
     errs = point.startswith(SURVIVED) and point not in ONLY_KILLS
     action = trial.rng.choice(("kill", *ERRORS)) if errs else "kill"
     trial.note(f"{name}: {point}, {action}")
-    trial.fleet.end(name, signal.SIGTERM, f"{point}={trial.rng.randint(1, 20)}:{action}")
+    trial.fleet.replace(name, signal.SIGTERM, f"{point}={trial.rng.randint(1, 20)}:{action}")
 
 
 @fault()
@@ -132,9 +132,9 @@ def sick_learner(trial):
 def little_memory(trial):
     """For a while, a learner that can hold one small shard at most."""
     name = trial.fleet.victim(["learner"])
-    trial.fleet.end(name, signal.SIGTERM, more=["--memory_gb", 0.2])
+    trial.fleet.replace(name, signal.SIGTERM, more=["--memory_gb", 0.2])
     time.sleep(trial.rng.uniform(0.5, 3))
-    trial.fleet.end(name, signal.SIGTERM)
+    trial.fleet.replace(name, signal.SIGTERM)
 
 
 # Connections.

@@ -8,7 +8,6 @@ tokens of two users. By hand:
 """
 
 import argparse
-import json
 import pathlib
 import signal
 import sys
@@ -17,8 +16,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
 
-from harness import SMOKE, sets  # noqa: E402
-from service_test import ServiceTest  # noqa: E402
+from harness import sets  # noqa: E402
+from secure import SecureTest  # noqa: E402
 
 GOOD = sets(
     "rule.outer_updates=1000000",
@@ -88,45 +87,37 @@ def chain(links):
     )
 
 
-class Neighbours(ServiceTest):
+class Neighbours(SecureTest):
     """User ada owns the good experiment, bob the other one."""
 
-    def fleet(self):
+    def start_fleet(self):
         self.task = None
-        _, self.address = self.start_meta(max_running=4)
-        _, self.learner_address = self.start_a_learner()
-        c = self.credentials
-        self.actor = self.start_actor(
-            self.learner_address, 2, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token"
-        )
+        self.fleet.start("meta-learner-0", "--max_running", 4)
+        self.fleet.start("learner-0")
+        self.fleet.threads = 2
+        self.actor = self.fleet.start("actor-0")
 
     def push(self, links, more):
         folder = self.folder / f"bundle-{links}"
         folder.mkdir()
         (folder / "chain.xml").write_text(chain(links))
         (folder / "task.txtpb").write_text(TASK + more)
-        said = self.ctl("bob", "bundles", "push", folder)
+        said = self.mentorctl("bob", "bundles", "push", folder)
         return next(word for word in said.split() if word.startswith("sha256:")).rstrip(",")
-
-    def add(self, user, name, settings, *arguments):
-        self.ctl(user, "create", "-f", SMOKE, *settings, "--id", name, *arguments)
-
-    def updates(self):
-        return int(self.look("good").get("progress", {}).get("outerUpdates", 0))
 
     def rate(self, seconds):
         """Returns outer updates a second of the good experiment."""
-        before, since = self.updates(), time.monotonic()
+        before, since = self.updates("ada", "good"), time.monotonic()
         time.sleep(seconds)
-        return (self.updates() - before) / (time.monotonic() - since)
+        return (self.updates("ada", "good") - before) / (time.monotonic() - since)
 
     def begin(self, case):
         """Starts the good experiment alone. It is small and quick, except where both are alike."""
-        self.fleet()
+        self.start_fleet()
         own, enough = (BUSY, 0) if case in ("equal", "classes") else (GOOD, 20)
         priority = "high" if case in ("low", "classes") else "normal"
-        self.add("ada", "good", own, "--priority", priority)
-        self.wait_until(lambda: self.updates() > enough, "updates of the good one")
+        self.create_experiment("ada", "good", *own, "--priority", priority)
+        self.wait_until(lambda: self.updates("ada", "good") > enough, "updates of the good one")
 
     def endless(self):
         """Returns the settings of an experiment whose resets never end."""
@@ -140,39 +131,30 @@ class Neighbours(ServiceTest):
         if case in ("endless", "two"):
             settings = self.endless()
             for name in names:
-                self.add("bob", name, settings)
+                self.create_experiment("bob", name, *settings)
         elif case == "failing":
             task = self.push(3, 'reward { name: "r" expression: "1 / (step - 2)" }\n')
-            self.add("bob", "bad", [*OWN, *sets(f"benchmark.bundle={task}")], "--retries", 3)
+            self.create_experiment(
+                "bob", "bad", *OWN, *sets(f"benchmark.bundle={task}"), "--retries", 3
+            )
         elif case == "hoarding":
             return self.hoard()
         else:
             priority = "low" if case in ("low", "classes") else "normal"
             own = BUSY if case in ("equal", "classes") else LONG
-            self.add("bob", "bad", own, "--priority", priority)
+            self.create_experiment("bob", "bad", *own, "--priority", priority)
 
         def end():
             for name in names:
                 if self.look(name)["state"] not in ("STATE_FAILED", "STATE_CANCELLED"):
-                    self.ctl("bob", "cancel", name)
+                    self.mentorctl("bob", "cancel", name)
 
         return end
 
     def hoard(self):
-        c = self.credentials
-        guests = [
-            self.start(
-                "mentor-actor",
-                "--learner",
-                self.learner_address,
-                "--tls_ca",
-                c / "ca.crt",
-                "--token_file",
-                c / "actor.token",
-                env={"MENTOR_FAILPOINTS": "actor.result.before_send=*:sleep(3600000)"},
-            )
-            for _ in range(3)
-        ]
+        self.fleet.threads = 1
+        silent = "actor.result.before_send=*:sleep(3600000)"
+        guests = [self.fleet.start(f"actor-{i}", failpoints=silent) for i in range(1, 4)]
 
         def end():
             for guest in guests:
@@ -180,28 +162,24 @@ class Neighbours(ServiceTest):
 
         return end
 
-    def peers(self):
-        said = self.ctl("viewer", "peers", "--output", "json").splitlines()
-        return [json.loads(line) for line in said if line.startswith("{")]
-
     def num_holders(self):
         """Returns the number of actors that hold units and have never answered."""
         return sum(
-            peer["name"].startswith("actors/") and peer.get("work", 0) > 0 and not peer.get("units")
-            for peer in self.peers()
+            peer.get("work", 0) > 0 and not peer.get("units")
+            for peer in self.peers("viewer", "actors").values()
         )
 
     def rate_and_time(self, seconds):
         """Returns its rate, and its part of the actors' time: 0 to 1."""
         good = total = 0.0
-        before, since = self.updates(), time.monotonic()
+        before, since = self.updates("ada", "good"), time.monotonic()
         while time.monotonic() < since + seconds:
             time.sleep(1)
-            for peer in self.peers():
+            for peer in self.peers("viewer").values():
                 for spent in peer.get("time", []):
                     total += spent["share"]
                     good += spent["share"] * (spent["experiment"] == "experiments/good")
-        rate = (self.updates() - before) / (time.monotonic() - since)
+        rate = (self.updates("ada", "good") - before) / (time.monotonic() - since)
         return rate, good / total if total > 0 else 0.0
 
     def measure(self, case, seconds):

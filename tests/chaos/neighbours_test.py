@@ -9,9 +9,6 @@ SECONDS = 5
 
 
 class NeighboursTest(Neighbours):
-    # The tests of ServiceTest run elsewhere.
-    test_three_users_five_experiments_and_every_process_killed = None
-
     def check(self, case, fair):
         """Measures the good one's part of the actors' time until it is fair, three times at most.
         Other programs of this machine take its time now and then; a fault shows each time."""
@@ -26,8 +23,10 @@ class NeighboursTest(Neighbours):
 
     def goes_on(self, what):
         """At its worst, each fault left the good one less than 3 updates a second, or none."""
-        before = self.updates()
-        self.wait_until(lambda: self.updates() > before + 100, f"100 updates {what}", 30)
+        before = self.updates("ada", "good")
+        self.wait_until(
+            lambda: self.updates("ada", "good") > before + 100, f"100 updates {what}", 30
+        )
 
     def test_resets_that_never_end_cost_their_owner(self):
         """A1: the fleet stopped for good, and its actors ignored SIGTERM."""
@@ -38,7 +37,7 @@ class NeighboursTest(Neighbours):
         self.goes_on("beside resets that never end")
         end()
         self.goes_on("after them")
-        self.add("bob", "again", self.endless())
+        self.create_experiment("bob", "again", *self.endless())
         self.wait_until(
             lambda: self.look("again")["state"] == "STATE_RUNNING", "the endless one runs"
         )
@@ -68,14 +67,12 @@ class NeighboursTest(Neighbours):
     def test_the_result_is_as_alone(self):
         """Turns decide when, never what."""
         settings = [*GOOD[:1], "rule.outer_updates=60", *GOOD[2:]]
-        wanted = self.run_hash(self.folder / "alone", *settings)
-        self.fleet()
+        wanted = self.hash_alone(*settings)
+        self.start_fleet()
         self.misbehave("two")
         self.wait_until(lambda: self.look("bad")["state"] == "STATE_RUNNING", "the bad one runs")
-        self.add("ada", "good", settings)
-        self.wait_for("good", "SUCCEEDED")
-        run = self.state / "experiments" / self.look("good")["uid"]
-        self.assertEqual(self.hash(run), wanted)
+        self.create_experiment("ada", "good", *settings)
+        self.assertEqual(self.hash_of("ada", self.state, "good"), wanted)
 
 
 if __name__ == "__main__":

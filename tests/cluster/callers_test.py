@@ -4,7 +4,7 @@ import os
 import unittest
 
 from harness import BIN
-import service_test
+from secure import SecureTest
 
 TASK = """model: "m.xml"
 summary: "A ball."
@@ -26,10 +26,7 @@ exec tail -f /dev/null
 """
 
 
-class CallersTest(service_test.ServiceTest):
-    # The tests of ServiceTest run elsewhere.
-    test_three_users_five_experiments_and_every_process_killed = None
-
+class CallersTest(SecureTest):
     def setUp(self):
         super().setUp()
         self.started = self.folder / "started"
@@ -37,14 +34,7 @@ class CallersTest(service_test.ServiceTest):
         script = self.folder / "compiler.sh"
         script.write_text(COMPILER % (BIN / "mentor-mjcf", self.started))
         script.chmod(0o700)
-        c = self.credentials
-        _, self.address = self.start_meta_learner(
-            self.state,
-            0,
-            *("--tls_cert", c / "server.crt", "--tls_key", c / "server.key"),
-            *("--tokens", c / "tokens", "--disk_reserve_mb", 1),
-            env={"MENTOR_MJCF": str(script)},
-        )
+        self.fleet.start("meta-learner-0", MENTOR_MJCF=str(script))
 
     def spec(self, user, name, about):
         """A spec with a bundle of its own."""
@@ -52,7 +42,7 @@ class CallersTest(service_test.ServiceTest):
         folder.mkdir()
         (folder / "m.xml").write_text(MODEL % f"{name} {about}")
         (folder / "task.txtpb").write_text(TASK)
-        said = self.ctl(user, "bundles", "push", folder)
+        said = self.mentorctl(user, "bundles", "push", folder)
         digest = next(word for word in said.split() if word.startswith("sha256:")).rstrip(",")
         spec = self.folder / f"{name}.txtpb"
         spec.write_text(SPEC % digest)
@@ -74,18 +64,18 @@ class CallersTest(service_test.ServiceTest):
         """B3: two of them held both compilers: another's check waited a minute for 0.03 s."""
         specs = [self.spec("bob", f"bad-{number}", "never ends") for number in range(3)]
         waiting = [
-            self.start("mentorctl", *self.as_user("bob"), "validate", "-f", spec) for spec in specs
+            self.start("mentorctl", *self.flags_of("bob"), "validate", "-f", spec) for spec in specs
         ]
         self.wait_until(self.compilers, "the first compiler")
         for number in range(3):
-            self.ctl("ada", "validate", "-f", self.spec("ada", f"good-{number}", ""))
+            self.mentorctl("ada", "validate", "-f", self.spec("ada", f"good-{number}", ""))
         self.assertEqual([one.child.poll() for one in waiting], [None] * 3)
         self.assertEqual(len(self.compilers()), 1)
         # Compilers end with their callers, also those that begin meanwhile.
         for one in waiting:
             one.kill()
         self.wait_until(lambda: not self.compilers(), "the end of the compilers")
-        self.ctl("bob", "validate", "-f", self.spec("bob", "good", ""))
+        self.mentorctl("bob", "validate", "-f", self.spec("bob", "good", ""))
 
 
 if __name__ == "__main__":

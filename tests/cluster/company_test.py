@@ -25,9 +25,7 @@ OTHER_RULE = sets(
 class CompanyTest(ClusterTest):
     def company(self, disturb):
         experiments = {"wide": WIDE, "long": LONG, "other": OTHER_RULE}
-        alone = {
-            id: self.run_hash(self.folder / id, *overrides) for id, overrides in experiments.items()
-        }
+        alone = {id: self.hash_alone(*overrides) for id, overrides in experiments.items()}
         state = self.folder / "state"
         _, server = self.start_meta_learner(state, 0, "--max_running", 3)
         workers = [self.start_workers(server, 1) for _ in range(2)]
@@ -35,26 +33,20 @@ class CompanyTest(ClusterTest):
             self.create_experiment(server, id, *overrides)
         disturb(server, workers)
         for id in experiments:
-            self.wait_for_state(server, id, "STATE_SUCCEEDED")
-            uid = self.get(server, id)["uid"]
             with self.subTest(id):
-                self.assertEqual(self.hash(state / "experiments" / uid), alone[id])
+                self.assertEqual(self.hash_of(server, state, id), alone[id])
 
     def test_a_second_opinion_on_every_shard_changes_no_bit(self):
         """D13: shards are computed by two learners each."""
         short = sets("rule.outer_updates=3", "evaluation.lifetimes_per_goal=0")
-        alone = self.run_hash(self.folder / "alone", *short)
+        alone = self.hash_alone(*short)
         state = self.folder / "state"
         meta, server = self.start_meta_learner(state, 0, "--check_every", 1)
         for _ in range(2):
             self.start_workers(server, 1)
-        self.wait_until(
-            lambda: self.mentorctl(server, "peers").count("actors/") >= 2, "two learners at work"
-        )
+        self.wait_for_peers(server, "actors", 2)
         self.create_experiment(server, "audited", *short)
-        self.wait_for_state(server, "audited", "STATE_SUCCEEDED")
-        uid = self.get(server, "audited")["uid"]
-        self.assertEqual(self.hash(state / "experiments" / uid), alone)
+        self.assertEqual(self.hash_of(server, state, "audited"), alone)
         # Twice the steps, and the discarded ones in between.
         audited = self.get(server, "audited")
         served, made = int(audited["servedEnvSteps"]), int(audited["progress"]["envSteps"])
@@ -68,11 +60,9 @@ class CompanyTest(ClusterTest):
         def disturb(server, workers):
             for learner, address, _ in workers:
                 # Shards of this experiment are running somewhere.
-                before = self.get(server, "long").get("progress", {}).get("outerUpdates", 0)
+                before = self.updates(server, "long")
                 self.wait_until(
-                    lambda: self.get(server, "long").get("progress", {}).get("outerUpdates", 0)
-                    > before,
-                    "an update of the long one",
+                    lambda: self.updates(server, "long") > before, "an update of the long one"
                 )
                 learner.kill()
                 self.start_learner(server, address)

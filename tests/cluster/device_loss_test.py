@@ -21,12 +21,6 @@ class DeviceLossTest(ClusterTest):
         super().setUp()
         self.state = self.folder / "state"
 
-    def expected(self):
-        return self.run_hash(self.folder / "alone", *SHORT)
-
-    def hash_of(self, server, id):
-        return self.hash(self.state / "experiments" / self.get(server, id)["uid"])
-
     def assert_lost(self, process, why):
         self.assertEqual(process.wait(60), DEVICE_LOST, process.output())
         self.assertIn(why, process.output())
@@ -40,10 +34,9 @@ class DeviceLossTest(ClusterTest):
         self.start_actor(address)
         self.assert_lost(failing, "emulated has failed: launch of a kernel: Xid 79")
         self.start_workers(server, 1)
-        expected = self.expected()
+        expected = self.hash_alone(*SHORT)
         for id in ("one", "two"):
-            self.wait_for_state(server, id, "STATE_SUCCEEDED")
-            self.assertEqual(self.hash_of(server, id), expected)
+            self.assertEqual(self.hash_of(server, self.state, id), expected)
         logs = "".join(self.mentorctl(server, "logs", id) for id in ("one", "two"))
         self.assertIn("a learner's device failed", logs)
         self.assertIn("Xid 79", logs)
@@ -104,8 +97,7 @@ class DeviceLossTest(ClusterTest):
         self.start_actor(address)
         self.assert_lost(hanging, "emulated has not answered for 0.5 s")
         self.start_workers(server, 1)
-        self.wait_for_state(server, "one", "STATE_SUCCEEDED")
-        self.assertEqual(self.hash_of(server, "one"), self.expected())
+        self.assertEqual(self.hash_of(server, self.state, "one"), self.hash_alone(*SHORT))
 
     def test_the_meta_learners_device_fails_and_its_outer_update_begins_again(self):
         failing, server = self.start_meta_learner(self.state, 0, *EMULATED, env=fails("launch", 20))
@@ -115,16 +107,15 @@ class DeviceLossTest(ClusterTest):
         self.assert_lost(failing, "emulated has failed")
         self.assertIn("Xid 79", (self.state / "device_lost").read_text())
         _, server = self.start_meta_learner(self.state, server, *EMULATED)
-        expected = self.expected()
+        expected = self.hash_alone(*SHORT)
         for id in ("one", "two"):
-            self.wait_for_state(server, id, "STATE_SUCCEEDED")
-            self.assertEqual(self.hash_of(server, id), expected)
+            self.assertEqual(self.hash_of(server, self.state, id), expected)
 
     def test_a_run_whose_device_fails_goes_on_with_the_same_command(self):
         out = self.folder / "run"
         output = self.run_spec(out, *SHORT, *EMULATED, code=DEVICE_LOST, env=fails("launch", 120))
         self.assertIn("error: emulated has failed", output)
-        self.assertEqual(self.run_hash(out, *SHORT, *EMULATED), self.expected())
+        self.assertEqual(self.run_hash(out, *SHORT, *EMULATED), self.hash_alone(*SHORT))
 
     def test_a_learner_whose_device_is_too_small_gets_no_shards(self):
         _, server = self.start_meta_learner(self.state)

@@ -10,7 +10,7 @@ SHORT = sets("rule.outer_updates=3", "rule.shard_lifetimes=1", "evaluation.lifet
 
 class DeviceTest(ClusterTest):
     def test_learners_of_two_devices_share_an_experiment(self):
-        alone = self.run_hash(self.folder / "alone", *SHORT)
+        alone = self.hash_alone(*SHORT)
         state = self.folder / "state"
         _, server = self.start_meta_learner(state, 0, "--device", "emulated")
         learners = [
@@ -18,13 +18,9 @@ class DeviceTest(ClusterTest):
         ]
         for _, address in learners:
             self.start_actor(address)
-        self.wait_until(
-            lambda: self.mentorctl(server, "peers").count("learners/") >= 2, "two learners"
-        )
+        self.wait_for_peers(server, "learners", 2)
         self.create_experiment(server, "both", *SHORT)
-        self.wait_for_state(server, "both", "STATE_SUCCEEDED")
-        uid = self.get(server, "both")["uid"]
-        self.assertEqual(self.hash(state / "experiments" / uid), alone)
+        self.assertEqual(self.hash_of(server, state, "both"), alone)
 
     def test_smoke_and_point_reach_on_an_emulated_device(self):
         for spec in ("smoke", "point_reach"):

@@ -2,7 +2,6 @@
 exactness)."""
 
 import contextlib
-import functools
 import shutil
 import sqlite3
 import unittest
@@ -14,17 +13,13 @@ UPDATES = 40
 LONGER = sets(f"rule.outer_updates={UPDATES}")
 
 
-@functools.cache
-def undisturbed_hash():
-    """The hash of one run in one process, with one actor of one thread. Computed once for all tests
-    of this process."""
-    with ClusterTest.alone() as case:
-        return case.run_hash(case.folder / "run", *LONGER, "--threads", 1)
-
-
 class ExactnessTest(ClusterTest):
+    def undisturbed_hash(self):
+        """That of one actor with one thread."""
+        return self.hash_alone(*LONGER, "--threads", 1)
+
     def check(self, run):
-        self.assertEqual(self.hash(run), undisturbed_hash())
+        self.assertEqual(self.hash(run), self.undisturbed_hash())
 
     def test_actors_and_threads(self):
         for actors, threads in ((2, 2), (3, 1), (1, 3)):
@@ -34,7 +29,7 @@ class ExactnessTest(ClusterTest):
 
     def test_another_seed_gives_another_hash(self):
         other = self.run_hash(self.folder / "run", *LONGER, *sets("seed=4711"))
-        self.assertNotEqual(other, undisturbed_hash())
+        self.assertNotEqual(other, self.undisturbed_hash())
 
     def test_separate_processes_started_in_reverse_order(self):
         state = self.folder / "state"

@@ -2,7 +2,7 @@
 stopped and removed at the end."""
 
 import contextlib
-import json
+import functools
 import os
 import pathlib
 import re
@@ -12,15 +12,15 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 import urllib.request
+
+from fleet import DEADLINE_S, Service
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
 SPECS = ROOT / "experiments"
 SMOKE = SPECS / "smoke.txtpb"
-DEADLINE_S = 240
 # For actors of experiments that go on while a test looks: most of the time they sleep.
 SLOWLY = {"MENTOR_FAILPOINTS": "actor.unit.received=*:sleep(10)"}
 
@@ -103,6 +103,12 @@ class Process:
         self.child.kill()
         self.child.wait(10)
 
+    def stop(self, deadline_s=20):
+        """SIGTERM, and no word if it does not help; close() follows."""
+        self.child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(deadline_s)
+
     def metric(self, name):
         """Returns a value of the process's page of metrics; it needs --metrics."""
         address = self.wait_for(r"^metrics on (\S+)").group(1)
@@ -129,8 +135,10 @@ def kept_port(test):
     return kept.getsockname()[1]
 
 
-class ClusterTest(unittest.TestCase):
+class ClusterTest(Service, unittest.TestCase):
     """A test with its own folder and processes."""
+
+    bin = None  # A folder of programs in place of BIN.
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
@@ -153,9 +161,12 @@ class ClusterTest(unittest.TestCase):
         finally:
             case.doCleanups()
 
-    def start(self, binary, *arguments, env=None):
+    def start(self, binary, *arguments, env=None, before=None):
+        """Starts a program, in a shell after the command `before` if given."""
         own = {"XDG_CACHE_HOME": str(self.folder / "xdg-cache")}
-        process = Process(BIN / binary, *arguments, env={**own, **(env or {})})
+        shell = ("bash", "-c", f'{before}; exec "$@"', "bash") if before else ()
+        program = (self.bin or BIN) / binary
+        process = Process(*shell, program, *arguments, env={**own, **(env or {})})
         self.addCleanup(process.close)
         return process
 
@@ -180,6 +191,13 @@ class ClusterTest(unittest.TestCase):
         said = self.run_spec(out, *arguments, **options)
         return re.search(r"^Hash +([0-9a-f]{64}) ", said, re.MULTILINE).group(1)
 
+    @staticmethod
+    @functools.cache
+    def hash_alone(*flags, spec=SMOKE):
+        """Returns the hash of a run in one process, made once for all tests of this program."""
+        with ClusterTest.alone() as case:
+            return case.run_hash(case.folder / "run", *flags, spec=spec)
+
     def hash(self, run):
         value = self.run_to_end("mentor", "hash", run).strip()
         self.assertRegex(value, "^[0-9a-f]{64}$")
@@ -193,18 +211,6 @@ class ClusterTest(unittest.TestCase):
         """Returns the outer updates of the newest checkpoint."""
         return int(self.checkpoints(run)[-1].stem)
 
-    def wait_until(self, condition, what, deadline_s=DEADLINE_S, every_s=0):
-        """Looks again and again, after `every_s` or as often as looks are quick."""
-        now = time.monotonic()
-        end = now + deadline_s
-        while not condition():
-            before, now = now, time.monotonic()
-            if now > end:
-                raise AssertionError(f"not in {deadline_s} s: {what}")
-            # A look that starts a program must not take a core from those that it waits for.
-            time.sleep(every_s or min(max(0.02, 4 * (now - before)), 0.2))
-            now = time.monotonic()
-
     def wait_for_checkpoints(self, run, count):
         self.wait_until(
             lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}"
@@ -213,19 +219,21 @@ class ClusterTest(unittest.TestCase):
     # Separate processes. Each start returns the address; `port` is a number, or the address of an
     # earlier process.
 
-    def start_meta_learner(self, state, port=0, *arguments, env=None):
-        return self._listen(port, "mentor-meta-learner", "--state", state, *arguments, env=env)
+    def start_meta_learner(self, state, port=0, *arguments, **options):
+        if "--disk_reserve_mb" not in arguments:  # By itself it keeps more.
+            arguments += ("--disk_reserve_mb", 1)
+        flags = ("--state", state, *arguments)
+        return self._listen(port, "mentor-meta-learner", *flags, **options)
 
-    def start_learner(self, meta_learner, port=0, *arguments, env=None):
-        return self._listen(
-            port, "mentor-learner", "--meta_learner", meta_learner, *arguments, env=env
-        )
+    def start_learner(self, meta_learner, port=0, *arguments, **options):
+        flags = ("--meta_learner", meta_learner, *arguments)
+        return self._listen(port, "mentor-learner", *flags, **options)
 
-    def _listen(self, port, *command, env):
+    def _listen(self, port, *command, **options):
         port = str(port).rsplit(":", 1)[-1]
         if port == "0":
             port = kept_port(self)
-        process = self.start(*command, "--listen", f"127.0.0.1:{port}", env=env)
+        process = self.start(*command, "--listen", f"127.0.0.1:{port}", **options)
         return process, process.wait_for(r"listening on (\S+)").group(1)
 
     def start_actor(self, learner, threads=1, *arguments, env=None):
@@ -240,37 +248,36 @@ class ClusterTest(unittest.TestCase):
         actors = [self.start_actor(address, count, env=env) for count in threads]
         return learner, address, actors
 
+    def start_service(self, *arguments, threads=1, env=None):
+        """Starts a meta-learner, and unless `threads` is 0 a learner and an actor, with `env`.
+        Returns the meta-learner and its address."""
+        started, address = self.start_meta_learner(self.folder / "state", 0, *arguments)
+        if threads:
+            self.start_workers(address, threads, env=env)
+        return started, address
+
     def mentorctl(self, server, *arguments, code=0, deadline_s=DEADLINE_S):
         return self.run_to_end(
-            "mentorctl", "--server", server, *arguments, code=code, deadline_s=deadline_s
+            "mentorctl", *self.flags_of(server), *arguments, code=code, deadline_s=deadline_s
         )
 
     def create_experiment(self, server, id, *arguments, spec=SMOKE, code=0):
         return self.mentorctl(server, "create", "-f", spec, "--id", id, *arguments, code=code)
 
-    def get(self, server, name):
-        # A program may print words for people beside its output.
+    def answer(self, server, *arguments):
         done = subprocess.run(
-            [BIN / "mentorctl", "--server", server, "get", name, "--output", "json"],
+            [BIN / "mentorctl", *map(str, self.flags_of(server)), *arguments],
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertTrue(done.stdout.startswith("{"), (done.stdout, done.stderr))
-        return json.loads(done.stdout)
+        return done.stdout
 
-    def wait_for_state(self, server, name, state, deadline_s=DEADLINE_S):
-        def reached():
-            now = self.get(server, name)["state"]
-            self.assertNotIn(
-                now,
-                {"STATE_FAILED", "STATE_CANCELLED"} - {state},
-                self.mentorctl(server, "get", name),
-            )
-            return now == state
-
-        self.wait_until(reached, f"{name} in {state}", deadline_s)
+    def hash_of(self, server, state, name):
+        """Waits for the end of an experiment; returns the hash of its folder in the state."""
+        self.wait_for_state(server, name, "STATE_SUCCEEDED")
+        return self.hash(state / "experiments" / self.get(server, name)["uid"])
 
 
 SIGINT = signal.SIGINT

@@ -118,10 +118,8 @@ class HostsTest(ClusterTest):
         for id in ("plain", "one", "two"):
             if id == "two":
                 self.start_actor(learners[1], 1, "--host", f"two={program}")
-            self.wait_for_state(server, id, "STATE_SUCCEEDED")
-            uid = self.get(server, id)["uid"]
             with self.subTest(id):
-                self.assertEqual(self.hash(state / "experiments" / uid), alone[id])
+                self.assertEqual(self.hash_of(server, state, id), alone[id])
 
     def test_a_service_does_not_ask_hosts(self):
         _, meta_address, _ = self.cluster()

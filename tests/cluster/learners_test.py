@@ -23,13 +23,7 @@ class LearnersTest(ClusterTest):
         self.learners = [self.start_learner(self.server) for _ in range(learners)]
         self.addresses = ",".join(address for _, address in self.learners)
         self.actors = [self.start_actor(self.addresses) for _ in range(actors)]
-        self.wait_until(lambda: len(self.peers("actors/")) == actors, f"{actors} actors")
-
-    def peers(self, kind):
-        """Peers by name, from a list of JSON objects, one a line."""
-        lines = self.mentorctl(self.server, "peers", "--output", "json").splitlines()
-        peers = [json.loads(line) for line in lines if line.startswith("{")]
-        return {peer["name"]: peer for peer in peers if peer["name"].startswith(kind)}
+        self.wait_for_peers(self.server, "actors", actors)
 
     def name_of(self, learner):
         """Returns learners/UID, which the log of an actor has beside the address."""
@@ -48,17 +42,12 @@ class LearnersTest(ClusterTest):
     def wait_for_step(self, step):
         self.wait_until(lambda: self.newest() >= step, f"outer update {step}")
 
-    def hash_of(self, id):
-        self.wait_for_state(self.server, id, "STATE_SUCCEEDED")
-        uid = self.get(self.server, id)["uid"]
-        return self.hash(self.state / "experiments" / uid)
-
     def assert_actors_live(self):
         for actor in self.actors:
             self.assertIsNone(actor.child.poll(), actor.output())
 
     def test_one_killed_one_drained_one_started_again(self):
-        alone = self.run_hash(self.folder / "alone", *LONG)
+        alone = self.hash_alone(*LONG)
         self.start_fleet()
         killed, drained = self.learners[0], self.learners[1]
         drained_name = self.name_of(drained[1])
@@ -76,13 +65,15 @@ class LearnersTest(ClusterTest):
         again.wait_for("connected to the meta-learner")
         self.learners[2][0].signal(SIGTERM)
         self.assertEqual(self.learners[2][0].wait(), 0)
-        self.assertEqual(self.hash_of("kills"), alone)
+        self.assertEqual(self.hash_of(self.server, self.state, "kills"), alone)
         self.assert_actors_live()
-        self.wait_until(lambda: len(self.peers("actors/")) == 6, "all actors at the learner left")
+        self.wait_until(
+            lambda: len(self.peers(self.server, "actors")) == 6, "all actors at the learner left"
+        )
 
     def test_two_experiments_over_three_learners(self):
         seeds = (1, 2)
-        alone = [self.run_hash(self.folder / f"{i}", *LONG, "--set", f"seed={i}") for i in seeds]
+        alone = [self.hash_alone(*LONG, "--set", f"seed={i}") for i in seeds]
         self.start_fleet(3, 0)
         # All actors have the same home, so two learners have none.
         homes = {}
@@ -96,24 +87,24 @@ class LearnersTest(ClusterTest):
                 actor.kill()
         for i in seeds:
             self.create_experiment(self.server, f"e{i}", *LONG, "--set", f"seed={i}")
-        self.assertEqual([self.hash_of(f"e{i}") for i in seeds], alone)
+        self.assertEqual([self.hash_of(self.server, self.state, f"e{i}") for i in seeds], alone)
 
     def test_one_actor_is_enough_for_three_learners(self):
-        alone = self.run_hash(self.folder / "alone", *LONG)
+        alone = self.hash_alone(*LONG)
         self.start_fleet(3, 0)
         self.create_experiment(self.server, "one", *LONG)
         self.wait_until(
-            lambda: all(peer.get("work") for peer in self.peers("learners/").values()),
+            lambda: all(peer.get("work") for peer in self.peers(self.server, "learners").values()),
             "shards at all learners",
         )
         # The actor goes to each learner once, and then stays where its shards come to.
         actor = self.start_actor(self.addresses)
-        self.assertEqual(self.hash_of("one"), alone)
+        self.assertEqual(self.hash_of(self.server, self.state, "one"), alone)
         self.assertLessEqual(actor.output().count("moves to another learner"), 6)
 
     def test_addresses_that_hang_or_are_no_learner(self):
         short = sets("rule.outer_updates=2", *LONG[3::2])
-        alone = self.run_hash(self.folder / "alone", *short)
+        alone = self.hash_alone(*short)
         self.state = self.folder / "state"
         _, self.server = self.start_meta_learner(self.state)
         _, learner = self.start_learner(self.server)
@@ -126,7 +117,7 @@ class LearnersTest(ClusterTest):
             actor.wait_for("a name of learners cannot be resolved")
             actor.wait_for("connected to a learner")
             self.create_experiment(self.server, "hangs", *short)
-            self.assertEqual(self.hash_of("hangs"), alone)
+            self.assertEqual(self.hash_of(self.server, self.state, "hangs"), alone)
 
     def test_a_name_stands_for_its_addresses(self):
         self.state = self.folder / "state"

@@ -18,21 +18,11 @@ def lie(point, when):
 
 
 class LiarsTest(ClusterTest):
-    def wait_for_peers(self, server, kind, count):
-        self.wait_until(
-            lambda: self.mentorctl(server, "peers").count(f"{kind}/") >= count,
-            f"{count} {kind}",
-        )
-
     def run_beside(self, server, state, id):
         """Runs the experiment to its end; returns its hash and its warnings."""
         self.create_experiment(server, id, *SHORT)
-        self.wait_for_state(server, id, "STATE_SUCCEEDED")
-        experiment = self.get(server, id)
-        return (
-            self.hash(state / "experiments" / experiment["uid"]),
-            " ".join(experiment.get("warnings", [])),
-        )
+        hash = self.hash_of(server, state, id)
+        return hash, " ".join(self.get(server, id).get("warnings", []))
 
     def check_bits(self, server, id, hash, alone, check_every=SAMPLE[1]):
         """A sample may come after an outer update, even after the last one; then the owner is told
@@ -43,7 +33,7 @@ class LiarsTest(ClusterTest):
             self.wait_until(lambda: "may have used" in str(self.get(server, id)), "a warning")
 
     def test_an_actor_that_lies_is_found_out_and_nothing_of_it_is_used(self):
-        alone = self.run_hash(self.folder / "alone", *SHORT)
+        alone = self.hash_alone(*SHORT)
         for when in (ALWAYS, OFTEN):
             with self.subTest(when):
                 state = self.folder / f"state-{len(when)}"
@@ -62,7 +52,7 @@ class LiarsTest(ClusterTest):
                 )
 
     def test_a_learner_that_lies_is_found_out_and_nothing_of_it_is_used(self):
-        alone = self.run_hash(self.folder / "alone", *SHORT)
+        alone = self.hash_alone(*SHORT)
         for when, check_every in ((ALWAYS, 1), (OFTEN, 1), (ALWAYS, 2)):
             with self.subTest(when, check_every=check_every):
                 state = self.folder / f"state-{len(when)}-{check_every}"
@@ -95,14 +85,11 @@ class LiarsTest(ClusterTest):
         _, address = self.start_learner(server, 0, *SAMPLE)
         honest = self.start_actor(address)
 
-        def updates():
-            return self.get(server, "a").get("progress", {}).get("outerUpdates", 0)
-
         self.create_experiment(server, "a", *LONG)
-        self.wait_until(lambda: updates() >= 2, "two clean updates")
+        self.wait_until(lambda: self.updates(server, "a") >= 2, "two clean updates")
         self.mentorctl(server, "pause", "a")
         self.wait_for_state(server, "a", "STATE_PAUSED")
-        clean = updates()
+        clean = self.updates(server, "a")
         honest.signal(15)
         honest.wait()
         # How many updates come before the pause depends on the machine.
@@ -110,7 +97,7 @@ class LiarsTest(ClusterTest):
         # Alone, it cannot be found out.
         self.start_actor(address, env=lie("actor.result.wrong", ALWAYS))
         self.mentorctl(server, "resume", "a")
-        self.wait_until(lambda: updates() >= clean + 2, "two spoilt updates")
+        self.wait_until(lambda: self.updates(server, "a") >= clean + 2, "two spoilt updates")
         for _ in range(2):
             self.start_actor(address)
         self.wait_until(lambda: "clone the checkpoint" in str(self.get(server, "a")), "a warning")
@@ -120,9 +107,8 @@ class LiarsTest(ClusterTest):
         self.assertIn("Warning", self.mentorctl(server, "get", "a"))
         self.mentorctl(server, "cancel", "a")
         self.mentorctl(server, "clone", f"a/checkpoints/{clean}", "--id", "b", *longer, "--wait")
-        uid = self.get(server, "b")["uid"]
-        alone = self.run_hash(self.folder / "alone", *longer)
-        self.assertEqual(self.hash(state / "experiments" / uid), alone)
+        alone = self.hash_alone(*longer)
+        self.assertEqual(self.hash_of(server, state, "b"), alone)
 
 
 if __name__ == "__main__":

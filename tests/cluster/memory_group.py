@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 
-from harness import BIN, ClusterTest, Process
+from harness import ClusterTest
 
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 
@@ -34,12 +34,7 @@ def memory_group(limit_bytes):
 class MemoryGroupTest(ClusterTest):
     def start_in(self, group, server, *arguments):
         """A learner in a control group."""
-        command = [BIN / "mentor-learner", "--meta_learner", server, "--listen", "127.0.0.1:0"]
-        process = Process(
-            "bash", "-c", f'echo $BASHPID > {group}; exec "$@"', "bash", *command, *arguments
-        )
-        self.addCleanup(process.close)
-        return process, process.wait_for(r"listening on (\S+)").group(1)
+        return self.start_learner(server, 0, *arguments, before=f"echo $BASHPID > {group}")
 
     def group(self, limit_bytes):
         group = self.enterContext(memory_group(limit_bytes))

@@ -18,10 +18,7 @@ ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 class MentorctlTest(ClusterTest):
     def cluster(self, work=True):
-        _, address = self.start_meta_learner(self.folder / "state")
-        if work:
-            self.start_workers(address, 2)
-        return address
+        return self.start_service(threads=2 if work else 0)[1]
 
     def test_an_experiment_from_create_to_delete(self):
         address = self.cluster()

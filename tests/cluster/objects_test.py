@@ -147,8 +147,6 @@ class ObjectsTest(ClusterTest):
         self.meta, self.address = self.start_meta_learner(
             self.state,
             self.address,
-            "--disk_reserve_mb",
-            1,
             *self.flags(),
             env=self.environment(**environment),
         )
@@ -184,11 +182,10 @@ class ObjectsTest(ClusterTest):
     def manifests(self):
         return [int(key.rsplit("/", 1)[1]) for key in self.keys() if "/checkpoints/" in key]
 
-    def updates(self, name):
-        return self.get(self.address, name)["progress"].get("outerUpdates", 0)
-
     def wait_for_updates(self, name, count):
-        self.wait_until(lambda: self.updates(name) >= count, f"{count} updates of {name}")
+        self.wait_until(
+            lambda: self.updates(self.address, name) >= count, f"{count} updates of {name}"
+        )
 
     def newest(self, name):
         lines = self.mentorctl(self.address, "checkpoints", name, "--output", "json").splitlines()
@@ -198,10 +195,8 @@ class ObjectsTest(ClusterTest):
         self.wait_for_state(self.address, name, "STATE_SUCCEEDED")
         newest = self.newest(name)
         self.assertEqual(newest["outerStep"], UPDATES)
-        alone = self.folder / f"alone-{seed}"
-        if not alone.exists():
-            self.run_spec(alone, *LONGER, *sets(f"seed={seed}"))
-        self.assertEqual(newest["stateHash"], self.hash(alone), name)
+        alone = self.hash_alone(*LONGER, *sets(f"seed={seed}"))
+        self.assertEqual(newest["stateHash"], alone, name)
 
     def test_a_machine_loses_its_disk_then_its_database(self):
         self.begin()

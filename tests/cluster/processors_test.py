@@ -80,10 +80,7 @@ class ProcessorsTest(ClusterTest):
                     return learner
 
                 learners = [start(one) for one in both]
-                self.wait_until(
-                    lambda server=server: self.mentorctl(server, "peers").count("learners/") == 2,
-                    "two learners",
-                )
+                self.wait_for_peers(server, "learners", 2)
                 self.create_experiment(server, "both", *whole, spec=spec)
                 self.wait_for_checkpoints(state, 1)
                 learners[0].kill()

@@ -303,8 +303,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertLess(said.index("tiny-2: seed"), said.index("tiny-1: hash"))
 
     def test_runs_of_a_service_are_fetched_and_recorded(self):
-        _, address = self.start_meta_learner(self.folder / "state")
-        self.start_workers(address, 2)
+        _, address = self.start_service(threads=2)
         said = self.reproduce("tiny", "--server", address)
         self.assertIn("submitted 2 experiments", said)
         self.assertIn("3 passed, 0 failed", said)

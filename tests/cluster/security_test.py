@@ -14,7 +14,7 @@ import unittest
 import urllib.request
 
 import peers
-from harness import BIN, SMOKE, ClusterTest, Process
+from harness import BIN, SMOKE, ClusterTest
 
 LIST = "/mentor.v1.ExperimentService/ListExperiments"
 CREATE = "/mentor.v1.ExperimentService/CreateExperiment"
@@ -502,19 +502,10 @@ class SecurityTest(ClusterTest):
         self.check_serving()
 
     def test_more_connections_than_descriptors(self):
-        state = self.folder / "state"
-        process = self.start_limited(
-            "mentor-meta-learner",
-            64,
-            "--state",
-            state,
-            "--listen",
-            "127.0.0.1:0",
-            *self.OPEN,
-            "--tokens",
-            self.credentials / "tokens",
+        flags = [*self.OPEN, "--tokens", self.credentials / "tokens"]
+        process, address = self.start_meta_learner(
+            self.folder / "state", 0, *flags, before="ulimit -n 64"
         )
-        address = process.wait_for(r"listening on (\S+)").group(1)
         self.meta = Server(process, address)
         self.mode = "local"
         with contextlib.ExitStack() as stack:
@@ -546,13 +537,6 @@ class SecurityTest(ClusterTest):
             return self.call(self.meta, path, "viewer", timeout=3)[0] == OK
         except (OSError, peers.Gone):
             return False
-
-    def start_limited(self, binary, descriptors, *arguments):
-        process = Process(
-            "bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", BIN / binary, *arguments
-        )
-        self.addCleanup(process.close)
-        return process
 
     # Nothing secret anywhere.
 

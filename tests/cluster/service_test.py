@@ -1,12 +1,10 @@
 """A service with three users and five experiments, over TLS with tokens, while every process is
 killed in turn."""
 
-import hashlib
 import json
-import secrets
 
-import peers
-from harness import SMOKE, ClusterTest, sets
+from harness import sets
+from secure import SecureTest
 
 UPDATES = 30
 LONGER = sets(f"rule.outer_updates={UPDATES}")
@@ -24,124 +22,51 @@ def state_of(experiment):
     return experiment["state"].removeprefix("STATE_")
 
 
-class ServiceTest(ClusterTest):
-    def setUp(self):
-        super().setUp()
-        self.credentials = peers.Credentials(self.folder / "credentials")
-        lines = (self.credentials.folder / "tokens").read_text()
-        for user in ("ada", "bob", "cem"):
-            token = secrets.token_hex(24)
-            self.credentials.write(f"{user}.token", token + "\n")
-            lines += f"operator {user} {hashlib.sha256(token.encode()).hexdigest()}\n"
-        self.credentials.write("tokens", lines)
-        self.state = self.folder / "state"
-
-    def start_meta(self, port=0, max_running=2):
-        c = self.credentials
-        return self.start_meta_learner(
-            self.state,
-            port,
-            "--tls_cert",
-            c / "server.crt",
-            "--tls_key",
-            c / "server.key",
-            "--tokens",
-            c / "tokens",
-            "--max_running",
-            max_running,
-            "--disk_reserve_mb",
-            1,
-        )
-
-    def start_a_learner(self, port=0):
-        c = self.credentials
-        return self.start_learner(
-            self.address,
-            port,
-            *c.tls("learner"),
-            "--no_client_certificates",
-            "--tokens",
-            c / "tokens",
-            "--token_file",
-            c / "learner.token",
-        )
-
-    def start_an_actor(self):
-        c = self.credentials
-        return self.start_actor(
-            self.learner_address, 1, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token"
-        )
-
-    def as_user(self, user):
-        c = self.credentials
-        return [
-            "--server",
-            self.address,
-            "--tls_ca",
-            c / "ca.crt",
-            "--token_file",
-            c / f"{user}.token",
-        ]
-
-    def ctl(self, user, *arguments, code=0):
-        return self.run_to_end(
-            "mentorctl", *self.as_user(user), "--timeout", 60, *arguments, code=code
-        )
-
-    def look(self, name):
-        return json.loads(self.ctl("viewer", "get", name, "--output", "json"))
-
+class ServiceTest(SecureTest):
     def wait_for(self, name, *states):
-        self.wait_until(lambda: state_of(self.look(name)) in states, f"{name} in {states}")
+        self.wait_for_state("viewer", name, *(f"STATE_{state}" for state in states))
 
     def create(self, user, name, seed, *arguments):
-        self.ctl(
-            user, "create", "-f", SMOKE, *LONGER, *sets(f"seed={seed}"), "--id", name, *arguments
-        )
-
-    def undisturbed_hash(self, seed):
-        run = self.folder / f"undisturbed-{seed}"
-        return self.run_hash(run, *LONGER, *sets(f"seed={seed}"))
+        self.create_experiment(user, name, *LONGER, *sets(f"seed={seed}"), *arguments)
 
     def test_three_users_five_experiments_and_every_process_killed(self):
-        meta, self.address = self.start_meta()
-        history = self.start("mentorctl", *self.as_user("viewer"), "watch", "--output", "json")
+        fleet = self.fleet
+        fleet.start("meta-learner-0", "--max_running", 2)
+        history = self.start("mentorctl", *self.flags_of("viewer"), "watch", "--output", "json")
         # Without workers it sees a1 before the first update.
         self.create("ada", "a1", 1)
         history.wait_for('"name": ?"experiments/a1"')
-        learner, self.learner_address = self.start_a_learner()
-        actors = [self.start_an_actor() for _ in range(2)]
+        for name in ("learner-0", "actor-0", "actor-1"):
+            fleet.start(name)
         self.create("ada", "a2", 2, "--priority", "low")
         self.create("cem", "c1", 3)
-        self.wait_until(
-            lambda: self.look("a1")["progress"].get("outerUpdates", 0) >= 1, "a first update"
-        )
-        actors[0].kill()
-        self.start_an_actor()
+        self.wait_until(lambda: self.updates("viewer", "a1") >= 1, "a first update")
+        fleet.kill("actor-0")
+        fleet.start("actor-0")
 
         # An experiment of a higher class takes a place.
         self.create("bob", "b1", 4, "--priority", "high")
         self.wait_for("b1", "RUNNING", "SUCCEEDED")
         self.wait_for("c1", "RUNNING", "QUEUED")
-        self.ctl("cem", "pause", "c1")
+        self.mentorctl("cem", "pause", "c1")
         self.wait_for("c1", "PAUSED")
-        learner.kill()
-        learner, _ = self.start_a_learner(self.learner_address)
+        fleet.kill("learner-0")
+        fleet.start("learner-0")
 
         # What was answered survives.
         self.create("bob", "b2", 5)
-        meta.kill()
-        meta, _ = self.start_meta(self.address)
+        fleet.kill("meta-learner-0")
+        fleet.start("meta-learner-0", "--max_running", 2)
         self.assertEqual(state_of(self.look("c1")), "PAUSED")
         self.assertIn(state_of(self.look("b2")), ("QUEUED", "RUNNING"))
-        self.ctl("viewer", "cancel", "b2", code=4)
-        self.ctl("bob", "cancel", "b2", "--reason", "one of mine is enough")
+        self.mentorctl("viewer", "cancel", "b2", code=4)
+        self.mentorctl("bob", "cancel", "b2", "--reason", "one of mine is enough")
         self.wait_for("b2", "CANCELLED")
         self.assertEqual(self.look("b2")["error"]["message"], "one of mine is enough")
-        self.ctl("ada", "pause", "b2", code=4)  # It is not hers.
-        self.ctl("bob", "pause", "b2", code=5)
-        self.ctl("cem", "resume", "c1")
-        actors[1].kill()
+        self.mentorctl("ada", "pause", "b2", code=4)  # It is not hers.
+        self.mentorctl("bob", "pause", "b2", code=5)
+        self.mentorctl("cem", "resume", "c1")
+        fleet.kill("actor-1")
 
         for name, owner, seed in (
             ("a1", "ada", 1),
@@ -155,10 +80,14 @@ class ServiceTest(ClusterTest):
             self.assertEqual(experiment["progress"]["outerUpdates"], UPDATES)
             newest = [
                 json.loads(line)
-                for line in self.ctl("viewer", "checkpoints", name, "--output", "json").splitlines()
+                for line in self.mentorctl(
+                    "viewer", "checkpoints", name, "--output", "json"
+                ).splitlines()
             ][-1]
             self.assertEqual(newest["outerStep"], UPDATES)
-            self.assertEqual(newest["stateHash"], self.undisturbed_hash(seed), name)
+            self.assertEqual(
+                newest["stateHash"], self.hash_alone(*LONGER, *sets(f"seed={seed}")), name
+            )
         self.assertEqual(self.look("b2")["owner"], "bob")
         self.check_history(history)
 

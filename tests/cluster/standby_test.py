@@ -51,8 +51,6 @@ class MetaLearner:
 
 
 class StandbyTest(ClusterTest):
-    alone_hash = None
-
     def setUp(self):
         super().setUp()
         self.state = self.folder / "state"
@@ -71,11 +69,6 @@ class StandbyTest(ClusterTest):
         self.start_actor(address, 2)
         return learner
 
-    def hash_alone(self):
-        if StandbyTest.alone_hash is None:
-            StandbyTest.alone_hash = self.run_hash(self.folder / "alone", *LONG)
-        return StandbyTest.alone_hash
-
     def begin(self, id="long", updates=5):
         """Starts an experiment and waits for some updates."""
         self.create_experiment(self.servers, id, *LONG)
@@ -92,9 +85,7 @@ class StandbyTest(ClusterTest):
         return took
 
     def check_end(self, id="long"):
-        self.wait_for_state(self.servers, id, "STATE_SUCCEEDED")
-        uid = self.get(self.servers, id)["uid"]
-        self.assertEqual(self.hash(self.state / "experiments" / uid), self.hash_alone())
+        self.assertEqual(self.hash_of(self.servers, self.state, id), self.hash_alone(*LONG))
         self.assertEqual(list(self.state.glob("experiments/*/corrupt/*")), [])
 
     def leaders(self):

@@ -82,8 +82,7 @@ class TrainingEndTest(ClusterTest):
         self.assertEqual(len(metrics(killed)), last)
 
         # So does a service, which then says that all updates are done.
-        _, server = self.start_meta_learner(self.folder / "state")
-        self.start_workers(server, 1)
+        _, server = self.start_service()
         self.create_experiment(server, "patient", *PATIENT)
         self.wait_for_state(server, "patient", "STATE_SUCCEEDED")
         progress = self.get(server, "patient")["progress"]

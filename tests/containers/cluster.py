@@ -24,7 +24,8 @@ import socket
 import struct
 import subprocess
 import sys
-import time
+
+from containers import fleet, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 BINARIES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
@@ -119,39 +120,19 @@ class Cluster:
             )
         (self.run_dir / f"{name}.pid").write_text(str(child.pid))
 
+    @property
+    def command(self):
+        """How kubectl is called."""
+        return [*self.inside, "kubectl", "--kubeconfig", str(self.run_dir / "kubeconfig")]
+
     def kubectl(self, *arguments, stdin=None, code=0, deadline_s=120):
-        command = [
-            *self.inside,
-            "kubectl",
-            "--kubeconfig",
-            str(self.run_dir / "kubeconfig"),
-            *map(str, arguments),
-        ]
-        done = subprocess.run(
-            command,
-            input=stdin,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=deadline_s,
-            check=False,
-        )
-        if code is not None and done.returncode != code:
-            raise AssertionError(
-                f"kubectl {' '.join(map(str, arguments))}: "
-                f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-            )
-        return done.stdout
+        return run(*self.command, *arguments, stdin=stdin, code=code, deadline_s=deadline_s)
 
     def get(self, *arguments):
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def wait(self, condition, what, deadline_s):
-        end = time.monotonic() + deadline_s
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(f"not in {deadline_s} s: {what}; see {self.run_dir}/*.log")
-            time.sleep(0.25)
+        fleet.wait_until(condition, f"{what}; see {self.run_dir}/*.log", deadline_s, every_s=0.25)
 
     def up(self):
         address = self.bridge_address()
@@ -161,13 +142,8 @@ class Cluster:
         self.wait(lambda: self.node_ready("node1"), "the node is ready", 90)
 
     def bridge_address(self):
-        bridge = subprocess.run(
-            [*self.inside, "ip", "-4", "-json", "addr", "show", "docker0"],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        return json.loads(bridge.stdout)[0]["addr_info"][0]["local"]
+        bridge = run(*self.inside, "ip", "-4", "-json", "addr", "show", "docker0")
+        return json.loads(bridge)[0]["addr_info"][0]["local"]
 
     def node_ready(self, node):
         lines = self.kubectl("get", "nodes", "--no-headers", code=None).splitlines()
@@ -179,20 +155,16 @@ class Cluster:
             raise AssertionError(f"no Kubernetes in {self.kube}: cluster.py build {self.kube}")
         shutil.rmtree(self.run_dir, ignore_errors=True)
         self.run_dir.mkdir(mode=0o700)
-        run, kube = self.run_dir, self.kube
+        own, kube = self.run_dir, self.kube
         token = secrets.token_hex(16)
-        subprocess.run(
-            ["openssl", "genrsa", "-out", run / "sa.key", "2048"],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
-        (run / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
+        run("openssl", "genrsa", "-out", own / "sa.key", "2048")
+        (own / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
         self.make_pause_image()
         self.start(
             "etcd",
             "etcd",
             "--data-dir",
-            run / "etcd",
+            own / "etcd",
             "--listen-client-urls",
             ETCD,
             "--advertise-client-urls",
@@ -211,17 +183,17 @@ class Cluster:
             f"--bind-address={address}",
             f"--advertise-address={address}",
             f"--secure-port={PORT}",
-            f"--cert-dir={run}/certs",
-            f"--service-account-key-file={run}/sa.key",
-            f"--service-account-signing-key-file={run}/sa.key",
+            f"--cert-dir={own}/certs",
+            f"--service-account-key-file={own}/sa.key",
+            f"--service-account-signing-key-file={own}/sa.key",
             "--service-account-issuer=mentor",
-            f"--token-auth-file={run}/tokens.csv",
+            f"--token-auth-file={own}/tokens.csv",
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--disable-admission-plugins=ServiceAccount",
             "--kubelet-preferred-address-types=InternalIP",
         )
-        (run / "kubeconfig").write_text(
+        (own / "kubeconfig").write_text(
             json.dumps(
                 {
                     "apiVersion": "v1",
@@ -233,7 +205,7 @@ class Cluster:
                             "name": "c",
                             "cluster": {
                                 "server": f"https://{address}:{PORT}",
-                                "certificate-authority": f"{run}/certs/apiserver.crt",
+                                "certificate-authority": f"{own}/certs/apiserver.crt",
                             },
                         }
                     ],
@@ -249,17 +221,17 @@ class Cluster:
         self.start(
             "kube-controller-manager",
             kube / "kube-controller-manager",
-            f"--kubeconfig={run}/kubeconfig",
+            f"--kubeconfig={own}/kubeconfig",
             "--bind-address=127.0.0.1",
             "--port=0",
             "--leader-elect=false",
-            f"--service-account-private-key-file={run}/sa.key",
+            f"--service-account-private-key-file={own}/sa.key",
             *controller_flags,
         )
         self.start(
             "kube-scheduler",
             kube / "kube-scheduler",
-            f"--kubeconfig={run}/kubeconfig",
+            f"--kubeconfig={own}/kubeconfig",
             "--bind-address=127.0.0.1",
             "--port=0",
             "--leader-elect=false",
@@ -280,24 +252,24 @@ class Cluster:
 
     def start_kubelet(self, node, inside, docker_dir, address):
         """Starts a node on the Docker daemon of this folder."""
-        run = self.run_dir
-        (run / node).mkdir()
+        own = self.run_dir
+        (own / node).mkdir()
         self.start(
             f"kubelet-{node}",
             self.kube / "kubelet",
-            f"--kubeconfig={run}/kubeconfig",
+            f"--kubeconfig={own}/kubeconfig",
             "--container-runtime=docker",
             f"--docker-endpoint=unix://{docker_dir}/docker.sock",
             # The kubelet and its own bridge to Docker talk here; nodes of one machine share /run.
-            f"--container-runtime-endpoint=unix://{run}/{node}/dockershim.sock",
-            f"--experimental-dockershim-root-directory={run}/{node}/dockershim",
+            f"--container-runtime-endpoint=unix://{own}/{node}/dockershim.sock",
+            f"--experimental-dockershim-root-directory={own}/{node}/dockershim",
             "--pod-infra-container-image=mentor-pause:1",
             "--cgroup-driver=cgroupfs",
             "--cgroups-per-qos=false",
             "--enforce-node-allocatable=",
             "--fail-swap-on=false",
-            f"--root-dir={run}/{node}",
-            f"--cert-dir={run}/{node}/pki",
+            f"--root-dir={own}/{node}",
+            f"--cert-dir={own}/{node}/pki",
             f"--hostname-override={node}",
             f"--node-ip={address}",
             f"--address={address}",
@@ -324,18 +296,12 @@ class Cluster:
             "int main(void) { signal(SIGTERM, End); signal(SIGINT, End); signal(SIGCHLD, Reap); "
             "for (;;) pause(); }\n"
         )
-        subprocess.run(
-            ["gcc", "-static", "-O1", "-o", folder / "pause", folder / "pause.c"], check=True
-        )
+        run("gcc", "-static", "-O1", "-o", folder / "pause", folder / "pause.c")
         (folder / "Dockerfile").write_text(
             'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
         )
-        subprocess.run(
-            ["/usr/bin/docker", "build", "--quiet", "--tag", "mentor-pause:1", folder],
-            check=True,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-        )
+        build = ("build", "--quiet", "--tag", "mentor-pause:1", folder)
+        run("/usr/bin/docker", *build, env=self.environment, deadline_s=300)
 
     def down(self):
         kubelets = sorted(path.stem for path in self.run_dir.glob("kubelet-*.pid"))
@@ -357,33 +323,17 @@ class Cluster:
     def clear(self, docker_dir, inside):
         """Removes what a kubelet leaves on a daemon: containers, and mounts of secrets and memory
         volumes."""
-        environment = {**os.environ, "DOCKER_HOST": f"unix://{docker_dir}/docker.sock"}
-        names = subprocess.run(
-            ["/usr/bin/docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            check=True,
-        ).stdout.split()
+        environment = {"DOCKER_HOST": f"unix://{docker_dir}/docker.sock"}
+        listed = ("ps", "--all", "--quiet", "--filter", "name=k8s_")
+        names = run("/usr/bin/docker", *listed, env=environment).split()
         if names:
-            subprocess.run(
-                ["/usr/bin/docker", "rm", "--force", *names],
-                stdout=subprocess.DEVNULL,
-                env=environment,
-                check=True,
-            )
+            run("/usr/bin/docker", "rm", "--force", *names, env=environment, deadline_s=300)
         for _ in range(20):
-            mounts = subprocess.run(
-                [*inside, "sh", "-c", f"grep -o ' {self.run_dir}/[^ ]*' /proc/mounts"],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=False,
-            ).stdout.split()
+            found = f"grep -o ' {self.run_dir}/[^ ]*' /proc/mounts"
+            mounts = run(*inside, "sh", "-c", found, code=None).split()
             if not mounts:
                 break
-            subprocess.run(
-                [*inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL
-            )
+            run(*inside, "umount", "--lazy", *mounts, code=None)
 
     # Names of headless services, answered as the cluster's DNS would: with the addresses of ready
     # pods only.
@@ -453,13 +403,7 @@ def main(arguments):
     elif verb in ("up", "down", "kubectl", "names") and len(rest) >= 2:
         cluster = Cluster(*rest[:2])
         if verb == "kubectl":
-            command = [
-                *cluster.inside,
-                "kubectl",
-                "--kubeconfig",
-                str(cluster.run_dir / "kubeconfig"),
-                *rest[2:],
-            ]
+            command = [*cluster.command, *rest[2:]]
             os.execvp(command[0], command)
         elif verb == "names":
             cluster.inside = []  # It is there already.

@@ -1,7 +1,6 @@
 """Shared by the tests on a real Kubernetes: questions to the cluster and to the service in it.
 """
 
-import json
 import os
 import pathlib
 import subprocess
@@ -9,7 +8,7 @@ import time
 import unittest
 
 import cluster
-from containers import BUILD, DOCKER_DIR, ROOT, VERSION, ContainerTest, missing_tools, wait_until
+from containers import DOCKER_DIR, ROOT, VERSION, ContainerTest, missing_tools, wait_until
 
 try:
     import manifests
@@ -89,39 +88,19 @@ class ClusterTest(ContainerTest):
     def replaced(self, component, uid):
         return self.ready(component, 1) and self.uid(component) != uid
 
-    def ctl(self, *arguments, code=0):
-        return self.in_network(
-            BUILD / "bin/mentorctl",
-            "--server",
-            ",".join(self.servers),
-            *self.operator_flags(),
-            *arguments,
-            code=code,
-        )
-
     def forward(self, pods=("meta-learner-0",)):
         """Forwards a port, as an operator reaches the control API. It ends with the pod, so each
         start of the pod needs a new one. Returns the function that stops it."""
-        self.servers = [f"localhost:{PORT + number}" for number in range(len(pods))]
+        self.server = ",".join(f"localhost:{PORT + number}" for number in range(len(pods)))
         stops = [self.forward_one(pod, PORT + number) for number, pod in enumerate(pods)]
-        wait_until(self.answers, "the control API answers", 60)
+        wait_until(lambda: self.is_reachable(self.server), "the control API answers", 60)
         return lambda: [stop() for stop in stops]
 
     def forward_one(self, pod, port):
         log = open(self.folder / f"port-forward-{port}.log", "w", encoding="utf-8")
         self.addCleanup(log.close)
         child = subprocess.Popen(
-            [
-                *self.cluster.inside,
-                "kubectl",
-                "--kubeconfig",
-                str(self.cluster.run_dir / "kubeconfig"),
-                "-n",
-                "mentor",
-                "port-forward",
-                f"pod/{pod}",
-                f"{port}:50052",
-            ],
+            [*self.cluster.command, "-n", "mentor", "port-forward", f"pod/{pod}", f"{port}:50052"],
             stdout=log,
             stderr=log,
         )
@@ -133,28 +112,13 @@ class ClusterTest(ContainerTest):
         self.addCleanup(stop)
         return stop
 
-    def answers(self):
-        try:
-            self.ctl("list")
-            return True
-        except AssertionError as error:
-            self.last_error = error
-            return False
-
-    def experiment(self):
-        return json.loads(self.ctl("get", "first", "--output", "json"))
-
-    def updates(self):
-        experiment = self.experiment()
+    def done(self):
+        """Returns the outer updates of the experiment, which must be running."""
+        experiment = self.get(self.server, "first")
         self.assertEqual(
             experiment["state"], "STATE_RUNNING", "the run ended before its pods were disturbed"
         )
         return int(experiment.get("progress", {}).get("outerUpdates", 0))
-
-    def succeeded(self):
-        state = self.experiment()["state"]
-        self.assertNotIn(state, {"STATE_FAILED", "STATE_CANCELLED"}, self.ctl("get", "first"))
-        return state == "STATE_SUCCEEDED"
 
     def install(self, flavour, counts, change=lambda items: None):
         """Applies a flavour with the images of this build and waits for it; returns the folder of

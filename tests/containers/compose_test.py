@@ -8,13 +8,12 @@ Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, w
 keeps its data (default: build/docker); MENTOR_COMPOSE, the command (default: docker-compose). Needs
 root and the packages of deploy/requirements/apt-containers.txt."""
 
-import json
 import os
 import shlex
 import time
 import unittest
 
-from containers import BUILD, ROOT, VERSION, ContainerTest, run, wait_until
+from containers import ROOT, VERSION, ContainerTest, run, wait_until
 
 SPEC = ROOT / "experiments/smoke.txtpb"
 UPDATES = 800  # Long enough that kills meet an unfinished run.
@@ -22,6 +21,7 @@ OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 ACTORS = 2
 KILLED_AT = {"actor": 50, "learner": 150, "meta-learner": 300}  # Outer updates.
 PORT = "50152"
+SERVER = f"localhost:{PORT}"
 PROMETHEUS_PORT = "50190"
 WEB_PORT = "50180"
 
@@ -65,23 +65,6 @@ class ComposeTest(ContainerTest):
             self.inspect(name)["State"]["Health"]["Status"] for name in self.containers(service)
         ]
         return states == ["healthy"] * count
-
-    def ctl(self, *arguments, code=0):
-        """Runs mentorctl from the operator's side of the published port."""
-        return self.in_network(
-            BUILD / "bin/mentorctl",
-            "--server",
-            f"localhost:{PORT}",
-            *self.operator_flags(),
-            *arguments,
-            code=code,
-        )
-
-    def experiment(self):
-        return json.loads(self.ctl("get", "first", "--output", "json"))
-
-    def updates(self):
-        return int(self.experiment().get("progress", {}).get("outerUpdates", 0))
 
     def query(self, expression):
         """Returns the value of an instant query; None without a series."""
@@ -131,11 +114,12 @@ class ComposeTest(ContainerTest):
             *OVERRIDES,
         )
         for service, update in KILLED_AT.items():
-            wait_until(lambda: self.updates() >= update, f"outer update {update}", 120)
-            victim = self.container(service)
-            self.assertEqual(
-                self.experiment()["state"], "STATE_RUNNING", "the run ended before all were killed"
+            wait_until(
+                lambda: self.updates(SERVER, "first") >= update, f"outer update {update}", 120
             )
+            victim = self.container(service)
+            state = self.get(SERVER, "first")["state"]
+            self.assertEqual(state, "STATE_RUNNING", "the run ended before all were killed")
             before = self.inspect(victim)["RestartCount"]
             self.kill(victim)
             wait_until(
@@ -144,8 +128,8 @@ class ComposeTest(ContainerTest):
                 f"{service} killed and started again",
                 30,
             )
-            wait_until(lambda: self.reachable(), "the control API answers", 60)
-        wait_until(self.succeeded, "SUCCEEDED", 600)
+            wait_until(lambda: self.is_reachable(SERVER), "the control API answers", 60)
+        self.wait_for_state(SERVER, "first", "STATE_SUCCEEDED", deadline_s=600)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         got = self.docker(
             "exec",
@@ -178,18 +162,6 @@ class ComposeTest(ContainerTest):
             *(f"token@{self.secrets / 'operator/token'}", f"{address}/sign_in"),
         )
         self.assertIn("Experiments", page)
-
-    def reachable(self):
-        try:
-            self.ctl("get", "first", "--output", "json")
-            return True
-        except AssertionError:
-            return False
-
-    def succeeded(self):
-        state = self.experiment()["state"]
-        self.assertNotIn(state, {"STATE_FAILED", "STATE_CANCELLED"}, self.ctl("get", "first"))
-        return state == "STATE_SUCCEEDED"
 
 
 if __name__ == "__main__":

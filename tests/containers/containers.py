@@ -9,12 +9,17 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(ROOT / "tests" / "cluster"))
+
+import fleet  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("MENTOR_BUILD", ROOT / "build"))
 DOCKER_DIR = pathlib.Path(os.environ.get("MENTOR_DOCKER_DIR", ROOT / "build" / "docker"))
 ROLES = ("meta-learner", "learner", "actor", "ctl", "web")
@@ -62,18 +67,15 @@ def run(*command, env=None, deadline_s=120, code=0, stdin=None):
 def wait_until(condition, what, deadline_s):
     """Waits until `condition` returns a true value, and returns that; prints how long it took."""
     start = time.monotonic()
-    while True:
-        value = condition()
-        if value:
-            print(f"  {what}: {time.monotonic() - start:.1f} s", flush=True)
-            return value
-        if time.monotonic() - start > deadline_s:
-            raise AssertionError(f"not in {deadline_s} s: {what}")
-        time.sleep(0.25)
+    value = fleet.wait_until(condition, what, deadline_s, every_s=0.25)
+    print(f"  {what}: {time.monotonic() - start:.1f} s", flush=True)
+    return value
 
 
-class ContainerTest(unittest.TestCase):
+class ContainerTest(fleet.Service, unittest.TestCase):
     """A daemon with the images of BUILD, a folder, certificates and tokens."""
+
+    wait_until = staticmethod(wait_until)
 
     @classmethod
     def setUpClass(cls):
@@ -165,11 +167,17 @@ class ContainerTest(unittest.TestCase):
         run(BUILD / "bin/mentor", "run", spec, "--out", out, "--quiet", *overrides, deadline_s=600)
         return run(BUILD / "bin/mentor", "hash", out).strip()
 
-    @classmethod
-    def operator_flags(cls):
-        """Flags for mentorctl outside of the cluster."""
-        folder = cls.secrets / "operator"
+    def mentorctl(self, server, *arguments, code=0):
+        """Runs it outside of the cluster, where published ports are."""
+        return self.in_network(
+            BUILD / "bin/mentorctl", *self.flags_of(server), *arguments, code=code
+        )
+
+    def flags_of(self, server):
+        folder = self.secrets / "operator"
         return (
+            "--server",
+            server,
             "--tls_cert",
             folder / "tls.crt",
             "--tls_key",

@@ -54,8 +54,8 @@ class KubernetesTest(ClusterTest):
 
         stop_forward = self.forward()
         start = time.monotonic()
-        self.ctl("create", "-f", SPEC, "--id", "first", *OVERRIDES)
-        wait_until(lambda: self.updates() >= 20, "20 outer updates", 120)
+        self.mentorctl(self.server, "create", "-f", SPEC, "--id", "first", *OVERRIDES)
+        wait_until(lambda: self.done() >= 20, "20 outer updates", 120)
         self.assertTrue(
             list(state.glob("state/experiments/*/checkpoints/*.ckpt")),
             "the state is not on the volume",
@@ -77,7 +77,7 @@ class KubernetesTest(ClusterTest):
         # The learner's node is drained: its budget allows the eviction, and the learner starts
         # again.
         before = self.uid("learner")
-        self.assertGreater(self.updates(), 0)
+        self.assertGreater(self.done(), 0)
         self.cluster.kubectl(
             "create",
             "--raw",
@@ -96,23 +96,23 @@ class KubernetesTest(ClusterTest):
 
         # The meta-learner's pod is deleted; its successor has the volume.
         before = self.uid("meta-learner")
-        reached = self.updates()
+        reached = self.done()
         stop_forward()
         self.kubectl("delete", "pod", "meta-learner-0", "--wait=false")
         wait_until(
             lambda: self.replaced("meta-learner", before), "meta-learner deleted and replaced", 120
         )
         self.forward()
-        self.assertGreaterEqual(self.updates(), reached)
+        self.assertGreaterEqual(self.done(), reached)
 
         # New actors, one after the other.
         self.kubectl("set", "env", "deployment/actor", "ROLLED=1")
         start_roll = time.monotonic()
         self.kubectl("rollout", "status", "deployment/actor", "--timeout=180s", deadline_s=200)
         print(f"  actors rolled: {time.monotonic() - start_roll:.1f} s", flush=True)
-        self.assertGreater(self.updates(), reached)
+        self.assertGreater(self.done(), reached)
 
-        wait_until(self.succeeded, "SUCCEEDED", 900)
+        self.wait_for_state(self.server, "first", "STATE_SUCCEEDED", deadline_s=900)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         self.assertEqual(self.hash(), want)
         start = time.monotonic()

@@ -118,12 +118,12 @@ class NodesTest(NodesCase):
         self.assertEqual(len(set(self.on("actor"))), 2, "actors are not spread over the nodes")
         stop_forward = self.forward()
         start = time.monotonic()
-        self.ctl("create", "-f", SPEC, "--id", "first", *OVERRIDES)
-        wait_until(lambda: self.updates() >= 20, "20 outer updates", 120)
+        self.mentorctl(self.server, "create", "-f", SPEC, "--id", "first", *OVERRIDES)
+        wait_until(lambda: self.done() >= 20, "20 outer updates", 120)
 
         lost = self.on("meta-learner")[0]
         with_learner = self.on("learner")[0] == lost
-        reached = self.updates()
+        reached = self.done()
         stop_forward()
         self.cluster.kill(lost)
         wait_until(lambda: not self.cluster.node_ready(lost), "the dead node is not ready", 120)
@@ -142,8 +142,8 @@ class NodesTest(NodesCase):
             self.assertNotEqual(self.on(component), [lost])
 
         self.forward()
-        self.assertGreaterEqual(self.updates(), reached)
-        wait_until(self.succeeded, "SUCCEEDED", 900)
+        self.assertGreaterEqual(self.done(), reached)
+        self.wait_for_state(self.server, "first", "STATE_SUCCEEDED", deadline_s=900)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         self.assertEqual(self.hash(), want)
 
@@ -236,8 +236,8 @@ class StandbyTest(NodesCase):
         pods = [f"meta-learner-{number}" for number in range(3)]
         stop_forward = self.forward(pods)
         start = time.monotonic()
-        self.ctl("create", "-f", SPEC, "--id", "first", *OVERRIDES)
-        wait_until(lambda: self.updates() >= 20, "20 outer updates", 120)
+        self.mentorctl(self.server, "create", "-f", SPEC, "--id", "first", *OVERRIDES)
+        wait_until(lambda: self.done() >= 20, "20 outer updates", 120)
 
         first = wait_until(lambda: self.leader(pods), "a leader", 30)
         stop_forward()
@@ -246,9 +246,9 @@ class StandbyTest(NodesCase):
         rest = [pod for pod in pods if pod != first]
         wait_until(lambda: self.leader(rest), "another one leads", 60)
         self.forward(rest)
-        wait_until(lambda: self.updates() > reached, "updates go on", 120)
+        wait_until(lambda: self.done() > reached, "updates go on", 120)
         wait_until(lambda: self.actors_on_living_nodes(2), "both actors on living nodes", 180)
-        wait_until(self.succeeded, "SUCCEEDED", 900)
+        self.wait_for_state(self.server, "first", "STATE_SUCCEEDED", deadline_s=900)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         (folder,) = (state / "state/experiments").iterdir()
         self.assertEqual(run(BUILD / "bin/mentor", "hash", folder).strip(), want)

@@ -94,7 +94,7 @@ done
 
 cp experiments/*.txtpb "$payload/experiments/"
 cp tests/bench/{run,jax_peer,torch_graph_peer,cudnn_peer}.py "$payload/tests/bench/"
-cp tests/cluster/harness.py "$payload/tests/cluster/"
+cp tests/cluster/{fleet,harness}.py "$payload/tests/cluster/"
 cp tests/device/{run,steps,payload}.py "$payload/tests/device/"
 git describe --always --dirty --abbrev=12 --exclude '*' >"$payload/COMMIT" 2>/dev/null ||
   echo unknown >"$payload/COMMIT"

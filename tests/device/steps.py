@@ -175,8 +175,7 @@ def create(case, check, server, flags):
 
 def assert_same(case, server, state, expected, facts):
     """Waits for the end of the experiment, and compares its hash."""
-    case.wait_for_state(server, "shared", "STATE_SUCCEEDED")
-    found = case.hash(state / "experiments" / case.get(server, "shared")["uid"])
+    found = case.hash_of(server, state, "shared")
     facts.update(alone=expected, hash=found, same=found == expected)
     assert found == expected, f"the hash is {found}, alone on the CPU {expected}"
 
@@ -193,9 +192,7 @@ def shared(check, facts):
             flags = ("--device", device, "--metrics", "127.0.0.1:0")
             learners[device], address = case.start_learner(server, 0, *flags)
             case.start_actor(address)
-        case.wait_until(
-            lambda: case.mentorctl(server, "peers").count("learners/") >= 2, "two learners"
-        )
+        case.wait_for_peers(server, "learners", 2)
         create(case, check, server, SHARED)
         assert_same(case, server, state, expected, facts)
         shards = {
@@ -215,7 +212,7 @@ def hits_at_start(case, check):
     log = case.folder / "idle.failpoints"
     _, server = case.start_meta_learner(case.folder / "idle")
     learner, _ = case.start_learner(server, 0, "--device", check.device, env=counted(log))
-    case.wait_until(lambda: "learners/" in case.mentorctl(server, "peers"), "a learner")
+    case.wait_for_peers(server, "learners", 1)
     learner.kill()
     return lines_of(log)
 

@@ -73,7 +73,7 @@ class Flips(ClusterTest):
             if '"experiments/one"' in file.read_text()
         ]
         self.name = "one"
-        self.want = self.hash_of(self.go_on(self.copy("whole")))[1]
+        self.want = self.hashed(self.go_on(self.copy("whole")))[1]
         self.assertRegex(self.want, "^[0-9a-f]{64}$", self.log)
 
     def copy(self, name, base=None):
@@ -111,7 +111,7 @@ class Flips(ClusterTest):
         meta_learner.close()
         return state
 
-    def hash_of(self, state):
+    def hashed(self, state):
         done = subprocess.run(
             [BIN / "mentor", "hash", state / "experiments" / self.uid],
             capture_output=True,
@@ -160,7 +160,7 @@ class Flips(ClusterTest):
             self.go_on(state)
         if '"STATE_SUCCEEDED"' not in self.said:
             return self.refused(self.said if self.said.startswith("{") else self.log + self.said)
-        code, found, words = self.hash_of(state)
+        code, found, words = self.hashed(state)
         if code != 0:
             return self.refused(words)
         if found != self.want:

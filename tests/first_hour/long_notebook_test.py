@@ -12,9 +12,6 @@ def setUpModule():
 
 class LongNotebookTest(NotebookCase):
     def test_the_notebook_runs_from_top_to_bottom(self):
-        _, meta_learner = self.start_meta_learner(
-            self.folder / "state", 0, "--disk_reserve_mb", "1"
-        )
-        self.start_workers(meta_learner, 2)
+        _, meta_learner = self.start_service(threads=2)
         shown = self.execute("learning_curves.ipynb", EXAMPLES, CLIENT, MENTOR_SERVER=meta_learner)
         self.assertIn("1 pictures", shown)

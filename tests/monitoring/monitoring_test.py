@@ -14,7 +14,7 @@ import time
 import unittest
 
 import expressions
-import fleet
+import monitored
 from expressions import PROMETHEUS, ROOT
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -39,7 +39,7 @@ class FilesTest(unittest.TestCase):
     """Checks of the files that need no run."""
 
     def test_promtool_takes_configuration_rules_and_their_tests(self):
-        fleet.need("promtool")
+        monitored.need("promtool")
         for command in (
             ["check", "config", "prometheus.yml"],
             ["check", "config", "local.yml"],
@@ -138,7 +138,7 @@ class FilesTest(unittest.TestCase):
         )
 
 
-class LiveTest(fleet.Fleet):
+class LiveTest(monitored.MonitoredTest):
     """A service at work."""
 
     def collect(self):
@@ -150,7 +150,7 @@ class LiveTest(fleet.Fleet):
 
     def start_work(self):
         self.start_fleet()
-        self.create("smoke.txtpb", "watched", "--set", "rule.outer_updates=5000")
+        self.create_experiment("operator", "watched", "--set", "rule.outer_updates=5000")
         self.wait_until(
             lambda: "mentor_meta_outer_return{" in self.page(self.pages["meta-learner"][0]),
             "an outer update",
@@ -164,7 +164,7 @@ class LiveTest(fleet.Fleet):
         )
 
     def test_pages_are_the_golden_list_and_every_expression_has_data(self):
-        fleet.need("prometheus", "promtool")
+        monitored.need("prometheus", "promtool")
         self.start_work()
         self.start_prometheus()
         begin = time.monotonic()
@@ -182,7 +182,7 @@ class LiveTest(fleet.Fleet):
             "docs/generate.py",
         )
 
-        self.ctl("viewer", "get", "no-such-experiment", code=3)
+        self.mentorctl("viewer", "get", "no-such-experiment", code=3)
 
         # Repeats every expression until each has data; a user reads now and then.
         waiting = list(expressions.every())
@@ -191,7 +191,7 @@ class LiveTest(fleet.Fleet):
             waiting = [e for e in waiting if not self.answered(e)]
             if waiting and time.monotonic() > begin + PATIENCE_S:
                 self.fail("no data:\n" + "\n".join(f"{e.where}: {e.text}" for e in waiting))
-            self.ctl("viewer", "list")
+            self.mentorctl("viewer", "list")
 
         # No alert fires.
         firing = {one["metric"]["alertname"] for one in self.ask("ALERTS{alertstate='firing'}")}
@@ -206,7 +206,7 @@ class LiveTest(fleet.Fleet):
     def answered(self, expression):
         try:
             return bool(self.ask(expression.text)) or expression.may_be_empty
-        except fleet.Rejected as error:
+        except monitored.Rejected as error:
             self.fail(f"rejected: {expression.where}: {expression.text}: {error}")
 
 

@@ -59,15 +59,8 @@ class Program(Process):
 class BrowserTest(ClusterTest):
     CLIENT = None  # Folder of the client; set by the module.
 
-    def start_service(self, *arguments, threads=2, port=0, of_actors=None):
-        """Returns the address of a meta-learner, with a learner and an actor unless threads is
-        0."""
-        self.service, self.address = self.start_meta_learner(
-            self.folder / "state", port, "--disk_reserve_mb", 1, *arguments
-        )
-        if threads:
-            self.start_workers(self.address, threads, env=of_actors)
-        return self.address
+    def start_service(self, *arguments, threads=2, env=None):
+        self.service, self.address = super().start_service(*arguments, threads=threads, env=env)
 
     def start_web(self, *arguments, environment=None):
         """Returns the address of its pages."""
@@ -155,7 +148,7 @@ class BrowserTest(ClusterTest):
 
     def start_long(self):
         """A service, its page, and an experiment that goes on. Returns a client and the address."""
-        self.start_service(of_actors=SLOWLY)
+        self.start_service(env=SLOWLY)
         address = self.start_web()
         client = self.connect()
         client.create(SMOKE, id="long", overrides=["rule.outer_updates=100000"])

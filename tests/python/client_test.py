@@ -80,6 +80,15 @@ class Watcher:
 
 
 class ClientTest(ClusterTest):
+    shared = None
+
+    @classmethod
+    def service(cls):
+        """Returns the address of a service for tests that do not mind what others leave there."""
+        if not cls.shared:
+            _, cls.shared = cls.enterClassContext(cls.alone()).start_service()
+        return cls.shared
+
     def setUp(self):
         super().setUp()
         self.state = self.folder / "state"
@@ -96,15 +105,8 @@ class ClientTest(ClusterTest):
         client._connection._servers.stub = lambda: stub
         return stub
 
-    def start_service(self, *arguments, threads=1):
-        meta, address = self.start_meta_learner(self.state, 0, "--disk_reserve_mb", 1, *arguments)
-        self.start_workers(address, threads)
-        return meta, address
-
     def restart(self, address, *arguments, state=None, env=None):
-        return self.start_meta_learner(
-            state or self.state, address, "--disk_reserve_mb", 1, *arguments, env=env
-        )[0]
+        return self.start_meta_learner(state or self.state, address, *arguments, env=env)[0]
 
     def refused(self, code, reason, call, *arguments, **options):
         with self.assertRaises(MentorError) as caught:
@@ -503,7 +505,7 @@ class ClientTest(ClusterTest):
                 with self.subTest(text), self.assertRaisesRegex(MentorError, "no spec here names"):
                     wanted_file(path, [SpecFile(path=f"{self.folder}/spec", text=text)])
         # Texts of others get none at all.
-        client = self.client(self.start_meta_learner(self.state)[1])
+        client = self.client(self.service())
         text = f"base: '{own}'"
         self.assertEqual(client.parse_spec(text + "\n").spec.seed, 1)
         with self.assertRaisesRegex(MentorError, "there is no spec"):
@@ -704,17 +706,17 @@ class ClientTest(ClusterTest):
         self.assertEqual(sorted(one.id for one in client.list()), sorted(["before", made.id]))
 
     def test_of_several_addresses_the_next_one_is_asked(self):
-        _, address = self.start_service()
+        address = self.service()
         client = self.client(f"127.0.0.1:1,{address}")
-        self.assertEqual(client.create(SMOKE, id="first", overrides=ENDLESS).state, "QUEUED")
-        for event in client.watch(["first"], timeout=60):
+        self.assertEqual(client.create(SMOKE, id="asked", overrides=ENDLESS).state, "QUEUED")
+        for event in client.watch(["asked"], timeout=60):
             if event.experiment and event.experiment.state == "RUNNING":
                 break
         self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.get, "none")
         self.refused(
             grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", Client, f"{address},far.example:1"
         )
-        client.cancel("first")
+        client.cancel("asked")
 
     def test_nobody_there(self):
         server, address = self.start_meta_learner(self.state)
@@ -735,7 +737,7 @@ class ClientTest(ClusterTest):
     # What it refuses.
 
     def test_errors_with_everything_that_the_server_says(self):
-        meta, address = self.start_service()
+        address = self.service()
         client = self.client(address)
         error = self.refused(
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -1099,7 +1101,7 @@ class ClientTest(ClusterTest):
         self.assertEqual(sorted(experiment.FINAL), examples["final_states"])
 
     def test_bundles(self):
-        _, address = self.start_service()
+        address = self.service()
         folder = self.folder / "my_robot"
         (folder / "meshes").mkdir(parents=True)
         (folder / "robot.xml").write_text("<mujoco/>")
@@ -1158,22 +1160,13 @@ class ClientTest(ClusterTest):
         )
 
     def test_the_example(self):
-        _, address = self.start_service()
         out = self.folder / "curve.svg"
         done = subprocess.run(
             [
                 sys.executable,
                 EXAMPLES / "submit_watch_plot.py",
-                "--server",
-                address,
-                "--set",
-                "rule.outer_updates=3",
-                "--set",
-                "evaluation.goals=8",
-                "--out",
-                out,
-                "--timeout",
-                "200",
+                *("--server", self.service(), "--out", out, "--timeout", "200"),
+                *sets("rule.outer_updates=3", "evaluation.goals=8"),
             ],
             capture_output=True,
             text=True,

@@ -59,7 +59,7 @@ class SweepTest(studies.Programs, ClusterTest):
 
     def service(self, name="state", threads=2):
         """threads: 0: nobody works yet."""
-        _, address = self.start_meta_learner(self.folder / name, 0, "--disk_reserve_mb", 1)
+        _, address = self.start_meta_learner(self.folder / name)
         if threads:
             self.start_workers(address, threads)
         return address
@@ -582,7 +582,7 @@ trials: 3
             self.assertFalse((self.folder / "new").exists())
 
     def test_what_only_the_service_can_say(self):
-        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
+        _, address = self.start_meta_learner(self.folder / "state")
         for old, new, part in (
             ("evaluation.goals", "evaluation.goal", "set.evaluation.goal EvaluationSpec has no"),
             ("goals: 2", "goals: much", "set.evaluation.goals is 'much'; give"),

@@ -295,7 +295,7 @@ class SyncTest(studies.Programs, ClusterTest):
                     self.check_points(LONG_RUN, *read(), axes=1 if logger == "wandb" else 2)
 
     def test_an_experiment_is_followed_through_kills(self):
-        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
+        _, address = self.start_meta_learner(self.folder / "state")
         updates = 300  # The run continues while the program is started three times.
         changed = sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
         self.create_experiment(address, "live", *changed, "--label", "team=a")

@@ -182,9 +182,7 @@ class WebTest(browser.BrowserTest):
             self.service.kill()
             page.expect(page.locator(".banner")).to_be_visible()
             page.expect(page.locator(".banner")).to_contain_text("does not answer")
-            self.service, _ = self.start_meta_learner(
-                self.folder / "state", self.address, "--disk_reserve_mb", 1
-            )
+            self.service, _ = self.start_meta_learner(self.folder / "state", self.address)
             page.expect(page.locator(".banner")).to_be_hidden()
             before = self.updates(page)
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
@@ -235,9 +233,7 @@ class WebTest(browser.BrowserTest):
         with self.page(expected=["503"]) as page:
             page.goto(address)
             page.expect(page.get_by_text("The service does not answer")).to_be_visible()
-            self.service, _ = self.start_meta_learner(
-                self.folder / "state", self.address, "--disk_reserve_mb", 1
-            )
+            self.service, _ = self.start_meta_learner(self.folder / "state", self.address)
             page.expect(page.get_by_text("0 experiments, 0 running")).to_be_visible()
 
     def test_an_experiment_whose_service_is_away_and_whose_name_another_gets(self):
@@ -251,9 +247,7 @@ class WebTest(browser.BrowserTest):
             self.service.kill()
             page.goto(f"{address}/experiments/x")
             page.expect(page.get_by_text("The service does not answer")).to_be_visible()
-            self.service, _ = self.start_meta_learner(
-                self.folder / "state", self.address, "--disk_reserve_mb", 1
-            )
+            self.service, _ = self.start_meta_learner(self.folder / "state", self.address)
             self.state(page, "Running")
             page.get_by_role("tab", name="Spec").click()
             page.expect(page.locator("tr", has_text="111").first).to_be_visible()

@@ -56,9 +56,7 @@ class WebViewsTest(browser.BrowserTest):
             page.expect(page.get_by_text("1 learner, 1 actor, 2 threads")).to_be_visible()
             self.service.kill()
             page.expect(page.get_by_role("alert")).to_contain_text("looks again by itself")
-            self.service, _ = self.start_meta_learner(
-                self.folder / "state", self.address, "--disk_reserve_mb", 1
-            )
+            self.service, _ = self.start_meta_learner(self.folder / "state", self.address)
             page.expect(page.get_by_role("alert")).to_be_hidden()
             page.expect(self.row(page, "learners/")).to_contain_text("works")
             # By the keyboard alone.

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import unittest
 
+from harness import Process, kept_port
+
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("n1", "n2", "n3")
 # The high partition takes nodes from the low one; n3 says that it has a GPU.
@@ -60,13 +62,13 @@ def comm(pid):
 class Cluster:
     """Starts when it is made; `test` ends it."""
 
-    def __init__(self, test, kept_port):
+    def __init__(self, test):
         missing = missing_tools()
         if missing:
             raise unittest.SkipTest(
                 f"no {', '.join(missing)}: deploy/install.sh --slurm installs them"
             )
-        self.test = test
+        self.test, self.wait_until, self.daemons = test, test.wait_until, []
         self.folder = test.folder / "cluster"
         for name in ("munge", "controller", *(f"spool/{node}" for node in NODES)):
             (self.folder / name).mkdir(parents=True)
@@ -112,24 +114,10 @@ class Cluster:
         self.wait_until((folder / "socket").exists, "munge's socket")
 
     def start(self, *command):
-        log = open(self.folder / f"{command[0]}-{command[-1].strip('-')[-2:]}.log", "wb")
-        child = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        log.close()
-
-        def end():
-            child.terminate()
-            try:
-                child.wait(20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait(10)
-
-        self.test.addCleanup(end)
-
-    def wait_until(self, condition, what, deadline_s=240):
-        self.test.wait_until(condition, what, deadline_s)
+        daemon = Process(*command, env=self.env)
+        self.daemons.append(daemon)
+        self.test.addCleanup(daemon.close)
+        self.test.addCleanup(daemon.stop)
 
     def run(self, words, env):
         return subprocess.run(
@@ -191,10 +179,7 @@ class Cluster:
         try:
             self.wait_until(runs, f"{number} runs after {times} restarts", 180)
         except AssertionError as error:
-            logs = "".join(
-                f"\n{log.name}:\n{log.read_text(encoding='utf-8')}"
-                for log in sorted(self.folder.glob("slurm*-*.log"))
-            )
+            logs = "".join(f"\n{one.command[0]}:\n{one.output()}" for one in self.daemons)
             raise AssertionError(f"{error}\n{self.job(number)}{logs}") from None
 
     def cancel_all(self):

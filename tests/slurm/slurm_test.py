@@ -26,7 +26,7 @@ class SlurmTest(harness.ClusterTest):
     @classmethod
     def setUpClass(cls):
         cls.shared = cls.enterClassContext(harness.ClusterTest.alone())
-        cls.slurm = Cluster(cls.shared, harness.kept_port)
+        cls.slurm = Cluster(cls.shared)
 
     def sbatch(self, *words):
         """Submits a job in the test's folder; returns its number."""
@@ -124,7 +124,7 @@ class GoesOnTest(SlurmTest):
         self.slurm.command("scancel", number)
         again = self.mentor(*words, slurm=("--nodes=3",))
         _, said = self.ends(again)
-        alone = self.run_hash(self.folder / "alone", "--set", more)
+        alone = self.hash_alone("--set", more)
         self.assertIn(alone, said)
         self.assertEqual(self.hash(self.folder / "runs/smoke"), alone)
         self.assertFalse((folder / "access").exists(), "credentials outlive the job")
@@ -139,7 +139,7 @@ class ManyTest(SlurmTest):
         self.slurm.runs_again(task, 1)
         for seed in (3, 4):
             _, said = self.ends(f"{number}_{seed}")
-            alone = self.run_hash(self.folder / f"alone-{seed}", "--set", f"seed={seed}")
+            alone = self.hash_alone("--set", f"seed={seed}")
             self.assertIn(alone, said)
             self.assertEqual(self.hash(self.folder / f"runs/smoke-seed-{seed}"), alone)
 
@@ -152,7 +152,7 @@ class ManyTest(SlurmTest):
             self.slurm.kill(number, program)
         _, said = self.ends(number)
         self.assertIn("; starts again (1 of 5)", said)
-        alone = self.run_hash(self.folder / "alone", *more)
+        alone = self.hash_alone(*more)
         self.assertIn(alone, said)
 
 

@@ -1,5 +1,5 @@
-"""The processes of a chaos trial. A seed chooses how many there are, what lies between them and
-where the meta-learner keeps its state."""
+"""The processes of a chaos trial. A seed draws how many there are, what lies between them and where
+the meta-learner keeps its state."""
 
 import os
 import pathlib
@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
+from fleet import Fleet  # noqa: E402
 from harness import BIN  # noqa: E402
 from proxy import Loop, Proxy  # noqa: E402
 
@@ -33,13 +34,13 @@ def small_disk(folder, room_bytes):
     return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
-class Fleet:
-    """Each process can be started again at its address. Half of the links go through a proxy.
-    room_bytes() is the most that the experiments need of a disk."""
+class DrawnFleet(Fleet):
+    """Half of the links go through a proxy. room_bytes() is the most that the experiments need of a
+    disk."""
 
     def __init__(self, test, rng, folder, database, room_bytes):
-        self.test, self.rng, self.folder, self.database = test, rng, folder, database
-        self.state, self.history = folder / "state", folder / "history"
+        super().__init__(test, folder / "state")
+        self.rng, self.database, self.history = rng, database, folder / "history"
         folder.mkdir()
         self.history.mkdir()
         self.has_small_disk = rng.random() < 0.25 and small_disk(self.state, room_bytes())
@@ -52,9 +53,8 @@ class Fleet:
         self.certificates = folder / "certificates" if rng.random() < 0.25 else None
         if self.certificates:
             self.renew_certificates()
-        self.max_running = rng.choice([2, 4, 4])
+        self.max_running = 4 if test.kills else rng.choice([2, 4, 4])
         self.check_every = rng.choice([1, 10, 1000])
-        self.addresses, self.processes, self.ended = {}, {}, []
         self.armed = set()  # Processes that a failpoint may end.
         self.loop, self.proxies = Loop(), {}
         test.addCleanup(self.loop.close)
@@ -70,11 +70,6 @@ class Fleet:
         self.homes = {f"actor-{i}": home for i, home in enumerate(homes)}
         for actor in self.homes:
             self.start(actor)
-
-    @property
-    def server(self):
-        """The addresses of all meta-learners, for clients and learners."""
-        return ",".join(self.addresses[name] for name in self.meta_learners)
 
     def renew_certificates(self):
         """Makes new pairs of the same authority, as an operator does."""
@@ -118,27 +113,20 @@ class Fleet:
             found.append(self.proxies[link].address if self.proxies[link] else target)
         return ",".join(found)
 
-    def start(self, name, failpoints="", more=()):
-        port = self.addresses.get(name, 0)
-        env = self.environment(name, failpoints)
-        more = [*more, *self.tls(name.rsplit("-", 1)[0])]
+    def flags(self, name):
+        flags = self.tls(name.rsplit("-", 1)[0])
         if name.startswith("meta-learner"):
-            flags = ["--max_running", self.max_running, "--disk_reserve_mb", RESERVE_MB]
+            flags += ["--max_running", self.max_running, "--disk_reserve_mb", RESERVE_MB]
             flags += ["--check_every", self.check_every]
             if self.database:
                 flags += ["--database", self.database]
             if len(self.meta_learners) > 1:
                 flags += ["--standby"]
-            started = self.test.start_meta_learner(self.state, port, *flags, *more, env=env)
-        elif name.startswith("learner"):
-            server = self.route(name, self.server)
-            started = self.test.start_learner(server, port, *more, env=env)
-        else:
-            home = self.route(name, self.addresses[self.homes[name]])
-            threads = self.rng.randint(1, 2)
-            self.processes[name] = self.test.start_actor(home, threads, *more, env=env)
-            return
-        self.processes[name], self.addresses[name] = started
+        return flags
+
+    @property
+    def threads(self):
+        return self.rng.randint(1, 2)
 
     def guest(self, binary, flag, server, failpoints):
         """A sick process that is not one of the fleet and leaves again."""
@@ -151,22 +139,17 @@ class Fleet:
         kind = self.rng.choice(kinds)
         return self.rng.choice(sorted(n for n in self.processes if n.startswith(kind)))
 
-    def end(self, name, number, failpoints="", more=()):
+    def replace(self, name, number=signal.SIGKILL, failpoints="", more=()):
         """Ends a process and starts it again, with failpoints or `more` flags if given."""
-        process = self.processes[name]
-        if process.child.poll() is None:
-            process.signal(number)
-        process.wait(60)
-        self.ended.append(process)
+        self.end(name, number)
         self.armed.discard(name)
-        if not failpoints:
-            return self.start(name, more=more)
-        self.armed.add(name)
         try:
-            self.start(name, failpoints)
+            self.start(name, *more, failpoints=failpoints)
+            self.armed |= {name} if failpoints else set()
         except AssertionError:  # The process ended before it printed its address.
+            if not failpoints:
+                raise
             self.start(name)
-            self.armed.discard(name)
 
     def mend(self):
         """Starts processes again that a failpoint has ended, without the failpoint. No other
@@ -178,11 +161,11 @@ class Fleet:
             deposed = len(self.meta_learners) > 1 and code == EXIT_IN_USE
             if name not in self.armed and not (deposed and name in self.meta_learners):
                 raise AssertionError(f"{name} has ended with {code}:\n{process.output()[-4000:]}")
-            self.end(name, signal.SIGKILL)
+            self.replace(name)
 
     def disarm(self):
         for name in sorted(self.armed):
-            self.end(name, signal.SIGKILL)
+            self.replace(name)
 
     def heal(self):
         for proxy in filter(None, self.proxies.values()):
@@ -211,10 +194,6 @@ class Fleet:
             pass
         time.sleep(seconds)
         filler.unlink(missing_ok=True)
-
-    def output(self):
-        every = [*self.ended, *self.processes.values()]
-        return "\n".join(process.output() for process in every)
 
     def close(self):
         for process in self.processes.values():
