@@ -30,7 +30,7 @@ class SiteTest(unittest.TestCase):
             index = pathlib.Path(folder, "search/search_index.json").read_text()
             self.assertIn("glossary.html", index)
             home = pathlib.Path(folder, "index.html").read_text()
-            self.assertIn("Try it", home)
+            self.assertIn("Train it", home)
             self.assertIn('href="tutorials/your_robot.html"', home)
             self.assertIn('id="users"', pathlib.Path(folder, "pages.html").read_text())
 

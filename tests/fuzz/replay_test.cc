@@ -13,8 +13,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::fuzz {
-namespace TEST_FILE {
+namespace mentor::fuzz::TEST_FILE {
 
 std::vector<std::string> CorpusOf(const std::string& target) {
   std::vector<std::filesystem::path> paths;
@@ -89,5 +88,4 @@ TEST_CASE("every corpus has a target") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::fuzz
+}  // namespace mentor::fuzz::TEST_FILE

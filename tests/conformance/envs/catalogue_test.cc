@@ -7,8 +7,7 @@
 #include "tests/conformance/envs/environment_checks.h"
 #include "tests/temp_folder.h"
 
-namespace mentor::envs::testing {
-namespace TEST_FILE {
+namespace mentor::envs::testing::TEST_FILE {
 
 TEST_CASE("environments: shapes, finite numbers, episodes of the promised length",
           "[conformance]") {
@@ -65,5 +64,4 @@ TEST_CASE("environments: states that are cut, altered or foreign are refused", "
   for (size_t v = 0; v < variants.size(); ++v) CheckBadStates(variants, v);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::testing
+}  // namespace mentor::envs::testing::TEST_FILE

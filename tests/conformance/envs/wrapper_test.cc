@@ -4,8 +4,7 @@
 
 #include "tests/conformance/envs/wrapper_variants.h"
 
-namespace mentor::envs::testing {
-namespace TEST_FILE {
+namespace mentor::envs::testing::TEST_FILE {
 
 // A setting at its default would test nothing.
 TEST_CASE("wrappers: examples are settings of their tables that differ from the defaults",
@@ -52,5 +51,4 @@ TEST_CASE("wrappers: states that are cut, altered or foreign are refused", "[con
   for (size_t v = 0; v < variants.size(); ++v) CheckBadStates(variants, v);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::testing
+}  // namespace mentor::envs::testing::TEST_FILE

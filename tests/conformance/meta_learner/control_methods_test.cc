@@ -5,8 +5,7 @@
 #include "mentor/v1/experiment_service.pb.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("control: every method says whether a standby answers it; changes are the leader's",
           "[conformance]") {
@@ -24,5 +23,4 @@ TEST_CASE("control: every method says whether a standby answers it; changes are 
   CHECK(answered > 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

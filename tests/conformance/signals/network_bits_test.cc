@@ -7,8 +7,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/known_bits.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -131,5 +130,4 @@ TEST_CASE("signal networks: each computes the bits of every processor", "[confor
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE

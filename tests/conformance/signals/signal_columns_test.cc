@@ -4,8 +4,7 @@
 #include "signals/signal_network.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 // Columns of the first layer's input; 0 where the network begins with none.
 int64_t InputsOf(const SignalNetwork& network) {
@@ -90,5 +89,4 @@ TEST_CASE("signal columns: attention says by what it divides rewards, where it d
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE

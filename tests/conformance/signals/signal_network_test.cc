@@ -4,8 +4,7 @@
 
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -498,5 +497,4 @@ TEST_CASE("losses: finite, each agent's by its own weights and data, with a grad
   CHECK(losses > 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE

@@ -21,8 +21,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::LearnerSide;
 using mentor::testing::PointReachUnit;
@@ -212,5 +211,4 @@ TEST_CASE("fault: a unit that fails once is done again", "[fault]") {
   CHECK(learner.Value("mentor_rollout_results_total{outcome=\"error\"}") == 1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

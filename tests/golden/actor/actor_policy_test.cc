@@ -13,8 +13,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Near;
@@ -89,5 +88,4 @@ TEST_CASE("policy: mean, action, log-density and clipping as in the golden file"
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

@@ -14,8 +14,7 @@
 #include "agents/ppo_loss.h"
 #include "tests/golden.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -449,5 +448,4 @@ TEST_CASE("golden: ppo_update", "[golden]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -5,8 +5,7 @@
 #include "tests/bonus_problem.h"
 #include "tests/golden.h"
 
-namespace mentor::bonuses {
-namespace TEST_FILE {
+namespace mentor::bonuses::TEST_FILE {
 
 using Options = std::map<std::string, std::string>;
 using testing::Json;
@@ -165,5 +164,4 @@ TEST_CASE("bonuses: the golden file notices wrong formulas", "[golden]") {
   differs("counts", [](Problem* problem) { problem->segments = 60; });
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::bonuses
+}  // namespace mentor::bonuses::TEST_FILE

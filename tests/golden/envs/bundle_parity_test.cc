@@ -8,8 +8,7 @@
 #include "tests/bundles.h"
 #include "tests/paths.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::ExampleBundle;
 using mentor::testing::Options;
@@ -70,5 +69,4 @@ TEST_CASE("bundle parity: FetchPush has twenty episodes of gymnasium-robotics", 
   CHECK(result->state == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 TEST_CASE("parity: recorded episodes of every task are replayed to the agreed tolerance",
           "[golden]") {
@@ -39,5 +38,4 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -4,8 +4,7 @@
 #include "kernels/lstm_sequence.h"
 #include "tests/golden.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -89,5 +88,4 @@ TEST_CASE("golden: a memory of cells finds the nearest context and the newest of
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

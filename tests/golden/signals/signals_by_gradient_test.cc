@@ -6,8 +6,7 @@
 #include "signals/plain_layers.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using signals::AttentionSizes;
 using signals::Episodes;
@@ -176,5 +175,4 @@ TEST_CASE("golden: advantages under gamma and lambda, and their slopes") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -2,8 +2,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 // One golden lifetime, [1, L]; episodes have a fixed length.
 struct Lifetime {
@@ -71,5 +70,4 @@ TEST_CASE(
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -13,8 +13,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 using torch::Tensor;
 
@@ -255,5 +254,4 @@ TEST_CASE("grad: gamma is learned where the policy has not saturated, and only t
   CHECK(p_late < 0.05);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
   return testing::Normals({.seed = 11}, step, shape, torch::kFloat64);
@@ -199,5 +198,4 @@ TEST_CASE("grad: the kernels equal LibTorch for all sizes and options", "[grad]"
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

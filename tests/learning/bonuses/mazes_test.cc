@@ -8,8 +8,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Mean success by method, over the last five segments of a life.
 std::map<std::string, double> Ends(std::vector<std::string> overrides) {
@@ -38,5 +37,4 @@ TEST_CASE("bonuses: without their weight agents are those of success alone", "[l
   CHECK(ends.at("PPO RND") == ends.at("PPO sparse"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -18,8 +18,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
@@ -303,5 +302,4 @@ TEST_CASE("bundles: a server that stops says so", "[loopback]") {
   server->Shutdown(std::chrono::milliseconds(1000));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -16,8 +16,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using testing::FakeActor;
 using testing::kGoOn;
@@ -117,5 +116,4 @@ TEST_CASE("rollout server: an actor is told to finish its units and leave, by it
   CHECK((told && told->has_drain()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

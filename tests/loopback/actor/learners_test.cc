@@ -19,8 +19,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::kPatience;
 using mentor::testing::LearnerSide;
@@ -212,5 +211,4 @@ TEST_CASE("learners: an actor that knows no learner, and one that hears of many,
           .status()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

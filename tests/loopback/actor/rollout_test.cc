@@ -28,8 +28,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using learner::RolloutServer;
 using mentor::testing::CheckEqual;
@@ -914,5 +913,4 @@ TEST_CASE("rollout: actors and learners stop in any order, at any moment", "[loo
   CHECK(cut_short > 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/learner_side.h"
 #include "tests/units.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::CheckEqual;
 using mentor::testing::Direct;
@@ -193,5 +192,4 @@ TEST_CASE("turns: an actor's rate is over a second or the longer time since the 
   Signal().WaitUntil([&] { return rollout.Peers().empty(); });
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

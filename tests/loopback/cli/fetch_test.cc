@@ -19,8 +19,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using meta_learner::Checkpoint;
 
@@ -121,5 +120,4 @@ TEST_CASE("fetch: a checkpoint of another experiment, outer update or spec is no
   CHECK_FALSE(is_taken(other));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

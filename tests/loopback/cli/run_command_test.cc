@@ -19,8 +19,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using Overrides = std::vector<std::string>;
 
@@ -133,5 +132,4 @@ TEST_CASE("memory: what every rule takes stays below its bound", "[loopback][nig
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

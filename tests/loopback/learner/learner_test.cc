@@ -26,8 +26,7 @@
 #include "tests/mailbox.h"
 #include "tests/small_shards.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using mentor::testing::FakeActor;
 using mentor::testing::FakeMetaLearner;
@@ -433,5 +432,4 @@ TEST_CASE("learner: stopped while a shard waits for actors, it says goodbye and 
   CHECK(fixture.Value("mentor_rollout_units_ready") == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

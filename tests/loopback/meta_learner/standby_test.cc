@@ -18,8 +18,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr std::chrono::seconds kPatience{30};
 
@@ -90,5 +89,4 @@ TEST_CASE("standby: between a leader's end and the takeover nobody is named as l
   CHECK(standby.available());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -22,8 +22,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::TempFolder;
 
@@ -195,5 +194,4 @@ TEST_CASE("adding: six new parts make an experiment with the same hash every tim
   CHECK(hashes[0] == hashes[1]);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 void AppendNormals(size_t count, v1::PolicyWeights* weights) {
   std::vector<double> normals(count);
@@ -436,5 +435,4 @@ TEST_CASE("policy: the density belongs to the unclipped action", "[unit]") {
   CHECK(mentor::testing::Near(at_action - at_mean, -50, {.abs = 1e-3}));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -251,5 +250,4 @@ TEST_CASE("episodic policy: a unit is the same in one piece and in two", "[unit]
   CHECK(runner.Run(whole).trajectory().actions().data() != all.trajectory().actions().data());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

@@ -7,8 +7,7 @@
 #include "tests/hosts/offered_hosts.h"
 #include "tests/units.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 using testing::HostileFacts;
 using testing::HostileHost;
@@ -93,5 +92,4 @@ TEST_CASE("unit runner: a host that fails is an error of its unit, and no more",
   CHECK(runner.Run(unit).error().empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

@@ -13,8 +13,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
@@ -211,5 +210,4 @@ TEST_CASE("learner choice: learners that come and go", "[unit]") {
   CHECK(three.Next() == ranked[2]);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

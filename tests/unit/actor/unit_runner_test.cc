@@ -18,8 +18,7 @@
 #include "tests/testing.h"
 #include "tests/units.h"
 
-namespace mentor::actor {
-namespace TEST_FILE {
+namespace mentor::actor::TEST_FILE {
 
 using mentor::testing::MetaWorldUnit;
 using mentor::testing::PendulumUnit;
@@ -604,5 +603,4 @@ TEST_CASE("unit runner: a memory that could take too much is refused before it i
         "could take more than 256 MiB; lower its capacity");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::actor
+}  // namespace mentor::actor::TEST_FILE

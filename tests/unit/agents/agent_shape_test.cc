@@ -4,8 +4,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 TEST_CASE("orthogonal: rows or columns are orthogonal with the gain as length", "[unit]") {
   for (const auto& [out, in] :
@@ -78,5 +77,4 @@ TEST_CASE("agents: initial weights have their gains, and depend on the agent's o
       InitialTheta(shape, 0.5, 2, Phase::kTraining, std::vector<uint32_t>{6})[0].equal(theta[1]));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -2,8 +2,7 @@
 #include "agents/segment.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 torch::Tensor Row(const std::vector<double>& values, torch::Dtype dtype = torch::kFloat32) {
   return torch::tensor(values, torch::kFloat64)
@@ -73,5 +72,4 @@ TEST_CASE("episodes: each agent has its own open episode", "[unit]") {
   CHECK_FALSE(episodes[1][0].success);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -7,8 +7,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 std::vector<int64_t> Order(const RandomStream& stream, uint32_t epoch, int64_t size) {
   std::vector<int64_t> order(size);
@@ -85,5 +84,4 @@ TEST_CASE("minibatch order: every place is as likely as any other", "[unit]") {
   CHECK(chi_square < 90);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -10,8 +10,7 @@
 #include "common/exact_math.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 // Runs before main, as the first use of LibTorch, so that this binary's tests run as the processes
 // do.
@@ -95,5 +94,4 @@ TEST_CASE("numerics: a pool's tasks run with one thread each and without gradien
   CHECK(std::string(thrown.message()).find(".so") == std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

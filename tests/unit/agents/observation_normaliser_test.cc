@@ -6,8 +6,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 torch::Tensor Observations(int64_t agents, int64_t steps, uint32_t lifetime) {
   const RandomStream stream{.seed = 5, .purpose = Purpose::kTest, .lifetime = lifetime};
@@ -89,5 +88,4 @@ TEST_CASE(
             .equal(theta.narrow(1, actor, theta.size(1) - actor)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -10,8 +10,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 std::vector<double> Normals(size_t size, uint32_t step) {
   std::vector<double> x(size);
@@ -168,5 +167,4 @@ TEMPLATE_TEST_CASE("kernels: the value of a row does not depend on the rows besi
   CHECK(together[0] != together[1]);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

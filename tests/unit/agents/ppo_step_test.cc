@@ -6,8 +6,7 @@
 #include "tests/ppo_problem.h"
 #include "tests/testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 using testing::PpoProblem;
 using testing::PpoProblemShape;
@@ -190,5 +189,4 @@ TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[un
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

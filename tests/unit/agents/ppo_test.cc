@@ -8,8 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 constexpr uint64_t kSeed = 21;
 constexpr int64_t kSteps = 60;
@@ -441,5 +440,4 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
   CHECK(PpoConfigFromSpec(spec, 1, 4).drift->beta == 0.5);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -8,8 +8,7 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 constexpr SegmentSizes kSizes{
     .agents = 3, .steps = 4, .observation = 2, .action = 5, .truncations = 2};
@@ -122,5 +121,4 @@ TEST_CASE("segment: steps of a shard, of an iteration, and of deterministic epis
   CHECK(StepsOf(shard) == 2 * 3 * 5 * 7);  // Deterministic episodes do not count.
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -15,8 +15,7 @@
 #include "common/pause_point.h"
 #include "tests/testing.h"
 
-namespace mentor::agents {
-namespace TEST_FILE {
+namespace mentor::agents::TEST_FILE {
 
 // Waits for what another thread does; false when it did not within the deadline.
 template <typename Condition>
@@ -313,5 +312,4 @@ TEST_CASE("worker pool: interrupted work begins no more tasks, that of others go
   CHECK(pool.ParallelFor(10, [&](int64_t) { return absl::OkStatus(); }).ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::agents
+}  // namespace mentor::agents::TEST_FILE

@@ -9,8 +9,7 @@
 #include "bonuses/relu_network.h"
 #include "tests/bonus_problem.h"
 
-namespace mentor::bonuses {
-namespace TEST_FILE {
+namespace mentor::bonuses::TEST_FILE {
 
 using Options = std::map<std::string, std::string>;
 
@@ -209,5 +208,4 @@ TEST_CASE("bonuses: states and memory stay within their bounds", "[unit]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::bonuses
+}  // namespace mentor::bonuses::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -75,5 +74,4 @@ TEST_CASE("signal names: Python fetches from the Hub, and its last words are the
   CHECK(Contains(FindSignal("hf://owner/name").status(), "MENTOR_PYTHON names another"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::TempFolder;
@@ -313,5 +312,4 @@ TEST_CASE("bundle finder: what is damaged in a run is found where somebody says 
   SetBundleFinder(nullptr);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

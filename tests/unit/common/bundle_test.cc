@@ -9,8 +9,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
@@ -315,5 +314,4 @@ TEST_CASE("bundle: a folder that changed is another bundle", "[unit]") {
         absl::StatusCode::kNotFound);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

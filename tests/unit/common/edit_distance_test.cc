@@ -2,8 +2,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using Names = std::vector<std::string>;
 
@@ -32,5 +31,4 @@ TEST_CASE("edit distance: the nearest names, not those that share a few letters"
   CHECK(NameHint("xyz", Names(50, "a")).ends_with("a, a and 10 more"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("evaluation methods: all have a place, a name and an option of their own", "[unit]") {
   std::set<std::string> names, options;
@@ -28,5 +27,4 @@ TEST_CASE("evaluation methods: all have a place, a name and an option of their o
   CHECK_FALSE(MethodOfOption("PPO sparse").has_value());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -6,8 +6,7 @@
 #include "common/rng.h"
 #include "tests/testing.h"
 
-namespace mentor::exact {
-namespace TEST_FILE {
+namespace mentor::exact::TEST_FILE {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -113,5 +112,4 @@ TEST_CASE("exact math: last bits are those recorded", "[unit]") {
   CHECK(NormalQuantile(0.3) == -0x1.0c7e39582c5fap-1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::exact
+}  // namespace mentor::exact::TEST_FILE

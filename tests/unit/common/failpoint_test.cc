@@ -11,8 +11,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::failpoint {
-namespace TEST_FILE {
+namespace mentor::failpoint::TEST_FILE {
 
 std::optional<std::string> One() {
   return MENTOR_FAILPOINT("test.one");
@@ -120,5 +119,4 @@ TEST_CASE("failpoint: kill and exit end the process, after a line in the log", "
   CHECK(text.str() == "test.one 1 kill\ntest.one 1 exit(7)\n");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::failpoint
+}  // namespace mentor::failpoint::TEST_FILE

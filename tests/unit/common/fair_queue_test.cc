@@ -8,8 +8,7 @@
 #include "common/rng.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr int kSeeds = 1000;
 
@@ -299,5 +298,4 @@ TEST_CASE("fair queue: a share that came over the wire has a class and a weight"
   CHECK(ToShare(share).weight == 9);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

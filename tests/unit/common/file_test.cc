@@ -12,8 +12,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::TempFolder;
 
@@ -182,5 +181,4 @@ TEST_CASE("file: a lock has one holder, and the second one hears who", "[unit]")
         std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -5,8 +5,7 @@
 #include "common/uuid.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("sha256: the vectors of FIPS 180-4, in one piece and in many", "[unit]") {
   CHECK(Sha256Hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -60,5 +59,4 @@ TEST_CASE("uuid: base32 goes through the bits from the left", "[unit]") {
   CHECK(UuidBase32("ffffffff-ffff-ffff-ffff-ffffffffffff", 25) == std::string(25, '7'));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::history {
-namespace TEST_FILE {
+namespace mentor::history::TEST_FILE {
 
 using mentor::testing::RunChild;
 using mentor::testing::TempFolder;
@@ -82,5 +81,4 @@ TEST_CASE("history: a line that cannot be written ends the process", "[unit]") {
   CHECK(WEXITSTATUS(status) == 3);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::history
+}  // namespace mentor::history::TEST_FILE

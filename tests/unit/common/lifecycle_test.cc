@@ -21,8 +21,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using testing::Contains;
 
@@ -231,5 +230,4 @@ TEST_CASE("lifecycle: a file that may not grow is an error, no signal", "[unit]"
   CHECK(limited.exit == 7);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -7,8 +7,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::log {
-namespace TEST_FILE {
+namespace mentor::log::TEST_FILE {
 
 nlohmann::json Json(std::string_view message, std::initializer_list<Field> fields) {
   return nlohmann::json::parse(FormatLine(Format::kJson, "2026-01-02T03:04:05.000006Z",
@@ -88,5 +87,4 @@ TEST_CASE("log: a limited place logs once a period", "[unit]") {
   CHECK(Counts()[1] == before[1] + 4);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::log
+}  // namespace mentor::log::TEST_FILE

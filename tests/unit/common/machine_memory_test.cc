@@ -6,8 +6,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 void Write(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
@@ -47,5 +46,4 @@ TEST_CASE("machine memory: this machine has some", "[unit]") {
   CHECK(MachineMemoryBytes() > (uint64_t{16} << 20));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -3,8 +3,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 const MetricTable kTable = {{.name = "kl", .unit = "nat", .help = "One.", .label = "divergence"},
                             {.name = "seg*", .help = "Two."},
@@ -34,5 +33,4 @@ TEST_CASE("metrics: what is not declared is refused with what to add", "[unit]")
                           ".metrics of its registration"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

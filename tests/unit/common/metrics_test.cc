@@ -7,8 +7,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // A plain GET, as a scrape does it.
 std::string Get(int port, const std::string& path) {
@@ -80,5 +79,4 @@ TEST_CASE("metrics: the same name and labels are the same metric; gauges can go"
   CHECK(Has(metrics->Text(), "mentor_return{experiment=\"b\"} 2"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -3,8 +3,7 @@
 #include "common/edit_distance.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("natural order: numbers by their value, the rest by its letters", "[unit]") {
   const std::vector<std::string> ordered = {"",
@@ -27,5 +26,4 @@ TEST_CASE("natural order: numbers by their value, the rest by its letters", "[un
   CHECK(names == ordered);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

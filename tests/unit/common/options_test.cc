@@ -5,8 +5,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 enum class View { kAll, kNone };
 
@@ -199,5 +198,4 @@ TEST_CASE("options: a table may leave names to a program that knows them", "[uni
   CHECK_FALSE(Complaint("id", "1").empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -2,8 +2,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("printable: what a terminal would obey is shown as a question mark (D14)", "[unit]") {
   CHECK(Printable("a\x1b[1m\x7f\nb\tc") == "a?[1m? b c");
@@ -29,5 +28,4 @@ TEST_CASE("printable: JSON says the same in escapes (D14)", "[unit]") {
   CHECK(PrintableJson("\"\U000e0041\"") == "\"\\udb40\\udc41\"");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

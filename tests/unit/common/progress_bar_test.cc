@@ -7,8 +7,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 v1::Progress At(uint32_t done, uint32_t total) {
   v1::Progress progress;
@@ -160,5 +159,4 @@ TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "
   std::fclose(file);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

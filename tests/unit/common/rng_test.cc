@@ -6,8 +6,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("rng: blocks are Philox4x32-10 of the documented counter and key", "[unit]") {
   // Known answers published with Random123.
@@ -78,5 +77,4 @@ TEST_CASE("rng: moments of uniforms, normals and Below", "[unit]") {
   for (int count : counts) CHECK(std::abs(count - n / 6.0) < 5 * std::sqrt(n * 5.0 / 36));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

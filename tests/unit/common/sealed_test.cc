@@ -5,8 +5,7 @@
 #include "common/hash.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("sealed: the first line has the SHA-256 of what follows", "[unit]") {
   CHECK(Sealed("a: 1\n") == "# sha256 " + Sha256Hex("a: 1\n") + "\na: 1\n");
@@ -36,5 +35,4 @@ TEST_CASE("sealed: cut or changed anywhere, it is damaged and named", "[unit]") 
   check(whole + "c");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -2,8 +2,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using std::chrono::seconds;
 
@@ -68,5 +67,4 @@ TEST_CASE("tried at: back to who failed after waits that grow, given up after a 
   CHECK(rarely.size() == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

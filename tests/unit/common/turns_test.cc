@@ -10,8 +10,7 @@
 #include "common/rng.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using std::chrono::milliseconds;
 using Time = Turns::Time;
@@ -220,5 +219,4 @@ TEST_CASE("turns: a thousand histories end with every unit done and no place too
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -18,8 +18,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 namespace fs = std::filesystem;
 
@@ -115,5 +114,4 @@ TEST_CASE("assets: a broken scene spoils no other", "[unit]") {
   CHECK(MakeEnvironment("push-v3", {}).ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

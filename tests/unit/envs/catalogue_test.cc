@@ -4,8 +4,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -32,5 +31,4 @@ TEST_CASE("catalogue: its hash and the fingerprint are hexadecimal and stay the 
   CHECK(CatalogueHash() != NumericFingerprint());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Contains;
@@ -103,5 +102,4 @@ TEST_CASE("describe: options show kinds, bounds and choices; a wrong name its ne
   CHECK(Contains(std::string(wrong.message()), "did you mean 'push-v3'"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -13,8 +13,7 @@
 #include "tests/simulations.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::RunAlike;
 using mentor::testing::Scene;
@@ -184,5 +183,4 @@ TEST_CASE("physics: those of a task and of a wrapper both hold", "[unit]") {
   CHECK(both.physics_tag().empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

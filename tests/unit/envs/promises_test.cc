@@ -10,8 +10,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -240,5 +239,4 @@ TEST_CASE("check: another process with other bits, or without an answer, breaks 
   CHECK(Contains(silent.text, "ended with 3"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

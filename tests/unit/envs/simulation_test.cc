@@ -11,8 +11,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::RunAlike;
 using mentor::testing::Scene;
@@ -148,5 +147,4 @@ TEST_CASE("simulation: a forward pass is reused where a step is known to do no m
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -43,5 +42,4 @@ TEST_CASE("tolerance: the formulas of dm_control", "[unit]") {
       near(of(Sigmoid::kTanhSquared), 1 - std::pow(std::tanh(s * std::atanh(std::sqrt(0.9))), 2)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -13,8 +13,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using Json = nlohmann::json;
 using mentor::testing::Contains;
@@ -250,5 +249,4 @@ TEST_CASE("verify: a manifest that does not read is an error", "[unit]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -11,8 +11,7 @@
 #include "kernels/lanes.h"
 #include "tests/testing.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 template <typename T>
 AlignedVector<T> Normals(uint32_t number, int64_t size) {
@@ -173,5 +172,4 @@ TEST_CASE("lanes: the end of an array is computed like its middle and nothing be
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 using testing::Contains;
 
@@ -227,5 +226,4 @@ TEST_CASE("device: a program without kernels says how it gets them", "[unit]") {
 }
 #endif
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

@@ -14,8 +14,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 // Normals with signed zeros, denormals, an infinity and a NaN among them.
 AlignedVector<float> Numbers(uint32_t number, int64_t size) {
@@ -151,5 +150,4 @@ TEST_CASE("isa: AVX-512 makes the bits of AVX2", "[unit]") {
   SetIsa(before);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

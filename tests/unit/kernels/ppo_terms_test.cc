@@ -9,8 +9,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 constexpr Drift kPublished = {.alpha = 2, .beta = 0.6};
 constexpr double kClip = 0.2, kCount = 5;
@@ -121,5 +120,4 @@ TEST_CASE("surrogates: the drift is asked for, otherwise the clip has the same b
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

@@ -6,8 +6,7 @@
 #include "kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
-namespace mentor::kernels {
-namespace TEST_FILE {
+namespace mentor::kernels::TEST_FILE {
 
 // Rows and columns in the form of tiles, with NaN for those past the end. Many numbers are zeros of
 // both signs, and some products are too small for any number: sums may be -0.
@@ -124,5 +123,4 @@ TEMPLATE_TEST_CASE("tile products: the bits of the CPU's products, -0 among them
   CHECK(negative_zero);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::kernels
+}  // namespace mentor::kernels::TEST_FILE

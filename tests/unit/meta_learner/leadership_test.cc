@@ -6,8 +6,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("leadership: with a folder of its own a process leads at once, and no second one does",
           "[unit]") {
@@ -27,5 +26,4 @@ TEST_CASE("leadership: with a folder of its own a process leads at once, and no 
   CHECK(ReasonOf(second.Open(nullptr, &server).status()) == "IN_USE");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

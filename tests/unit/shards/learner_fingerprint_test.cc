@@ -11,8 +11,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 const absl::Status fixed = agents::FixNumerics();
 
@@ -78,5 +77,4 @@ TEST_CASE("learner fingerprint: a meta-learner's device makes the CPU's bits", "
   CHECK(testing::Contains(status, "compute other bits than the CPU (fingerprint ab12, expected "));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::OutcomesSegment;
@@ -75,5 +74,4 @@ TEST_CASE("segment: its hash covers iteration, names, types, shapes, bytes and t
   CHECK(digests.contains(DigestOf(segment)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

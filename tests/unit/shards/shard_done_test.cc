@@ -12,8 +12,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::MadeUpResult;
@@ -155,5 +154,4 @@ TEST_CASE("shard done: an outer gradient is there when the loop has one", "[unit
   CHECK(CheckShardDone(shard, done, 1, "").ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

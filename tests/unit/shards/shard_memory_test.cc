@@ -10,8 +10,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using testing::SmallShard;
 
@@ -133,5 +132,4 @@ TEST_CASE("shard memory: a shard that cannot run takes nothing", "[unit]") {
   CHECK(Bytes(shard) == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

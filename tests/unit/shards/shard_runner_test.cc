@@ -18,8 +18,7 @@
 #include "tests/small_shards.h"
 #include "tests/text.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::MadeUpResult;
@@ -475,5 +474,4 @@ TEST_CASE("shard runner: an exception ends the shard, not the process", "[unit]"
   CHECK(Contains(misfit.report.status(), "rewards"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

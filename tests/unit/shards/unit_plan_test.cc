@@ -11,8 +11,7 @@
 #include "tests/torch_testing.h"
 #include "tests/units.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using mentor::testing::Contains;
 using testing::SmallShard;
@@ -329,5 +328,4 @@ TEST_CASE("unit plan: a segment has room for the agent that was cut most often",
   CHECK(joined.cursors[0].episode() == 1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

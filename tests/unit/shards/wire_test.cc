@@ -14,8 +14,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::shards {
-namespace TEST_FILE {
+namespace mentor::shards::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -570,5 +569,4 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
         absl::string_view::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::shards
+}  // namespace mentor::shards::TEST_FILE

@@ -2,8 +2,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -235,5 +234,4 @@ TEST_CASE("success signal: an episode goes on from the segment before") {
   CHECK(state.succeeded.equal(torch::tensor({1, 0}, torch::kUInt8)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

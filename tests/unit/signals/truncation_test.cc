@@ -6,8 +6,7 @@
 #include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 using mentor::testing::RandomNormals;
 using mentor::testing::RandomSegment;
@@ -110,5 +109,4 @@ TEST_CASE("truncation: learned gamma and lambda see it too, with their slopes", 
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE

@@ -2,8 +2,7 @@
 #include "tests/bundles.h"
 #include "tests/conformance/envs/wrapper_variants.h"
 
-namespace mentor::envs::testing {
-namespace TEST_FILE {
+namespace mentor::envs::testing::TEST_FILE {
 
 using mentor::testing::BundleFolder;
 using mentor::testing::ExampleBundle;
@@ -98,5 +97,4 @@ TEST_CASE("mjcf: the examples keep them", "[conformance]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::testing
+}  // namespace mentor::envs::testing::TEST_FILE

@@ -9,8 +9,7 @@
 #include "envs/benchmark.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr uint32_t kLifetimes = 24, kGenerations = 12;
 
@@ -146,5 +145,4 @@ TEST_CASE("curricula: a state that lacks something is refused and changes nothin
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

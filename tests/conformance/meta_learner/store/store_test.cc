@@ -30,8 +30,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using google::protobuf::util::TimeUtil;
@@ -1458,5 +1457,4 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::kActionSize;
@@ -255,5 +254,4 @@ TEST_CASE("signal networks: each gives signals, is a loss, or belongs to one inn
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -20,8 +20,7 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -496,5 +495,4 @@ TEST_CASE("outer rules: black_box takes an mlp with density and attention", "[co
   CheckBlackBoxTakes("attention");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -13,8 +13,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::RunChild;
@@ -171,5 +170,4 @@ TEST_CASE("checkpoint: on a full disk a write fails with the remedy and the olde
   CHECK(Scan(dir).newest->outer_step == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::RunChild;
@@ -209,5 +208,4 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   CHECK(count() == created);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -16,8 +16,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 namespace pb = google::protobuf;
 
@@ -127,5 +126,4 @@ TEST_CASE("wire: every method says which role it takes, and looking takes no mor
   CHECK(rpc::RequiredRole("/mentor.v1.ShardService/Run") == v1::ROLE_LEARNER);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using Json = nlohmann::json;
 using Numbers = std::vector<double>;
@@ -130,5 +129,4 @@ TEST_CASE("benchmarks: each table has its own generator, which runs on between e
   CHECK(vectors(*ml10, Split::kTrain, 0) != vectors(*Make("ml10", "", 8), Split::kTrain, 0));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -12,8 +12,7 @@
 #include "envs/host/host_list.h"
 #include "tests/environments.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 constexpr size_t kHeaderOfHostStates = 8 + 4 + 32;
 constexpr int kStepsCompared = 1000;
@@ -101,5 +100,4 @@ TEST_CASE("a host of Gymnasium gives the bits of our own environments", "[.host_
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using Json = nlohmann::json;
 using Numbers = std::vector<double>;
@@ -118,5 +117,4 @@ TEST_CASE("metaworld: tasks refuse the vectors that the reference refuses", "[go
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

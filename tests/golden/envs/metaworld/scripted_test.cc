@@ -11,8 +11,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::envs::metaworld {
-namespace TEST_FILE {
+namespace mentor::envs::metaworld::TEST_FILE {
 
 using Json = nlohmann::json;
 using Action = std::array<float, kActionSize>;
@@ -102,5 +101,4 @@ TEST_CASE("metaworld: the policies by hand act as the recorded ones", "[golden]"
   CHECK(episodes == 50);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::metaworld
+}  // namespace mentor::envs::metaworld::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
@@ -64,5 +63,4 @@ TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") 
   CHECK(cases > 10);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

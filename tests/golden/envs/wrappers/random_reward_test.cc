@@ -10,8 +10,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 TEST_CASE("random_reward: its network gives the recorded numbers", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
@@ -48,5 +47,4 @@ TEST_CASE("random_reward: its network gives the recorded numbers", "[golden]") {
   CHECK(rows == 11);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -3,8 +3,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using testing::CheckNear;
 using testing::Json;
@@ -55,5 +54,4 @@ TEST_CASE("golden: ADR's ranges and buffers") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

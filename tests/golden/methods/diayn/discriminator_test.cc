@@ -8,8 +8,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::Json;
@@ -55,5 +54,4 @@ TEST_CASE("golden: DIAYN's discriminator and its rewards", "[golden]") {
   for (const Json& test : file.at("cases")) CheckCase(test, testing::GoldenTolerance(file));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

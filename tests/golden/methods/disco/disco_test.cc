@@ -12,8 +12,7 @@
 #include "methods/shared/weights_file.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -274,5 +273,4 @@ TEST_CASE("golden: disco: the published weights teach as in the published progra
   CheckCase(json, of, GoldenTolerance(file));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/specs.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -93,5 +92,4 @@ TEST_CASE("golden: how much of the loss is PPO's") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -6,8 +6,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -150,5 +149,4 @@ TEST_CASE("golden: NEC's n-step targets of episodes that ended and that were cut
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

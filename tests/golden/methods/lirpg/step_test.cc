@@ -9,8 +9,7 @@
 #include "methods/shared/critic.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -194,5 +193,4 @@ TEST_CASE("lirpg_steps: each mistake shows in the weights of the reward network"
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -7,8 +7,7 @@
 #include "agents/adam.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -178,5 +177,4 @@ TEST_CASE("golden: a mistake in the learned policy gradient is seen") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -6,8 +6,7 @@
 #include "methods/shared/evolution_strategies.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -63,5 +62,4 @@ TEST_CASE("golden: how LPO's perturbations are weighed and shrink", "[golden]") 
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

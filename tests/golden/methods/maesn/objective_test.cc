@@ -5,8 +5,7 @@
 #include "methods/shared/folded_input.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenFlat;
@@ -110,5 +109,4 @@ TEST_CASE("golden: MAESN's adaptation step and outer loss", "[golden]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -7,8 +7,7 @@
 #include "methods/maml/loop.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenFlat;
@@ -130,5 +129,4 @@ TEST_CASE("golden: MAML's adaptation step and outer step", "[golden]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

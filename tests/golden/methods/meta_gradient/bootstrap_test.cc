@@ -8,8 +8,7 @@
 #include "methods/shared/outer_objective.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -214,5 +213,4 @@ TEST_CASE("golden: a mistake leaves the gradients of mg_bootstrap", "[golden]") 
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -9,8 +9,7 @@
 #include "methods/shared/outer_objective.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -369,5 +368,4 @@ TEST_CASE("golden: mg_gamma_lambda", "[golden]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/golden.h"
 #include "tests/quadratic_population.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using methods::PopulationConfig;
 using methods::SelectAndExplore;
@@ -75,5 +74,4 @@ TEST_CASE("golden: population, the quadratic of the paper") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -3,8 +3,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -57,5 +56,4 @@ TEST_CASE("golden: poet, one transfer and one reproduction") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/policy_step.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::CheckNear;
 using mentor::testing::GoldenTolerance;
@@ -423,5 +422,4 @@ TEST_CASE("golden: the terms through a round of Adam", "[golden]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -8,8 +8,7 @@
 #include "methods/shared/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -144,5 +143,4 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -5,8 +5,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -45,5 +44,4 @@ TEST_CASE("golden: critic that sees gamma and lambda") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -6,8 +6,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::CheckNear;
 using testing::GoldenTolerance;
@@ -144,5 +143,4 @@ TEST_CASE("golden: pieces of truncated backpropagation through time") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

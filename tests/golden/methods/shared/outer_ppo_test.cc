@@ -5,8 +5,7 @@
 #include "agents/worker_pool.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using namespace mentor::testing;
 using torch::Tensor;
@@ -158,5 +157,4 @@ TEST_CASE("golden: outer PPO in float32") {
   CheckAll(torch::kFloat32);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -221,5 +220,4 @@ TEST_CASE("golden: other readings of lstm_both are other numbers") {
   CHECK(Gap(values(inside, shared, features), want) > 1e-3);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

@@ -3,8 +3,7 @@
 #include "signals/lstm/lstm_plain.h"
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using kernels::LstmSizes;
 using torch::Tensor;
@@ -150,5 +149,4 @@ TEST_CASE("golden: signal network, acting and training") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

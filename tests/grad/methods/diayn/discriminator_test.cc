@@ -6,8 +6,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -36,5 +35,4 @@ TEST_CASE("grad: the discriminator's cross-entropy", "[grad]") {
   CHECK_FALSE(torch::equal(gradient, differences));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -7,8 +7,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -68,5 +67,4 @@ TEST_CASE("grad: the differentiable encoder is the one that acts", "[grad]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

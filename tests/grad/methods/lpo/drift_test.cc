@@ -9,8 +9,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -71,5 +70,4 @@ TEST_CASE("grad: the loss of an agent with a drift", "[grad]") {
   CHECK(gradient.abs().max().item<double>() > 1e-2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

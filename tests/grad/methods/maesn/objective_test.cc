@@ -5,8 +5,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -117,5 +116,4 @@ TEST_CASE("grad: the Hessian of MAESN's KL divergence", "[grad]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -5,8 +5,7 @@
 #include "tests/golden.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -103,5 +102,4 @@ TEST_CASE("grad: the Hessian of MAML's KL divergence, both orders", "[grad]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/policy_step.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -243,5 +242,4 @@ TEST_CASE("response gradient: the term through the reward alone is the meta-grad
   CHECK((meta.advantages + through.advantages).abs().max().item<double>() < 1e-12);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -3,8 +3,7 @@
 
 #include "tests/golden.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -159,5 +158,4 @@ TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -5,8 +5,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -64,5 +63,4 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

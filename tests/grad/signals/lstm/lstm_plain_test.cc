@@ -4,8 +4,7 @@
 
 #include "tests/golden/signal_fixture.h"
 
-namespace mentor::testing {
-namespace TEST_FILE {
+namespace mentor::testing::TEST_FILE {
 
 using torch::Tensor;
 
@@ -172,5 +171,4 @@ TEST_CASE("grad: full-size signal network in float32 over more rows than a block
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::testing
+}  // namespace mentor::testing::TEST_FILE

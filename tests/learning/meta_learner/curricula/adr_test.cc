@@ -6,8 +6,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr uint32_t kRounds = 200, kLifetimes = 16;
 constexpr double kGrowth = 0.00065;  // Measures the skill, by a lifetime that is slightly too hard.
@@ -71,5 +70,4 @@ TEST_CASE("learning: ADR that widens where it should narrow is noticed", "[learn
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

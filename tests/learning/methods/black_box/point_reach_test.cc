@@ -9,8 +9,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 constexpr double kAdvantageThreshold = 0.50;
 constexpr double kRewardThreshold = 0.30;
@@ -145,5 +144,4 @@ TEST_CASE("learning: broken reward, advantages on their own scale", "[learning][
   CheckBroken("point_reach_reward.txtpb", "advantages on their own scale", kRewardThreshold);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

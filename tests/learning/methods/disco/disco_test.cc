@@ -14,8 +14,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 constexpr methods::DiscoSizes kSizes = {.prediction = 4, .hidden = 8, .memory = 4};
 constexpr int64_t kAdvantage = 7;  // Place of the normalised advantage among an action's inputs.
@@ -98,5 +97,4 @@ TEST_CASE("learning: disco: a teacher without a say, or of the wrong sign, teach
   CHECK(other < 0.5);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -20,8 +20,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using agents::Segment;
 using methods::EpisodicConfig;
@@ -256,5 +255,4 @@ TEST_CASE("episodic control: the same bits whoever collects and learns", "[learn
   testing::CheckSameBits(kNec, trained);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using testing::CheckSameBits;
 using testing::Run;
@@ -96,5 +95,4 @@ TEST_CASE("poet: the same bits whoever collects and learns", "[learning]") {
                                           "evaluation.lifetimes_per_goal=0"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

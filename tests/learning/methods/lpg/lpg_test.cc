@@ -7,8 +7,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using testing::CheckSameBits;
 using testing::Run;
@@ -55,5 +54,4 @@ TEST_CASE("LPG: the same bits whoever collects and learns", "[learning]") {
   CheckSameBits("grid_world_lpg.txtpb", overrides);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

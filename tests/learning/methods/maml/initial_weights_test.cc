@@ -7,8 +7,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using testing::Run;
 
@@ -65,5 +64,4 @@ TEST_CASE("learning: broken Reptile, flipped outer gradient", "[learning]") {
         kReptileReturn);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

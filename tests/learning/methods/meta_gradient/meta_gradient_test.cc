@@ -9,8 +9,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // The last rounds: 192 training episodes, 32 in each.
 constexpr size_t kRounds = 6;
@@ -96,5 +95,4 @@ TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken",
   CHECK(Success(learn({"rule.name=meta_gradient_flipped"})) < kChance);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

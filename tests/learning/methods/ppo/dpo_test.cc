@@ -7,8 +7,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 double SuccessAtLast(std::vector<std::string> overrides) {
   overrides.emplace_back("lifetime.iterations=16");
@@ -22,5 +21,4 @@ TEST_CASE("learning: the drift of DPO lets agents learn, unless it cancels what 
         0.65);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

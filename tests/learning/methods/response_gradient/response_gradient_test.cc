@@ -7,8 +7,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Makes steps of eta only: theta stays as it began, so that nothing else can learn.
 const std::vector<std::string> kEtaAlone = {
@@ -42,5 +41,4 @@ TEST_CASE("learning: response gradient, broken, flipped", "[learning]") {
   CHECK(ReturnAfterLearning("rule.name=response_gradient_flipped") < kThreshold - kBrokenMargin);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

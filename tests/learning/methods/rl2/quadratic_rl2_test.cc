@@ -16,8 +16,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Shows 0 in place of the value at the point before.
 class HiddenValues final : public envs::Wrapper {
@@ -107,5 +106,4 @@ TEST_CASE("regression: the same bits whoever collects and learns", "[learning]")
                           "rule.shard_lifetimes=4", "evaluation.lifetimes_per_goal=0"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Mean pay of a pull on fresh bandits: 0.5 at random, 0.75 with the best arms, 0.715 by Thompson
 // sampling.
@@ -37,5 +36,4 @@ TEST_CASE("RL^2: the same bits whoever collects and learns", "[learning]") {
                           "rule.shard_lifetimes=4", "evaluation.lifetimes_per_goal=0"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/learning/learning.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Adds a random number for each episode before the observation: a context without meaning. Lives of
 // recurrent policies never resume from a saved state, so the state need not have the number.
@@ -118,5 +117,4 @@ TEST_CASE("episodic RL^2: what is trained is what acted", "[learning]") {
         Approx(1 / (1 + std::exp(-1.0))).epsilon(0.1));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

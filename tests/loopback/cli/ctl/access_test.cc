@@ -5,8 +5,7 @@
 #include "common/rpc/server.h"
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 
@@ -112,5 +111,4 @@ TEST_CASE("mentorctl: plain text beyond this machine must be asked for", "[loopb
   CHECK(Contains(run({"config", "view"}).out, "allow_insecure  yes "));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

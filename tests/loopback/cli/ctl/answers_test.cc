@@ -3,8 +3,7 @@
 
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 
@@ -116,5 +115,4 @@ TEST_CASE("mentorctl: get says what agents achieve", "[loopback]") {
   CHECK(Contains(got.out, "Learned   success 45 %, return 11.55 (mean of 5 updates)\n"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

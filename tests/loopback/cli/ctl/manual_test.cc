@@ -4,8 +4,7 @@
 #include "tests/loopback/cli/ctl/mentorctl.h"
 #include "tests/paths.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 
@@ -36,5 +35,4 @@ TEST_CASE("mentorctl: its manual page is whole and man has nothing to say agains
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

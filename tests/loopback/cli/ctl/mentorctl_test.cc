@@ -8,8 +8,7 @@
 #include "common/rpc/channel.h"
 #include "common/spec/spec.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 using S = v1::Experiment;
@@ -497,5 +496,4 @@ TEST_CASE("mentorctl: every verb's help has examples", "[loopback]") {
   CHECK(verbs >= 28);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -6,8 +6,7 @@
 #include "tests/loopback/cli/ctl/mentorctl.h"
 #include "tests/paths.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 using S = v1::Experiment;
@@ -351,5 +350,4 @@ TEST_CASE("mentorctl: the completion scripts have no errors in their shells", "[
   CHECK(Contains(ReadText(out), "use_context\t"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -2,8 +2,7 @@
 // broken connection.
 #include "tests/loopback/cli/ctl/mentorctl.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::testing;
 using S = v1::Experiment;
@@ -247,5 +246,4 @@ TEST_CASE("mentorctl: metrics as names, table, CSV, JSON and as they come", "[lo
   CHECK(end.out == "step,loss\n1,0.5\n2,0.25\n3,0.125\n");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

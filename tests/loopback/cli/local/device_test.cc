@@ -7,8 +7,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 const absl::Status fixed = agents::FixNumerics();
 
@@ -56,5 +55,4 @@ TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]"
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -28,8 +28,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -488,5 +487,4 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Mentor({"signal", "show", "nothing"}) == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

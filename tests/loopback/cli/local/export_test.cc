@@ -22,8 +22,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -382,5 +381,4 @@ TEST_CASE("export: a signal teaches as the run that it came from", "[loopback]")
   CHECK(Contains(std::string(Evaluate(options).status().message()), "choose tasks of that shape"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

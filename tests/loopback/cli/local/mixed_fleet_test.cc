@@ -32,8 +32,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::MetricValue;
 
@@ -195,5 +194,4 @@ TEST_CASE("mixed fleet: a local run does not go on with what GPUs began", "[loop
   CHECK(code.status().message().find("a GPU bits") != absl::string_view::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

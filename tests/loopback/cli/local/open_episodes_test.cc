@@ -27,8 +27,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using meta_learner::Checkpoint;
 using Series = std::map<std::string, std::map<uint32_t, double>>;  // Values by metric and step.
@@ -401,5 +400,4 @@ TEST_CASE(
         run.Read(kUpdates).sections.at("rule/weights"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -16,8 +16,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // Before anything else uses LibTorch.
 const absl::Status fixed = agents::FixNumerics();
@@ -130,5 +129,4 @@ TEST_CASE("ready specs: each of them makes an outer update, with the bits of eve
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

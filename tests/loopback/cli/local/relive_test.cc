@@ -23,8 +23,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -228,5 +227,4 @@ TEST_CASE("env render: a run's agent first and last, tasks, options, wrappers, e
   CHECK(refused({"render", kEnvironment, "--policy", RunOnce().string(), "--steps", "9"}));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

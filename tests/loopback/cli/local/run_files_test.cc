@@ -18,8 +18,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 constexpr uint64_t kBytesMax = 1 << 24;
 
@@ -141,5 +140,4 @@ TEST_CASE("run files: a newest checkpoint that is gone is missed", "[loopback]")
   CHECK(HashRun(run)->damaged.empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -20,8 +20,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using testing::Contains;
 
@@ -179,5 +178,4 @@ TEST_CASE("metrics: an experiment whose rule reports more than it declared fails
                  "outer rule 'talker' reports 'secret', which it does not declare"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

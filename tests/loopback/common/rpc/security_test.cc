@@ -20,8 +20,7 @@
 #include "tests/metric_value.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using grpc::StatusCode;
 using mentor::testing::kPatience;
@@ -488,5 +487,4 @@ TEST_CASE("security: streams of a process are bounded", "[loopback]") {
   StreamSlot::SetLimit(kStreamsMax);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

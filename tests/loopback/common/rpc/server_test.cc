@@ -15,8 +15,7 @@
 #include "tests/metric_value.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using mentor::testing::kPatience;
 using mentor::testing::Mailbox;
@@ -327,5 +326,4 @@ TEST_CASE("status: code, message, reason, facts and field violations cross the w
   CHECK(ReasonOf(FromGrpc(cut)) == "INVALID_FIELD");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

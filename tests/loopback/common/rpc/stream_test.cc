@@ -15,8 +15,7 @@
 #include "tests/mailbox.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using mentor::testing::Mailbox;
 using mentor::testing::Signal;
@@ -496,5 +495,4 @@ TEST_CASE("stream: a race on purpose", "[.race]") {
   WARN(count);  // Else the compiler leaves it out.
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

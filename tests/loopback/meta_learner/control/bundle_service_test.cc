@@ -27,8 +27,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
@@ -428,5 +427,4 @@ TEST_CASE("bundle service: tasks that are drawn without end hold up neither othe
   fixture.Start();
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

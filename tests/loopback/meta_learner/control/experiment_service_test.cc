@@ -37,8 +37,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::TempFolder;
@@ -1965,5 +1964,4 @@ TEST_CASE("experiment service: experiments are counted by state", "[loopback]") 
   CHECK(text.find("mentor_store_replay_mismatch_total 0") != text.npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

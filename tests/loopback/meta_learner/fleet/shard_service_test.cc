@@ -24,8 +24,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 // A learner's end of the stream that sends whatever the test wants.
 class RawLearner {
@@ -418,5 +417,4 @@ TEST_CASE(
   CHECK((*results)[0].segments[0].shaped_rewards[0][3].item<double>() == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

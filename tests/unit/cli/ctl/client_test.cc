@@ -5,8 +5,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 
@@ -38,5 +37,4 @@ TEST_CASE("client: what is tried again, and when", "[unit]") {
   CHECK(!RetryAfter(With(absl::InternalError("x"), 1), 0, 0.5));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

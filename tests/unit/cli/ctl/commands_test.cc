@@ -14,8 +14,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 using mentor::testing::Contains;
@@ -168,5 +167,4 @@ TEST_CASE("completion: what the next word may be depends on those before it", "[
   CHECK(complete({"show", "--none=x"}).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

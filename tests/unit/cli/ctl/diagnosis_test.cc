@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 using mentor::testing::Contains;
@@ -106,5 +105,4 @@ TEST_CASE("doctor: experiments that wait", "[unit]") {
   CHECK(Troubles(CheckExperiments({experiment}, {})) == List{"bad quota"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

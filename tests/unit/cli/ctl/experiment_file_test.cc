@@ -3,8 +3,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 using mentor::testing::Contains;
@@ -66,5 +65,4 @@ TEST_CASE("experiment file: only what it sets is compared", "[unit]") {
   CHECK(ChangedFields(file, there) == std::vector<std::string>{"labels", "priority"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

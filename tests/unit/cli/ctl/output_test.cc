@@ -6,8 +6,7 @@
 #include "mentor/v1/experiment.pb.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 
@@ -88,5 +87,4 @@ TEST_CASE("output: every code has its exit code", "[unit]") {
   CHECK(ExitCodeOf(absl::OkStatus()) == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

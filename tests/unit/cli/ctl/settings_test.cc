@@ -7,8 +7,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 using mentor::testing::Contains;
@@ -137,5 +136,4 @@ TEST_CASE("settings: a config that was written reads back", "[unit]") {
         std::filesystem::perms::none);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -4,8 +4,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 using mentor::testing::Contains;
@@ -110,5 +109,4 @@ TEST_CASE("top: what waits for what", "[unit]") {
   CHECK(DrawFleet(picture, 80, 24, false)[2] == "lost the server");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -3,8 +3,7 @@
 #include "common/resources/states.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::ctl;
 
@@ -87,5 +86,4 @@ TEST_CASE("values: what people read", "[unit]") {
   CHECK(std::stod(Number(1.0 / 3)) == 1.0 / 3);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -4,8 +4,7 @@
 #include "cli/doctor/doctor.h"
 #include "tests/testing.h"
 
-namespace mentor::doctor {
-namespace TEST_FILE {
+namespace mentor::doctor::TEST_FILE {
 
 // A change with the ends of its interval two errors away.
 Change ChangeOf(double first, double last, double error, double least) {
@@ -250,5 +249,4 @@ TEST_CASE("doctor: the text and the JSON carry what was found", "[unit]") {
         std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::doctor
+}  // namespace mentor::doctor::TEST_FILE

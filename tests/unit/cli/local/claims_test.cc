@@ -18,8 +18,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 const std::string kHeader =
     "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
@@ -411,5 +410,4 @@ TEST_CASE("claims: CPU seconds are those of all phases, the policy's in the roll
   CHECK(std::isnan(CpuSeconds({report::TrainingPoint()})));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

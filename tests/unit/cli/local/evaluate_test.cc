@@ -3,8 +3,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -21,5 +20,4 @@ TEST_CASE("evaluate: a name is one folder below evaluations/, or refused", "[uni
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::ReadText;
 using mentor::testing::TempFolder;
@@ -53,5 +52,4 @@ TEST_CASE("run metrics: outer updates that end while the file is written are in 
   CHECK(done > 20);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

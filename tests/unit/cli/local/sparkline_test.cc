@@ -6,8 +6,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("sparkline: bars from the least to the greatest number", "[unit]") {
   const std::vector<double> numbers = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -22,5 +21,4 @@ TEST_CASE("sparkline: bars from the least to the greatest number", "[unit]") {
   CHECK(Sparkline(numbers, 0, true).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::report {
-namespace TEST_FILE {
+namespace mentor::report::TEST_FILE {
 
 std::string ErrorOf(const std::string& text) {
   return std::string(ParseCsv(text, "a.csv").status().message());
@@ -44,5 +43,4 @@ TEST_CASE("csv: what is wrong is named with its line", "[unit]") {
   CHECK(ErrorOf("a,b\n1,2\n1,\"x\"y\n").find("a.csv:3: a cell's quotes do not end") == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::report
+}  // namespace mentor::report::TEST_FILE

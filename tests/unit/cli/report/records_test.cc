@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::report {
-namespace TEST_FILE {
+namespace mentor::report::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -78,5 +77,4 @@ TEST_CASE("records: what a run no longer has goes away", "[unit]") {
   CHECK(std::filesystem::exists(folder.path() / "lifetimes.csv"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::report
+}  // namespace mentor::report::TEST_FILE

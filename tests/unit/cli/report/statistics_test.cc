@@ -9,8 +9,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::report {
-namespace TEST_FILE {
+namespace mentor::report::TEST_FILE {
 
 using testing::Near;
 
@@ -225,5 +224,4 @@ TEST_CASE("statistics: means leave out rows without the number", "[unit]") {
   CHECK(means[2].low == 4);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::report
+}  // namespace mentor::report::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::report {
-namespace TEST_FILE {
+namespace mentor::report::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::Near;
@@ -167,5 +166,4 @@ TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", 
   CHECK((*SummariseEvaluation(data.evaluation, 3))[0].quantity == Quantity::kSuccess);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::report
+}  // namespace mentor::report::TEST_FILE

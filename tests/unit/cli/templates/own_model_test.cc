@@ -4,8 +4,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::templates {
-namespace TEST_FILE {
+namespace mentor::templates::TEST_FILE {
 
 TEST_CASE("own model: an error begins with the flag that it is about", "[unit]") {
   const testing::TempFolder folder;
@@ -15,5 +14,4 @@ TEST_CASE("own model: an error begins with the flag that it is about", "[unit]")
         "--model: the file's path has special characters; rename it");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::templates
+}  // namespace mentor::templates::TEST_FILE

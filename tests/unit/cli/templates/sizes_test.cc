@@ -7,8 +7,7 @@
 #include "cli/templates/embedded.h"
 #include "tests/testing.h"
 
-namespace mentor::templates {
-namespace TEST_FILE {
+namespace mentor::templates::TEST_FILE {
 
 int Number(const Places& places, const std::string& name) {
   int number = 0;
@@ -45,5 +44,4 @@ TEST_CASE("sizes: every place of the shared part has a value") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::templates
+}  // namespace mentor::templates::TEST_FILE

@@ -7,8 +7,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // The Python client must give the same (tests/python/client_test.py).
 nlohmann::json Examples() {
@@ -92,5 +91,4 @@ TEST_CASE("resources: states and priorities by name", "[unit]") {
   CHECK_FALSE(ParsePriority("unspecified"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

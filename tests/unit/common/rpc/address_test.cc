@@ -3,8 +3,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using Strings = std::vector<std::string>;
 
@@ -35,5 +34,4 @@ TEST_CASE("address: a name stands for all its addresses, an address for itself",
   CHECK(std::string(nobody.message()).find("'nobody.invalid'") != std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/metric_value.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using grpc::StatusCode;
 using mentor::testing::MetricValue;
@@ -311,5 +310,4 @@ TEST_CASE("access: files are read again, and a broken one changes nothing", "[un
   CHECK_FALSE(ok("Bearer " + second.token.Reveal()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/run_child.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using mentor::testing::MetricValue;
 using mentor::testing::ReadText;
@@ -163,5 +162,4 @@ TEST_CASE("certificates: a process that exits takes OpenSSL away from no thread"
   CHECK(WEXITSTATUS(mentor::testing::RunChild(kExits, {})) == 3);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

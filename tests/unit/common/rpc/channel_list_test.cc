@@ -6,8 +6,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 absl::Status NotLeader(const std::string& leader) {
   return MakeError(Reason::kNotLeader, "stands by", {{"leader", leader}});
@@ -62,5 +61,4 @@ TEST_CASE("addresses: a list is checked as one address is", "[unit]") {
   CHECK(absl::IsInvalidArgument(ChannelList::Make({.address = many}).status()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 std::string Bytes(size_t size) {
   std::string bytes(size, '\0');
@@ -88,5 +87,4 @@ TEST_CASE("chunks: every broken rule is an error", "[unit]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

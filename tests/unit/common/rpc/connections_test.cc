@@ -13,8 +13,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::ReadText;
@@ -84,5 +83,4 @@ TEST_CASE("connections: a token that cannot be a header is refused without its t
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

@@ -10,8 +10,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 // One thread, held up until Go.
 struct Fixture {
@@ -120,5 +119,4 @@ TEST_CASE("executor: tasks of no caller may take all threads", "[unit]") {
   CHECK(met == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

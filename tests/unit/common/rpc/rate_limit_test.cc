@@ -4,8 +4,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::rpc {
-namespace TEST_FILE {
+namespace mentor::rpc::TEST_FILE {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -61,5 +60,4 @@ TEST_CASE("retry advice crosses a status", "[unit]") {
   CHECK_FALSE(RetryDelayOf(absl::UnavailableError("x")).has_value());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::rpc
+}  // namespace mentor::rpc::TEST_FILE

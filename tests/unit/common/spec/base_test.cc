@@ -12,8 +12,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -193,5 +192,4 @@ TEST_CASE("spec base: text that comes from no file has none", "[unit]") {
         "prints it");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

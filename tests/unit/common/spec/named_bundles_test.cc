@@ -8,8 +8,7 @@
 #include "common/spec/spec.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 TEST_CASE("spec: the bundles that it names", "[unit]") {
   const std::string a = Sha256Hex("a"), b = Sha256Hex("b");
@@ -34,5 +33,4 @@ TEST_CASE("spec: the bundles that it names", "[unit]") {
   CHECK(BundlesOf({}).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

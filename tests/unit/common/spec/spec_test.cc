@@ -14,8 +14,7 @@
 #include "tests/paths.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 constexpr char kSmall[] = "benchmark { name: 'point_reach' }";
 
@@ -695,5 +694,4 @@ TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]
   CHECK(count >= 7);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

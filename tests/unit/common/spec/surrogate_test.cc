@@ -5,8 +5,7 @@
 #include "common/spec/spec.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 // "field: description" of every violation.
 std::vector<std::string> Complaints(std::string_view text) {
@@ -44,5 +43,4 @@ TEST_CASE("spec: constants of the drift belong to a spec that has it, and have n
       std::vector<std::string>{"agent.surrogate: is SURROGATE_UNSPECIFIED; give one of CLIP, DPO"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -151,5 +150,4 @@ TEST_CASE("yaml: a base may be YAML, and have a spec in text format as its own b
   CHECK_FALSE(spec->agent().has_gamma());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -9,8 +9,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -393,5 +392,4 @@ TEST_CASE("custom: everything wrong is named with its field and the remedy", "[u
                  "benchmark.task_set[0]: task.goal_visible of point_reach is true"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

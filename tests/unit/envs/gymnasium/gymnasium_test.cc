@@ -13,8 +13,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Task;
 using mentor::testing::TempFolder;
@@ -184,5 +183,4 @@ TEST_CASE("gymnasium: a missing, cut or foreign model is an error that says what
   CHECK(MakeEnvironment("Hopper-v5", {}).ok());  // All is well again.
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

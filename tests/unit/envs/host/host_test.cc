@@ -19,8 +19,7 @@
 #include "tests/environments.h"
 #include "tests/hosts/offered_hosts.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using std::chrono::milliseconds;
 using testing::ExampleHost;
@@ -437,5 +436,4 @@ TEST_CASE("hosts: programs that are not there", "[unit]") {
   CHECK(absl::StrContains(Text(status), "No such file"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -5,8 +5,7 @@
 #include "envs/mujoco_environment.h"
 #include "tests/testing.h"
 
-namespace mentor::envs::metaworld {
-namespace TEST_FILE {
+namespace mentor::envs::metaworld::TEST_FILE {
 
 // Tasks whose statements leave all bodies where the model has them ("hand state: independent of v"
 // in their specification).
@@ -91,5 +90,4 @@ TEST_CASE("metaworld: a hand reset is shared among equal physics only", "[unit]"
   CHECK(ResetTo(*heavy, 0) == want);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::metaworld
+}  // namespace mentor::envs::metaworld::TEST_FILE

@@ -6,8 +6,7 @@
 #include "envs/metaworld/world.h"
 #include "tests/testing.h"
 
-namespace mentor::envs::metaworld {
-namespace TEST_FILE {
+namespace mentor::envs::metaworld::TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -430,5 +429,4 @@ TEST_CASE("quirk: conditions in the info are numbers, 0 or 1", "[unit]") {
   CHECK(stage.Reward(s).grasp_success.value == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::metaworld
+}  // namespace mentor::envs::metaworld::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/bundles.h"
 #include "tests/text.h"
 
-namespace mentor::envs::mjcf {
-namespace TEST_FILE {
+namespace mentor::envs::mjcf::TEST_FILE {
 
 using mentor::testing::BundleFolder;
 using mentor::testing::Contains;
@@ -413,5 +412,4 @@ TEST_CASE("mjcf model: what a compiler writes that is no model is refused", "[un
   CHECK(status.code() == absl::StatusCode::kInvalidArgument);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::mjcf
+}  // namespace mentor::envs::mjcf::TEST_FILE

@@ -9,8 +9,7 @@
 #include "common/pause_point.h"
 #include "tests/testing.h"
 
-namespace mentor::envs::mjcf {
-namespace TEST_FILE {
+namespace mentor::envs::mjcf::TEST_FILE {
 
 constexpr auto kDeadline = std::chrono::seconds(60);
 
@@ -83,5 +82,4 @@ TEST_CASE("compiler places: who must end leaves the line to others", "[unit]") {
   CHECK(waits.took.get().ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::mjcf
+}  // namespace mentor::envs::mjcf::TEST_FILE

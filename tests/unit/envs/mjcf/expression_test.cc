@@ -8,8 +8,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs::mjcf {
-namespace TEST_FILE {
+namespace mentor::envs::mjcf::TEST_FILE {
 
 using mentor::testing::Contains;
 using mentor::testing::Near;
@@ -233,5 +232,4 @@ TEST_CASE("expressions: a division by zero and a number that is none are noticed
   CHECK(run({}, &results) == -1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs::mjcf
+}  // namespace mentor::envs::mjcf::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/environments.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::BundleFolder;
@@ -577,5 +576,4 @@ TEST_CASE("mjcf: an observation that is too long is told once", "[unit]") {
   CHECK(refusal.find("has more than 10000", first + 40) == refusal.npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

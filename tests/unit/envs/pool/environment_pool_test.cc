@@ -14,8 +14,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using Options = EnvironmentPool::Options;
 
@@ -342,5 +341,4 @@ TEST_CASE("environment pool: a forked process is told that the threads stayed be
   CHECK(pool->Step(actions).ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

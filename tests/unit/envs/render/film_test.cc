@@ -17,8 +17,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -318,5 +317,4 @@ TEST_CASE("camera: the default comes first, the model's follow", "[unit]") {
   CHECK(names("InvertedPendulum-v5") == std::vector<std::string>{"free"});
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -6,8 +6,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Options;
@@ -82,5 +81,4 @@ TEST_CASE("catch: a saved state names the ball's column and the paddle's", "[uni
   CHECK_FALSE(other->RestoreState(EncodeState("catch", numbers), again).ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Options;
@@ -204,5 +203,4 @@ TEST_CASE("grid_world: the catalogue's hash is that of results recorded before i
   CHECK_FALSE(FindEnvironment("grid_world")->in_catalogue_hash);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

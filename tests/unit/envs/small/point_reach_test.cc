@@ -6,8 +6,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Near;
 
@@ -162,5 +161,4 @@ TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their
   CHECK(std::abs(noise) < 5 * 0.1 * std::sqrt(19.0 * n));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

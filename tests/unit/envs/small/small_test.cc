@@ -12,8 +12,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Near;
@@ -478,5 +477,4 @@ TEST_CASE("small environments: hand-written policies succeed where there is one"
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -16,8 +16,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 v1::EnvironmentTask Task(double z, const mentor::testing::Settings& settings = {}) {
   v1::EnvironmentTask task;
@@ -223,5 +222,4 @@ TEST_CASE("random_reward: benchmarks draw classes uniformly behind the task's ow
   for (const int count : counts) CHECK(std::abs(count - 100) < 50);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/specs.h"
 #include "tests/testing.h"
 
-namespace mentor::envs {
-namespace TEST_FILE {
+namespace mentor::envs::TEST_FILE {
 
 using mentor::testing::Act;
 using mentor::testing::Near;
@@ -396,5 +395,4 @@ TEST_CASE("domain_randomization: settings that cannot be are refused", "[unit]")
                  "put all ranges into one"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::envs
+}  // namespace mentor::envs::TEST_FILE

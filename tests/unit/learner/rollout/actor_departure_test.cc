@@ -4,8 +4,7 @@
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -139,5 +138,4 @@ TEST_CASE("dispatcher: an actor that is busy may yet confirm a step that no acto
   CHECK_FALSE(d.Take(1)->ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

@@ -9,8 +9,7 @@
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -118,5 +117,4 @@ TEST_CASE("dispatcher: of many experiments only those without work are forgotten
   CHECK(d.Take(1)->ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

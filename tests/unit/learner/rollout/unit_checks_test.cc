@@ -5,8 +5,7 @@
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -439,5 +438,4 @@ TEST_CASE("checks: each experiment has some, and later ones follow the sample", 
   CHECK(late > 5 * kTrials);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

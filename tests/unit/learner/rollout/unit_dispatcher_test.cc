@@ -8,8 +8,7 @@
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -891,5 +890,4 @@ TEST_CASE("dispatcher: what a newcomer keeps is soon done elsewhere, without a s
   CHECK(d.Accept(kSecond, ResultOf(Key(2, 0))) == Outcome::kDuplicate);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

@@ -3,8 +3,7 @@
 #include "tests/dispatched_units.h"
 #include "tests/testing.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using namespace testing::units;  // NOLINT
 
@@ -91,5 +90,4 @@ TEST_CASE("dispatcher: silence is no word after the unit came", "[unit]") {
   CHECK(d.Answers(kFirst) == speaks);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/text.h"
 #include "tests/units.h"
 
-namespace mentor::learner {
-namespace TEST_FILE {
+namespace mentor::learner::TEST_FILE {
 
 using mentor::testing::Contains;
 using T = v1::Tensor;
@@ -174,5 +173,4 @@ TEST_CASE("result: the hash is that of the trajectory and the final state", "[un
   CHECK(Contains(ValidateResult(pair.unit, pair.result), "result_hash: is not that of"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::learner
+}  // namespace mentor::learner::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using S = v1::Experiment;
 
@@ -271,5 +270,4 @@ TEST_CASE("changes: only the shortest time to live is the mark of a deletion", "
   CHECK_FALSE(IsDeletedAtEnd({}));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

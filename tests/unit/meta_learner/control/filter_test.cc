@@ -7,8 +7,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 v1::Experiment Example() {
   v1::Experiment experiment;
@@ -133,5 +132,4 @@ TEST_CASE("filter: any text is parsed or refused, and what is parsed can be aske
   CHECK(parsed > 500);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using S = v1::Experiment;
 using Strings = std::vector<std::string>;
@@ -207,5 +206,4 @@ TEST_CASE("lists: checkpoints come by pages in order, and are pinned under their
   CHECK(ReasonOf(update(owner).status()) == "INVALID_FIELD");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using S = v1::Experiment;
 using Messages = std::vector<std::string>;
@@ -222,5 +221,4 @@ TEST_CASE("logs: a line is taken apart, and one that is no JSON is a message", "
   CHECK(*watch(&line) == Produced::kEnd);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

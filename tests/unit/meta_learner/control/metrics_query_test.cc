@@ -12,8 +12,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Numbers = std::vector<double>;
 
@@ -175,5 +174,4 @@ TEST_CASE("metrics: a list has the last of each, with the step it is of", "[unit
       ListMetrics(&fixture.store->records, &fixture.store->results, request).status()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

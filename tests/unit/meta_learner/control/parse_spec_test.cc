@@ -13,8 +13,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -150,5 +149,4 @@ TEST_CASE("parse spec: says at once what is wrong, with its place", "[unit]") {
   CHECK(Read({{"a", "agent { gamma: 2 }"}}).spec().agent().gamma() == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -11,8 +11,7 @@
 #include "mentor/v1/experiment_service.pb.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("requests: the hash is that of caller and body, and not of the id", "[unit]") {
   v1::CreateExperimentRequest request;
@@ -83,5 +82,4 @@ TEST_CASE("requests: ids may be left out, and are shown up to 100 bytes where th
   CHECK(wrong(CheckExperimentId, std::string(64, 'a')).starts_with("experiment_id: is 'aaa"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

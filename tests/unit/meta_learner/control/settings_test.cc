@@ -9,8 +9,7 @@
 #include "meta_learner/control/request_checks.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Fields = std::set<std::string>;
 
@@ -122,5 +121,4 @@ TEST_CASE("settings: a deadline is a time that the store can keep, a span has te
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

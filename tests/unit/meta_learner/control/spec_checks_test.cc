@@ -5,8 +5,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("spec checks: a valid spec is checked once, whatever its seed, title and checkpoints",
           "[unit]") {
@@ -63,5 +62,4 @@ TEST_CASE("spec checks: the oldest of many is forgotten", "[unit]") {
   CHECK(checked == kRemembered + 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -8,8 +8,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 struct Stream : AnyStream {
   void Poke() override { ++poked; }
@@ -66,5 +65,4 @@ TEST_CASE("streams: all are poked, and ended with one status, those that come la
   CHECK(absl::IsUnavailable(registry.Add(late, "a")));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using S = v1::Experiment;
 using E = v1::WatchExperimentsResponse;
@@ -205,5 +204,4 @@ TEST_CASE("watch: metrics come in parts, each update once, with all that it has"
   CHECK(*watch(&response) == Produced::kEnd);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -9,8 +9,7 @@
 #include "methods/base/outer_rule.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Catch::Contains;
 
@@ -286,5 +285,4 @@ TEST_CASE("curricula: an experiment reports what its rule and its curriculum do"
   CHECK(AllMetrics(without).size() == methods::AllMetrics(without.rule().name()).size());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 struct Fixture {
   Fixture() { REQUIRE(store->files.PrepareFolder(experiment.uid()).ok()); }
@@ -367,5 +366,4 @@ TEST_CASE("checkpoints: a bucket that is away is storage that is away", "[unit]"
   CHECK(machines.Newest() == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

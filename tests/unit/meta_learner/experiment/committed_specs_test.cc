@@ -11,8 +11,7 @@
 #include "tests/paths.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>& overrides = {}) {
   const auto spec = LoadSpecFile(testing::SourcePath("experiments/" + name + ".txtpb"), overrides);
@@ -151,5 +150,4 @@ TEST_CASE("committed specs: settings that are hardly meant are warned of", "[uni
   CHECK(Warnings("stn_hopper", {"signal.input=SUCCESS"}).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -7,8 +7,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 RunParameters Parameters() {
   return {.learned = torch::full({1}, 1.0F),
@@ -211,5 +210,4 @@ TEST_CASE("evaluation: a file of another seed than its folder's is refused", "[u
         std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -5,8 +5,7 @@
 #include "meta_learner/experiment/tensor_sections.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 LifetimeOutcome Life(std::vector<double> success, std::vector<int> segments) {
   LifetimeOutcome outcome{.episode_success = std::move(success),
@@ -171,5 +170,4 @@ TEST_CASE("state: damage names the section", "[unit]") {
   CHECK(absl::IsDataLoss(ReadState(other).status()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

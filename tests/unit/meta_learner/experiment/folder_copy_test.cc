@@ -11,8 +11,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr char kShard[] = "artifacts/evaluation/test-learned-00000.binpb";
 
@@ -55,5 +54,4 @@ TEST_CASE("folder copy: what grows is the bucket's, other results are whoever ha
   CHECK(empty.files().contains(kEpisodesFile));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -2,8 +2,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 // Results of an episode from before the first step of a segment.
 struct Open {
@@ -89,5 +88,4 @@ TEST_CASE("outcomes: the score counts success first and return to break ties", "
   CHECK(LifetimeScore(outcome, 100) == Approx(2.0 / 3 + 1e-6 * 5));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -188,5 +187,4 @@ TEST_CASE("parts: an average takes no checkpoint of another outer update or expe
   CHECK(Contains(std::string(foreign.status().message()), "it belongs to experiment"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -6,8 +6,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Clock = ProgressReporter::Clock;
 
@@ -127,5 +126,4 @@ TEST_CASE("progress: the store hears what is done, and who is waited for", "[uni
   CHECK(activity() == "meta-training");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -7,8 +7,7 @@
 #include "tests/checked_spec_of.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 std::set<std::string> Names(const std::string& text,
                             const std::vector<std::string>& overrides = {}) {
@@ -78,5 +77,4 @@ TEST_CASE("reported numbers: nothing of what is not made", "[unit]") {
   CHECK_FALSE(untrained.contains("evaluation/test/learned/last"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

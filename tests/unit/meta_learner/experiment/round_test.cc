@@ -4,8 +4,7 @@
 #include "shards/tensor_proto.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 v1::ExperimentSpec Spec() {
   const auto spec = LoadSpec(
@@ -180,5 +179,4 @@ TEST_CASE("round: seconds of shards add up by phase", "[unit]") {
   CHECK(timings.at("update_seconds") == 96);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 
@@ -235,5 +234,4 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

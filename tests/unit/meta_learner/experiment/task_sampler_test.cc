@@ -9,8 +9,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using mentor::testing::Contains;
 
@@ -205,5 +204,4 @@ TEST_CASE("task sampler: what draws without end is ended, and says what helps", 
     CHECK((*bounded)[i].task.parameters(0) == plain[i].task.parameters(0));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

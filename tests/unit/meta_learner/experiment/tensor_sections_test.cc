@@ -2,8 +2,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 
@@ -86,5 +85,4 @@ TEST_CASE("tensor sections: an empty tensor's other axes are bounded too", "[uni
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 // Two agents of one environment.
 const std::vector<SampledTask> kTasks = {{.environment = "box", .goal = 3},
@@ -163,5 +162,4 @@ TEST_CASE("trained episodes: a file that is not there is none, a damaged one is 
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -7,8 +7,7 @@
 #include "meta_learner/fleet/shard_service.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 constexpr int64_t kNow = 1'800'000'000;
 
@@ -136,5 +135,4 @@ TEST_CASE("actor reports: each stands there once, ten thousand at most, the othe
   CHECK(Reports({}).actors.empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

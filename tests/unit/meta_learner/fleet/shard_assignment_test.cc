@@ -5,8 +5,7 @@
 #include "tests/fake_learners.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -90,5 +89,4 @@ TEST_CASE(
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

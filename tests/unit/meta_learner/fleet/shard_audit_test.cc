@@ -9,8 +9,7 @@
 #include "tests/metric_value.h"
 #include "tests/text.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -360,5 +359,4 @@ TEST_CASE("shard audit: answers hold the arithmetic until their call ends", "[un
   CHECK(gpu.num_shards() == 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -18,8 +18,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using testing::BoardClock;
 using testing::FakeLearner;
@@ -1295,5 +1294,4 @@ TEST_CASE("shard board: a learner without an actor that answers loses its shard 
   CHECK(free.WasDropped(moved));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -3,8 +3,7 @@
 
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using std::chrono::seconds;
 
@@ -186,5 +185,4 @@ TEST_CASE("shard verdict: what is waited for, in the order in which it helps", "
   CHECK(Gigabytes(50'000'000) == "0.1 GB");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -23,8 +23,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using testing::HttpAnswer;
 using testing::MemoryObjects;
@@ -458,5 +457,4 @@ TEST_CASE("objects: names of others lead to no path of ours", "[unit]") {
   REQUIRE(up.objects.DeleteAll().ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("disk guard: the reserve is given back when the disk is full, and made again", "[unit]") {
   const testing::TempFolder folder;
@@ -161,5 +160,4 @@ TEST_CASE("disk guard: what is full again and again is looked at less and less o
   CHECK(disk.TryRecover(now + std::chrono::seconds(1)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

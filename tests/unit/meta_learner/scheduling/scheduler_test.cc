@@ -18,8 +18,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using google::protobuf::util::TimeUtil;
 using S = v1::Experiment;
@@ -860,5 +859,4 @@ TEST_CASE("scheduler: what a process left at work is gone on with, or ended as w
   REQUIRE(fixture.WaitForRunning({"running"}));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using S = v1::Experiment;
 using testing::FakeLearner;
@@ -98,5 +97,4 @@ TEST_CASE("warnings: twenty at most, and none of a deleted experiment of the nam
   CHECK(warnings.back() == "actor 29 lies" + After(3));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

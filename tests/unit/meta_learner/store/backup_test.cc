@@ -13,8 +13,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 namespace fs = std::filesystem;
 using mentor::testing::Contains;
@@ -143,5 +142,4 @@ TEST_CASE("backup: one of an earlier version must name its database and every ch
   CHECK(Contains(backup.Restored(), "names no " + backup.checkpoint()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

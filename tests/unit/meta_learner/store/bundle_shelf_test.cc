@@ -20,8 +20,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
@@ -571,5 +570,4 @@ TEST_CASE("bundle shelf: backups have bundles", "[unit]") {
   CHECK(absl::IsDataLoss(BackUp({.folder = state}, folder.path() / "second").status()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -9,8 +9,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::TempFolder;
@@ -333,5 +332,4 @@ TEST_CASE("checkpoint: retention keeps the newest", "[unit]") {
   CHECK(DroppedCheckpoints({15, 99999999}, {.keep_last = 2}).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -26,8 +26,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::Contains;
@@ -444,5 +443,4 @@ TEST_CASE("damage: a FORMAT with any byte changed is damaged, and not of a newer
   CHECK(OpenStore(folder.path()).ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/testing.h"
 #include "tests/text.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using google::protobuf::TextFormat;
 using std::chrono::seconds;
@@ -107,5 +106,4 @@ TEST_CASE("experiment objects: parts without a manifest are swept once they are 
   CHECK(absl::IsNotFound(fixture.Fetch()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

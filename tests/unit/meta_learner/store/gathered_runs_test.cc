@@ -9,8 +9,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::StartSmall;
@@ -127,5 +126,4 @@ TEST_CASE("gathered runs: what cannot be shown is refused by name", "[unit]") {
   CHECK(fixture.store->records.ReadSnapshot({})->experiments.size() == 1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -6,8 +6,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Clock = BeatWatch::Clock;
 using std::chrono::milliseconds;
@@ -107,5 +106,4 @@ TEST_CASE("lease: who is refused learns who leads", "[unit]") {
   CHECK_FALSE(MetadataOf(NotLeader(""), "leader").has_value());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -11,8 +11,7 @@
 #include "tests/objects.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 using Strings = std::vector<std::string>;
 
@@ -147,5 +146,4 @@ TEST_CASE("object deletions: a bucket that is away does not delay the end", "[un
   CHECK(bucket.objects.size() == 1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

@@ -8,8 +8,7 @@
 #include "common/status.h"
 #include "tests/testing.h"
 
-namespace mentor::meta_learner {
-namespace TEST_FILE {
+namespace mentor::meta_learner::TEST_FILE {
 
 TEST_CASE("paging: fifty rows unless asked, a thousand at most", "[unit]") {
   Violations violations;
@@ -107,5 +106,4 @@ TEST_CASE("paging: keys sort as the order says, and by name where it says nothin
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::meta_learner
+}  // namespace mentor::meta_learner::TEST_FILE

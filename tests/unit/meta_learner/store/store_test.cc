@@ -27,8 +27,7 @@
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
-namespace mentor {
-namespace TEST_FILE {
+namespace mentor::TEST_FILE {
 
 using namespace mentor::meta_learner;
 using mentor::testing::CreateSmall;
@@ -486,5 +485,4 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   CHECK(Open(state)->records.List({})->total_size == 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -4,8 +4,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -58,5 +57,4 @@ TEST_CASE("the outer gradient's report: the variance is unbiased, however lifeti
   CHECK(sum / kRounds == Approx(200.0 / 12).epsilon(0.05));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -6,8 +6,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -143,5 +142,4 @@ TEST_CASE("potential: agents learn from it, and snapshots keep that of the last 
     CHECK_FALSE(torch::equal(learned, Learned(other, false)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

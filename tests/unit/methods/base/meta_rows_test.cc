@@ -14,8 +14,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -386,5 +385,4 @@ TEST_CASE("evolved loss loop: the last iteration only collects, and a short buff
   CHECK(Refusal(shard, phi) == "signal.option.buffer");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

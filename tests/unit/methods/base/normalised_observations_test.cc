@@ -3,8 +3,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -127,5 +126,4 @@ TEST_CASE("a life with normalised observations goes on from a snapshot with the 
   CHECK(torch::equal(a.signals, b.signals));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

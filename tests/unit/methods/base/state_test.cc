@@ -3,8 +3,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 TEST_CASE("state: what a checkpoint cannot hold is refused, and changes nothing") {
   int64_t steps = 3;
@@ -28,5 +27,4 @@ TEST_CASE("state: what a checkpoint cannot hold is refused, and changes nothing"
   CHECK_FALSE(load("weights", torch::full({2}, INFINITY)).empty());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

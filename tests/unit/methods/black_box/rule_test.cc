@@ -12,8 +12,7 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using Catch::Contains;
@@ -537,5 +536,4 @@ TEST_CASE("black box: options reach the update") {
   CHECK(report.at("epochs") == 1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -304,5 +303,4 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   CHECK(torch::equal(before, rule->meta_parameters()));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -16,8 +16,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using Catch::Contains;
 using mentor::testing::Settings;
@@ -239,5 +238,4 @@ TEST_CASE("disco: without a bundle the rule says that it teaches nothing; a wron
   CHECK_THAT(std::string(violations.ToStatus().message()), Contains("rule.option.bundle"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

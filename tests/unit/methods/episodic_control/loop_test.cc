@@ -15,8 +15,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using Catch::Contains;
 using mentor::testing::Settings;
@@ -518,5 +517,4 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
   CHECK_THAT(Refusal(shard), Contains("rule.option.capacity"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

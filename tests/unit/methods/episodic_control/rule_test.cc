@@ -3,8 +3,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec, Violations* violations) {
   return MakeOuterRule(
@@ -56,5 +55,4 @@ TEST_CASE("episodic control: options are those of its agents and lifetimes have 
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -15,8 +15,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -321,5 +320,4 @@ TEST_CASE("lirpg kernels: steps of the agents alone", "[unit]") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -9,8 +9,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::Settings;
 using torch::Tensor;
@@ -252,5 +251,4 @@ TEST_CASE("lirpg loop: settings that do not fit are refused by name", "[unit]") 
   refused(shard, "signal.option.normalize_observations");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -83,5 +82,4 @@ TEST_CASE("earned reward: goes on from segment to segment", "[unit]") {
   CHECK(torch::equal(whole, torch::cat({a, b}, 1)));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

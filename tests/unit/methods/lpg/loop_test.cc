@@ -15,8 +15,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::Contains;
 using torch::Tensor;
@@ -228,5 +227,4 @@ TEST_CASE("lpg loop: what does not fit is refused with the field and the remedy"
                  "meta-parameters; the network of 7 units and 5 predictions has"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

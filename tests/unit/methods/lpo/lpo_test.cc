@@ -15,8 +15,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -263,5 +262,4 @@ TEST_CASE("lpo: another network is refused by name", "[unit]") {
              Catch::Matchers::Contains("signal.name: is mlp, which is no drift: set drift"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

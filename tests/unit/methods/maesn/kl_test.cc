@@ -5,8 +5,7 @@
 #include "methods/maesn/objective.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::Near;
 using torch::Tensor;
@@ -60,5 +59,4 @@ TEST_CASE("maesn: the policy's divergence is from the new policy to the one that
   CHECK(Near(layout.Part("logstd", *product).item<double>(), 2, {.rel = 1e-9}));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -14,8 +14,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -339,5 +338,4 @@ TEST_CASE("maesn: what cannot be is refused", "[unit]") {
   CHECK(violations.list().size() == 2);  // One for each call, not for each lifetime.
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

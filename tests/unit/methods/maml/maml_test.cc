@@ -11,8 +11,7 @@
 #include "tests/text.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::Contains;
@@ -383,5 +382,4 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   CHECK(MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) == nullptr);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -254,5 +253,4 @@ TEST_CASE(
   CHECK((slope - product).abs().max().item<double>() < 1e-4 * product.abs().max().item<double>());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -10,8 +10,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::Settings;
 using torch::Tensor;
@@ -420,5 +419,4 @@ TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[
   refused(shard, "lifetime.iterations");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

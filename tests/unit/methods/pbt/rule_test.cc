@@ -11,8 +11,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::FakeFleet;
 
@@ -263,5 +262,4 @@ TEST_CASE("population: settings that cannot be are refused by field, all at once
   CHECK_THAT(std::string(none.ToStatus().message()), Contains("tune_learning_rate"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

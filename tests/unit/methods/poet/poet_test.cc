@@ -11,8 +11,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -377,5 +376,4 @@ TEST_CASE("poet: settings that cannot be are refused by field, all at once") {
              Contains("rule.lifetimes_per_update") && Contains("24320"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

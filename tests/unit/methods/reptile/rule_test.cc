@@ -14,8 +14,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -188,5 +187,4 @@ TEST_CASE("reptile: the sine regression of its paper", "[unit]") {
   CHECK(LearnSines({.outer_updates = 30, .lifetimes = 5}, -1).second > 2);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -6,8 +6,7 @@
 #include "signals/signal_network.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::RandomNormals;
 using torch::Tensor;
@@ -170,5 +169,4 @@ TEST_CASE("bottleneck: the last weights are what policies see", "[unit]") {
         0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -18,8 +18,7 @@
 #include "tests/policy_step.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using mentor::testing::kActionSize;
@@ -477,5 +476,4 @@ TEST_CASE("response gradient: settings that make no sense are refused by name", 
   refused("denominator", Refusal({{"denominator", "round_j"}}, keep));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/pools.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using Catch::Contains;
 using torch::Tensor;
@@ -398,5 +397,4 @@ TEST_CASE("rl2: a new policy has the asked std, and small actions", "[unit]") {
   CHECK((outputs.log_std.exp() - 0.5).abs().max().item<double>() < 0.05);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

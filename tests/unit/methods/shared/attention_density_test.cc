@@ -5,8 +5,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using Catch::Contains;
@@ -223,5 +222,4 @@ TEST_CASE("black_box: what is no multiple of the network's unit is refused, all 
   CHECK_THAT(said, Contains("rule.option.epochs") && Contains("k / 10 = 2"));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -4,8 +4,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -43,5 +42,4 @@ TEST_CASE("binned value: the loss is least at its target, and has no gradient by
   CHECK_FALSE(BinnedLoss(On(1), moving).requires_grad());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

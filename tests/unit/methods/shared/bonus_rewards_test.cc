@@ -8,8 +8,7 @@
 #include "tests/small_shards.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -184,5 +183,4 @@ TEST_CASE("bonus rewards: wrong settings refuse the shard", "[unit]") {
         std::string::npos);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

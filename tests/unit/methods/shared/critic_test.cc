@@ -9,8 +9,7 @@
 #include "common/rng.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -90,5 +89,4 @@ TEST_CASE("critic: without an embedding nothing is there to see") {
                      CriticValues(shape, theta, o, {.embedding = 0, .gamma = 3, .lambda = 4})));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

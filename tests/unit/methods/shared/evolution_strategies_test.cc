@@ -10,8 +10,7 @@
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using torch::Tensor;
 
@@ -255,5 +254,4 @@ TEST_CASE("evolution: the gradient of an update is that of its lifetimes' number
   CHECK((step * gradient).min().item<double>() > 0);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

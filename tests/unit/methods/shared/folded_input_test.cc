@@ -5,8 +5,7 @@
 #include "tests/normals.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::Normals;
 using torch::Tensor;
@@ -70,5 +69,4 @@ TEST_CASE("folded input: an iteration must hold whole episodes of one length", "
                           testing::Shape({.episode_steps = 10})) == 5);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -4,8 +4,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using agents::Segment;
 using signals::SignalNetwork;
@@ -167,5 +166,4 @@ TEST_CASE("lstm_both: it learns what an episode comes to, which lstm cannot know
   CHECK(forward < -0.1);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -4,8 +4,7 @@
 #include "tests/golden/signal_fixture.h"
 #include "tests/normals.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::NetworkSizes;
 using torch::Tensor;
@@ -125,5 +124,4 @@ TEST_CASE("lstm on a device: outer PPO has the bits of the CPU") {
   }
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -8,8 +8,7 @@
 #include "tests/normals.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 constexpr int64_t kAgents = 2, kRows = 64;
 
@@ -80,5 +79,4 @@ TEST_CASE("row statistics: standardised numbers have mean 0 and deviation 1", "[
   CHECK(floored[1][2].item<double>() == 0.5);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -7,8 +7,7 @@
 #include "methods/shared/reward_normaliser.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::Near;
 
@@ -335,5 +334,4 @@ TEST_CASE("advantages: standardised over the whole batch, unbiased") {
   CHECK((StandardiseAdvantages(x, 1e3) - centred / 1e3).abs().max().item<double>() < 1e-12);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

@@ -5,8 +5,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using mentor::testing::kActionSize;
 using mentor::testing::kObservationSize;
@@ -122,5 +121,4 @@ TEST_CASE("perturbed ppo: frozen meta-parameters are used as they are") {
   for (int i = 0; i < 2; ++i) CHECK(torch::equal(of_a[i], of_b[i]));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

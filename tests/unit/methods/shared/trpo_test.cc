@@ -7,8 +7,7 @@
 
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using testing::Near;
 using torch::Tensor;
@@ -138,5 +137,4 @@ TEST_CASE("trpo: without a gradient nothing moves, and wrong curvature is an err
   CHECK(absl::IsInternal(refused(std::numeric_limits<double>::quiet_NaN())));
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

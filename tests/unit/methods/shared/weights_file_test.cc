@@ -10,8 +10,7 @@
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::methods {
-namespace TEST_FILE {
+namespace mentor::methods::TEST_FILE {
 
 using Catch::Contains;
 
@@ -63,5 +62,4 @@ TEST_CASE("weights file: a bundle without it says what writes one", "[unit]") {
   CHECK_FALSE(ReadWeights(kLayout, "no bundle").ok());
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::methods
+}  // namespace mentor::methods::TEST_FILE

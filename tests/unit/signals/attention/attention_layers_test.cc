@@ -3,8 +3,7 @@
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/torch_testing.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 using testing::RandomNormals;
 using torch::Tensor;
@@ -45,5 +44,4 @@ TEST_CASE("attention to the past: a step's signal is that of an episode which en
   CHECK((run(whole, kSteps) - expected).abs().max().item<double>() > 0.01);
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/lstm_problem.h"
 #include "tests/testing.h"
 
-namespace mentor::signals {
-namespace TEST_FILE {
+namespace mentor::signals::TEST_FILE {
 
 using mentor::testing::Both;
 using mentor::testing::DefaultLstm;
@@ -181,5 +180,4 @@ TEST_CASE("lstm engine: a second LSTM on zeros, denormal numbers and NaN") {
   CHECK(nan.Difference(TestLauncher()) == "");
 }
 
-}  // namespace TEST_FILE
-}  // namespace mentor::signals
+}  // namespace mentor::signals::TEST_FILE
