@@ -42,8 +42,7 @@ int WriteCtest(Catch::Session& session, const std::string& program, const std::s
     const std::string kind = stem.substr(0, stem.find('/'));
     const bool at_night =
         std::find(test.tags.begin(), test.tags.end(), "nightly") != test.tags.end();
-    const bool alone =
-        at_night || kind == "conformance" || kind == "learning" || kind == "fuzz";
+    const bool alone = at_night || kind == "conformance" || kind == "learning" || kind == "fuzz";
     const std::string name =
         stem.substr(0, slash) + ": " + (alone ? test.name : stem.substr(slash + 1));
     std::string& run = cases[name];

@@ -20,7 +20,7 @@
 #include "methods/base/loop_parts.h"
 
 namespace mentor::methods {
-namespace episodic_control_loop {
+namespace episodic_loop {
 
 using torch::Tensor;
 
@@ -720,7 +720,7 @@ const RegisterInnerLoop kEpisodicControl({
     .sizes = Sizes,
 });
 
-}  // namespace episodic_control_loop
+}  // namespace episodic_loop
 
 double EpisodicConfig::EpsilonAt(int64_t iteration) const {
   const double fallen = static_cast<double>(std::min(iteration, epsilon_iterations)) /
@@ -730,7 +730,7 @@ double EpisodicConfig::EpsilonAt(int64_t iteration) const {
 
 EpisodicConfig ReadEpisodicControl(const OptionValues& options, const v1::Shard& shard) {
   const int64_t d = shard.shape().observation_size();
-  const episodic_control_loop::Options own = episodic_control_loop::kOptions.Read(options);
+  const auto own = episodic_loop::kOptions.Read(options);
   EpisodicConfig config = own;
   if (config.nec) {
     config.network.observation = d;
@@ -757,8 +757,7 @@ EpisodicConfig ReadEpisodicControl(const OptionValues& options, const v1::Shard&
 }
 
 std::unique_ptr<InnerLoop> MakeEpisodicControl(InnerLoopContext context, EpisodicConfig config) {
-  return std::make_unique<episodic_control_loop::EpisodicControl>(std::move(context),
-                                                                  std::move(config));
+  return std::make_unique<episodic_loop::EpisodicControl>(std::move(context), std::move(config));
 }
 
 }  // namespace mentor::methods

@@ -30,7 +30,7 @@
 #include "methods/base/loop_parts.h"
 
 namespace mentor::methods {
-namespace response_gradient_loop {
+namespace response_loop {
 
 using torch::Tensor;
 
@@ -692,12 +692,11 @@ const RegisterInnerLoop kResponseGradient({
         },
 });
 
-}  // namespace response_gradient_loop
+}  // namespace response_loop
 
 ResponseGradientConfig ReadResponseGradient(const v1::AgentSpec& agent,
                                             const OptionValues& options) {
-  response_gradient_loop::Config config =
-      response_gradient_loop::kOptions.Read(options, {.clipping = {.range = agent.clip()}});
+  auto config = response_loop::kOptions.Read(options, {.clipping = {.range = agent.clip()}});
   config.value.max_grad_norm = std::nullopt;
   return config;
 }

@@ -1,5 +1,5 @@
-"""What a test runs of a layer is what programs run: tests are compiled with less optimisation, and a
-program gets one copy of an inline function that several files have."""
+"""What a test runs of a layer is what programs run. Tests are compiled with less optimisation, and
+a program gets one copy of an inline function that several files have."""
 
 import os
 import pathlib
