@@ -1,5 +1,5 @@
 include(PrecompiledHeaders)
-option(MENTOR_UNITY "Compile files of a layer together, where the layer allows it" ON)
+option(MENTOR_UNITY "Compile files of a layer together" ON)
 
 # How this project defines targets: each folder is a layer, and each layer is a target.
 #
@@ -11,8 +11,8 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 #     the includes against them.
 #     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
 #     adds folders that come after SUBFOLDERS and never include each other. Ten files at a time are
-#     compiled as one, or TOGETHER of them: headers cost more than code. So names in the anonymous
-#     namespaces of a layer differ.
+#     compiled as one, since headers cost more than code. So names in the anonymous namespaces of a
+#     layer differ.
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
 #     Links an executable with the objects of DEPS and of all layers below them.
 
@@ -92,7 +92,7 @@ function(mentor_link target)
 endfunction()
 
 function(mentor_layer)
-  cmake_parse_arguments(arg "" "NAME;FOLDER;TOGETHER" "SUBFOLDERS;PEERS;SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "NAME;FOLDER" "SUBFOLDERS;PEERS;SRCS;DEPS" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${arg_FOLDER})
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.cu)
   foreach(subfolder IN LISTS arg_SUBFOLDERS arg_PEERS)
@@ -107,11 +107,8 @@ function(mentor_layer)
   add_library(mentor::${arg_NAME} ALIAS mentor_${arg_NAME})
   target_link_libraries(mentor_${arg_NAME} PUBLIC mentor_flags)
   mentor_link(mentor_${arg_NAME} ${arg_DEPS})
-  if(NOT arg_TOGETHER)
-    set(arg_TOGETHER 10)
-  endif()
   set_target_properties(mentor_${arg_NAME} PROPERTIES
-    UNITY_BUILD ${MENTOR_UNITY} UNITY_BUILD_BATCH_SIZE ${arg_TOGETHER})
+    UNITY_BUILD ${MENTOR_UNITY} UNITY_BUILD_BATCH_SIZE 10)
 endfunction()
 
 function(mentor_binary)

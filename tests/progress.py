@@ -43,14 +43,16 @@ def name_of(kind, what):
 
 def cores(kind):
     number = len(os.sched_getaffinity(0))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # As in deploy/build.sh.
-    return max(1, min(number, memory // 2_000_000_000)) if kind == "build" else number
+    machine = pathlib.Path(__file__).parents[1] / "deploy/machine.sh"
+    return int(subprocess.check_output([machine])) if kind == "build" else number
 
 
 def made(build):
     """-> {file: seconds} of what ninja has made."""
     log = pathlib.Path(build, ".ninja_log")
     rows = [line.split("\t") for line in log.read_text().splitlines()[1:]] if log.exists() else []
+    # A link has a row for each file that it writes, absolute paths among them.
+    rows = [row for row in rows if not os.path.isabs(row[3]) and not row[3].endswith(".cmake")]
     return {row[3]: (int(row[1]) - int(row[0])) / 1000 for row in rows}
 
 

@@ -52,8 +52,8 @@ if [ $all -eq 1 ]; then
     --packages --slurm --studies --web)
 fi
 deploy/install.sh "${wanted[@]}"
-kinds=(quick slow nightly)
-if [ ${#ctest_arguments[@]} -gt 0 ]; then
+kinds=(quick slow nightly) chosen=${#ctest_arguments[@]}
+if [ "$chosen" -gt 0 ]; then
   tests/progress.py --start "$build" build
 else
   kinds=("${kinds[@]:0:1+all+nightly}")
@@ -62,8 +62,9 @@ else
   if [ $all -eq 0 ]; then
     ctest_arguments=(-LE '^(slow|nightly)$')
   elif [ $nightly -eq 0 ]; then
-    ctest_arguments=(-LE '^nightly$' -E '^tidy: tests/check.sh finds nothing$')  # Done above.
+    ctest_arguments=(-LE '^nightly$')
   fi
+  ctest_arguments+=(-E '^tidy: tests/check.sh finds nothing$')  # Done above.
 fi
 export NINJA_STATUS='[%f/%t] '
 deploy/build.sh --preset "$preset" "${build_arguments[@]}" 2>&1 | tests/progress.py "$build" build
@@ -90,7 +91,7 @@ ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \
   "${repeat[@]}" "${ctest_arguments[@]}" 2>&1 |
   tests/progress.py "$build" "${kinds[@]}" || status=$?
-if [ $nightly -eq 1 ] && [ ${#ctest_arguments[@]} -eq 0 ]; then
+if [ $nightly -eq 1 ] && [ "$chosen" -eq 0 ]; then
   deploy/install.sh --mutants
   # A sample this small only shows where to look.
   tests/mutants/mutants.py --count 20 --changed --share 0 || status=$?

@@ -196,8 +196,9 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path,
-                                               const std::string& name, int flags, bool read_only) {
+absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
+                                                     const std::string& name, int flags,
+                                                     bool read_only) {
   sqlite3* connection = nullptr;
   const int rc = sqlite3_open_v2(name.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   MENTOR_CHECK(connection != nullptr);  // Null only if out of memory.
@@ -233,7 +234,7 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path
     }
   }
   const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  return Open(path, path.string(), flags, read_only);
+  return OpenSqlite(path, path.string(), flags, read_only);
 }
 
 absl::StatusOr<std::unique_ptr<Database>> OpenSqliteToLook(const std::filesystem::path& path) {
@@ -248,8 +249,8 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqliteToLook(const std::filesystem
     absl::StrAppend(
         &uri, plain ? std::string(1, c) : absl::StrFormat("%%%02x", static_cast<unsigned char>(c)));
   }
-  return Open(path, uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
-              /*read_only=*/true);
+  return OpenSqlite(path, uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+                    /*read_only=*/true);
 }
 
 }  // namespace mentor::meta_learner::sql

@@ -164,7 +164,6 @@ class Layers:
     def __init__(self, tree):
         self.folders = {}  # Folder: (layer, place among the folders of its layer).
         self.peers = set()  # Folders that never include each other.
-        self.together = {}  # Folder whose files are compiled together: its layer.
         self.deps = {}  # Layer: names after DEPS.
         self.tests = {"folders": {}, "layers": {}, "groups": {}}  # What TEST_GROUP finds.
         self.mains = {}  # main.cc: layers that its program names.
@@ -176,8 +175,6 @@ class Layers:
                 lists = {
                     "SUBFOLDERS": [],
                     "PEERS": [],
-                    "ALONE": [],
-                    "TOGETHER": [],
                     "SRCS": [],
                     "DEPS": [],
                 }
@@ -191,8 +188,6 @@ class Layers:
                 subfolders = ["", *lists["SUBFOLDERS"], *lists["PEERS"]]
                 for place, subfolder in enumerate(subfolders):
                     self.folders[f"{folder}/{subfolder}".rstrip("/")] = (layer, place)
-                    if lists["TOGETHER"] and subfolder not in lists["ALONE"]:
-                        self.together[f"{folder}/{subfolder}".rstrip("/")] = layer
                 self.peers.update(f"{folder}/{peer}" for peer in lists["PEERS"])
             for source, deps in BINARY.findall(text):
                 self.mains[f"{name.removesuffix('CMakeLists.txt')}{source}"] = deps.split()
@@ -306,23 +301,25 @@ def check_arrows(tree):
 
 
 def check_together(tree):
-    """Functions of one name in files that are compiled together become overloads, and the better
-    fit is called. A new file changes which ones are together."""
-    together, known = Layers(tree).together, {}
+    """Files of a layer are compiled together. Functions of one name in one namespace become
+    overloads then, and the better fit is called. A new file changes which ones are together."""
+    layers, known = Layers(tree), {}
     for name in tree.code(".cc"):
-        layer = together.get(name.rpartition("/")[0])
+        layer, _ = layers.of(name)
         if layer is None:
             continue
-        hidden = False
+        space = hidden = ""
         for number, line in enumerate(tree.lines(name), 1):
-            if line.startswith(("namespace {", "}  // namespace")):
-                hidden = line.startswith("namespace {")
-            match = FREE_FUNCTION.match(line) if hidden else None
-            if match and known.setdefault((layer, match[1]), name) != name:
+            if line.startswith("namespace mentor"):
+                space = line
+            elif line.startswith(("namespace ", "}  // namespace")):
+                hidden = line
+            place = layer, space + hidden, (FREE_FUNCTION.match(line) or [""] * 2)[1]
+            if hidden == "namespace {" and place[2] and known.setdefault(place, name) != name:
                 tree.find(
                     name,
                     number,
-                    f"{match[1]} is a function of {known[layer, match[1]]}, too, which is compiled "
+                    f"{place[2]} is a function of {known[place]}, too, which is compiled "
                     "together with this file: rename one",
                 )
 
@@ -721,7 +718,7 @@ PLANTED = [
         "mentor_layer(NAME common FOLDER common)\n"
         "mentor_layer(NAME rpc FOLDER common/rpc DEPS common)\n"
         "mentor_layer(NAME envs FOLDER envs SUBFOLDERS small big DEPS common mentor::mujoco)\n"
-        "mentor_layer(NAME actor FOLDER actor TOGETHER 12 DEPS rpc envs)\n"
+        "mentor_layer(NAME actor FOLDER actor DEPS rpc envs)\n"
         "mentor_layer(NAME agents FOLDER agents DEPS common mentor::torch)\n"
         "mentor_layer(NAME rollout FOLDER learner/rollout\n  DEPS rpc)\n"
         "mentor_layer(NAME learner FOLDER learner DEPS agents rollout)\n"
