@@ -10,11 +10,9 @@ function(mentor_precompiled target kind)
     # programs as -fPIE then, which does not fit the header.
     target_compile_options(${target} PRIVATE -fPIC)
   endif()
-  # Tests are compiled often and run once. What flows where is known too badly at -O1 for some
-  # warnings.
-  set(test_options -O1 -Wno-maybe-uninitialized -Wno-mismatched-new-delete)
+  # Tests are compiled more often than run.
   if(kind MATCHES "test")
-    target_compile_options(${target} PRIVATE ${test_options})
+    target_compile_options(${target} PRIVATE -O0)
   endif()
   if(NOT MENTOR_PCH)
     return()
@@ -34,7 +32,7 @@ function(mentor_precompiled target kind)
     endif()
     if(kind MATCHES "test")
       target_link_libraries(mentor_pch_${kind} PRIVATE Catch2::Catch2)
-      target_compile_options(mentor_pch_${kind} PRIVATE ${test_options})
+      target_compile_options(mentor_pch_${kind} PRIVATE -O0)
     endif()
     # Angle brackets keep this machine's path out of the text, so that compiler caches work on other
     # machines.

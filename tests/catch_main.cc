@@ -53,7 +53,8 @@ int WriteCtest(Catch::Session& session, const std::string& program, const std::s
   for (const auto& [name, run] : cases) {
     const std::string kind = name.substr(0, name.find_first_of("/:"));
     const bool learns = kind == "learning";
-    const char* const tier = learns || kind == "conformance" ? ";slow" : "";
+    const bool slow = learns || kind == "conformance" || name.starts_with("loopback/cli/local:");
+    const char* const tier = slow ? ";slow" : "";
     // The longest begin first where no earlier run tells which these are. A skip is
     // WARN("skipped: why") and a good end, since Catch2 v2 has no other word for it.
     out << "add_test([==[" << name << "]==] [==[" << program << "]==] [==[" << run
