@@ -6,7 +6,7 @@
 #   SPEC   a file, or the name of one in experiments (default: quickstart)
 #
 # Examples:
-#   deploy/quickstart.sh                ML1 door-close, small budget: about 10 minutes on 2 cores
+#   deploy/quickstart.sh                ML1 door-close, small budget: 12 minutes on 2 cores
 #   deploy/quickstart.sh point_reach    a point that learns to reach: the whole effect in a minute
 set -euo pipefail
 cd "$(dirname "$0")/.."

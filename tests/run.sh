@@ -15,8 +15,8 @@
 #   ARGUMENTS       of ctest: they choose among all tests
 #
 # Examples:
-#   tests/run.sh                     the check of form, then what is quick: TESTS_FAST minutes on
-#                                    2 fast cores, TESTS_SLOW on slow ones
+#   tests/run.sh                     the check of form, then what is quick: 12 minutes on 2 cores of
+#                                    an AMD EPYC
 #   tests/run.sh --all               what continuous integration runs
 #   tests/run.sh -R dispatcher       tests whose names match
 #   tests/run.sh -L python           tests of a folder, with those of a minute: unit golden grad
