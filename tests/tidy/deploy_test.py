@@ -65,6 +65,8 @@ class Clone(unittest.TestCase):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A caller in the background may ignore it, and a shell cannot trap it then.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env={"PATH": str(self.bin), "HOME": str(self.folder)} | env,
         )
 
