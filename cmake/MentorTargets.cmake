@@ -16,9 +16,6 @@ option(MENTOR_UNITY "Compile files of a layer together" ON)
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
 #     Links an executable with the objects of DEPS and of all layers below them.
 
-# LibTorch files need over 1 GB each to compile, so at most two compile at a time.
-set_property(GLOBAL PROPERTY JOB_POOLS torch_pool=2)
-
 add_library(mentor_flags INTERFACE)
 target_include_directories(mentor_flags INTERFACE ${CMAKE_SOURCE_DIR})
 set(cxx_flags -march=${MENTOR_ARCH} -mtune=generic -ffp-contract=off
@@ -83,7 +80,6 @@ function(mentor_link target)
   set(headers plain)
   if("mentor::torch" IN_LIST ARGN OR "kernels" IN_LIST layers)
     set(headers torch)
-    set_property(TARGET ${target} PROPERTY JOB_POOL_COMPILE torch_pool)
   endif()
   if("Catch2::Catch2" IN_LIST ARGN)
     string(APPEND headers _test)
