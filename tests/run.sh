@@ -7,7 +7,8 @@
 #                   from the first update to the last, random faults, exactness under kills,
 #                   security, kernels for GPUs. The libraries of its tests are 4 GB. A test that is
 #                   skipped is a failure, but for those in tests/skips.txt
-#   --nightly       also what takes longer (label nightly), and 20 bugs drawn from the lines that
+#   --nightly       also further cases of what --all tests once, rules that are broken on purpose,
+#                   and what takes longer (label nightly); and 20 bugs drawn from the lines that
 #                   changed last (tests/mutants/)
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
@@ -51,7 +52,13 @@ if [ $all -eq 1 ]; then
   wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
     --packages --slurm --studies --web)
 fi
-deploy/install.sh "${wanted[@]}"
+# Compilers need nothing of what only tests need.
+deploy/install.sh $([ $all -eq 0 ] || echo --nvcc)
+set -m  # A group of its own, so that it ends with this script.
+deploy/install.sh "${wanted[@]}" &
+installing=$!
+set +m
+trap '[ -z "$installing" ] || kill -INT -- -"$installing" || true; rm -rf "${scratch-}"' EXIT
 kinds=(quick slow nightly) chosen=${#ctest_arguments[@]}
 if [ "$chosen" -gt 0 ]; then
   tests/progress.py --start "$build" build
@@ -68,6 +75,11 @@ else
 fi
 export NINJA_STATUS='[%f/%t] '
 deploy/build.sh --preset "$preset" "${build_arguments[@]}" 2>&1 | tests/progress.py "$build" build
+wait "$installing" || {
+  echo "run.sh: what the tests need was not installed; see above" >&2
+  exit 1
+}
+installing=
 if [ "$preset" = asan ]; then
   export LSAN_OPTIONS="suppressions='$PWD/tests/lsan.supp' print_suppressions=0"
   # Tests that count allocations define their own operator new.
@@ -79,10 +91,9 @@ fi
 if [ -z "${TMPDIR:-}" ]; then
   room=$(df --output=avail -B 1M /dev/shm 2>/dev/null | tail -n 1 || echo 0)
   if [ "$room" -ge 4096 ]; then TMPDIR=/dev/shm; else TMPDIR=/tmp; fi
-  TMPDIR=$(mktemp -d "$TMPDIR/mentor-tests-XXXXXX")
-  export TMPDIR
+  scratch=$(mktemp -d "$TMPDIR/mentor-tests-XXXXXX")
+  export TMPDIR=$scratch
   chmod 1777 "$TMPDIR"
-  trap 'rm -rf "$TMPDIR"' EXIT
 fi
 # Three more than cores: many tests wait for processes.
 status=0 results=$PWD/$build/tests.xml
