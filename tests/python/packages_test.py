@@ -77,7 +77,9 @@ class Machine:
 
 
 @unittest.skipUnless((module.ROOT / ".deps/packages").is_dir(), "no deploy/install.sh --packages")
-class PackagesTest(unittest.TestCase):
+class Packaged(unittest.TestCase):
+    KIND = ""  # An argument of deploy/package.sh.
+
     @classmethod
     def setUpClass(cls):
         if subprocess.run([*SHUT_IN, "true"], stderr=subprocess.DEVNULL).returncode != 0:
@@ -103,8 +105,8 @@ class PackagesTest(unittest.TestCase):
             "AUDITWHEEL_ZIP_COMPRESSION_LEVEL": "0",
             "DIST_EXTRA_CONFIG": str(settings),
         }
-        hide = 'mount --rbind "$0/.deps" .deps; mount -t tmpfs none "$0"; deploy/package.sh'
-        words = ("bash", "-ec", hide, module.ROOT)
+        hide = 'mount --rbind "$0/.deps" .deps; mount -t tmpfs none "$0"; deploy/package.sh "$1"'
+        words = ("bash", "-ec", hide, module.ROOT, cls.KIND)
         output(*SHUT_IN, *words, cwd=clone, env=environment)
         cls.packages = clone / "packages"
 
@@ -112,6 +114,10 @@ class PackagesTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(dir=self.folder)
         self.addCleanup(folder.cleanup)
         return Machine(pathlib.Path(folder.name), packages)
+
+
+class WheelTest(Packaged):
+    KIND = "--wheel"
 
     def test_wheel_by_the_lines_of_readme(self):
         essential = output("dpkg-query", "-W", "-f", "${Essential} ${Package}\n").splitlines()
@@ -135,6 +141,11 @@ class PackagesTest(unittest.TestCase):
         words = ("bash", "-ec", program)
         said = machine.run(*words, mounts=mounts, PIP_NO_DEPS=1, PIP_NO_INDEX=1)
         self.assertIn(SMOKE_HASH, said)
+
+
+# Nightly
+class DebianPackagesTest(Packaged):
+    KIND = "--debs"
 
     def test_debian_packages_by_the_lines_of_operating(self):
         lines = commands("docs/operating.md", "apt-get install ./packages/").splitlines()

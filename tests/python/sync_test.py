@@ -87,7 +87,7 @@ def on_board(name):
     return name if name.startswith("by_env_steps/") else grouped(name)
 
 
-class SyncTest(studies.Programs, ClusterTest):
+class Synced(studies.Programs, ClusterTest):
     def sync(self, *arguments, **options):
         return self.program("sync", *arguments, **options)
 
@@ -177,8 +177,8 @@ class SyncTest(studies.Programs, ClusterTest):
             tag = f"evaluation/{row['split']}/{names[row['method']]}/{row['quantity']}"
             self.assertAlmostEqual(values[tag, 4], float(row["mean"]), 5, tag)
 
-    # Tests.
 
+class SyncTest(Synced):
     def test_everything_is_in_tensorboard_once(self):
         said = self.sync("tensorboard", RUN)
         self.assertIn("4 new of 4 outer updates", said)
@@ -238,6 +238,72 @@ class SyncTest(studies.Programs, ClusterTest):
         self.assertIn("pip install 'mentor_client[tensorboard]'", said)
         self.assertFalse((run.parent / "other/metrics.csv").exists())
 
+    def test_a_run_is_followed_to_its_end(self):
+        run = self.folder / "run"
+        process = self.start_run(run, *sets("rule.outer_updates=40"))
+        self.wait_until((run / "metrics.csv").exists, "the first row")
+        said = self.sync("tensorboard", run, "--follow")
+        self.assertIn("SUCCEEDED", said)
+        self.assertEqual(process.child.wait(timeout=60), 0)
+        counts, values = self.board()
+        self.check_board(run, counts, values)
+        self.assertEqual(len(table(run)), 40)
+        self.assertIn(("evaluation/test/learned/seg0", 40), values)
+
+    def test_a_damaged_run(self):
+        def damaged(name, change, code=1):
+            run = self.folder / "damaged"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(RUN, run)
+            (file,) = run.glob(name)
+            file.write_bytes(change(file.read_bytes()))
+            said = self.sync("tensorboard", run, "--logdir", self.folder / "boards", code=code)
+            self.assertNotIn("Traceback", said)
+            return said
+
+        rows = "metrics.csv, line"
+        self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
+        said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
+        self.assertIn("does not say which experiment it is of", said)
+        said = damaged("experiments/*/experiment.txtpb", lambda data: data[:-9] + b"1" + data[-8:])
+        self.assertIn("experiment.txtpb is damaged: its SHA-256 is not the one", said)
+        name = self.folder / os.fsdecode(b"no \xff UTF-8")
+        shutil.copytree(RUN, name)
+        self.assertIn("4 new of 4", self.sync("tensorboard", name))
+
+    def test_what_is_wrong_comes_with_a_remedy(self):
+        for logger in ("mlflow", "wandb", "tensorboard"):
+            said = self.sync(logger, RUN, code=5, libraries=False)
+            self.assertIn(f"pip install './python[{logger}]'", said)
+        said = self.sync("mlflow", "runs/nothing", code=3, libraries=False)
+        self.assertIn("there is no folder runs/nothing", said)
+        self.assertIn("is not a run", self.sync("wandb", self.folder, code=3, libraries=False))
+        said = self.sync("wandb", "x", "--server", "127.0.0.1:1", code=6, libraries=False)
+        self.assertIn("mentor-meta-learner --state state", said)
+        self.assertIn("examples:", self.program("sync", "--help"))
+
+    def test_a_reader_that_has_gone_ends_it_in_silence(self):
+        for printed in ("print('x', flush=True)", "print('x')"):
+            with self.subTest(printed):
+                code = "import sys; from mentor_client import command\n"
+                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
+                reader, writer = os.pipe()
+                os.close(reader)
+                with open(writer, "wb") as output:
+                    done = subprocess.run(
+                        [sys.executable, "-c", code],
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                        timeout=100,
+                        env=self.environment(),
+                    )
+                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
+
+
+# Nightly
+class LoggersTest(Synced):
     def test_everything_is_in_mlflow_once(self):
         self.assertIn("4 new of 4 outer updates", self.sync("mlflow", RUN))
         self.assertIn("0 new of 4", self.sync("mlflow", RUN, "--tracking-uri=sqlite:///mlflow.db"))
@@ -330,41 +396,6 @@ class SyncTest(studies.Programs, ClusterTest):
         said = self.sync("tensorboard", self.folder / "out")
         self.assertIn(f"0 new of {updates} outer updates", said)
 
-    def test_a_run_is_followed_to_its_end(self):
-        run = self.folder / "run"
-        process = self.start_run(run, *sets("rule.outer_updates=40"))
-        self.wait_until((run / "metrics.csv").exists, "the first row")
-        said = self.sync("tensorboard", run, "--follow")
-        self.assertIn("SUCCEEDED", said)
-        self.assertEqual(process.child.wait(timeout=60), 0)
-        counts, values = self.board()
-        self.check_board(run, counts, values)
-        self.assertEqual(len(table(run)), 40)
-        self.assertIn(("evaluation/test/learned/seg0", 40), values)
-
-    def test_a_damaged_run(self):
-        def damaged(name, change, code=1):
-            run = self.folder / "damaged"
-            shutil.rmtree(run, ignore_errors=True)
-            shutil.copytree(RUN, run)
-            (file,) = run.glob(name)
-            file.write_bytes(change(file.read_bytes()))
-            said = self.sync("tensorboard", run, "--logdir", self.folder / "boards", code=code)
-            self.assertNotIn("Traceback", said)
-            return said
-
-        rows = "metrics.csv, line"
-        self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
-        self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
-        self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
-        said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
-        self.assertIn("does not say which experiment it is of", said)
-        said = damaged("experiments/*/experiment.txtpb", lambda data: data[:-9] + b"1" + data[-8:])
-        self.assertIn("experiment.txtpb is damaged: its SHA-256 is not the one", said)
-        name = self.folder / os.fsdecode(b"no \xff UTF-8")
-        shutil.copytree(RUN, name)
-        self.assertIn("4 new of 4", self.sync("tensorboard", name))
-
     def test_a_folder_of_wandb_that_is_cut(self):
         from mentor_client.sync.wandb_logger import WandbLogger
 
@@ -375,34 +406,6 @@ class SyncTest(studies.Programs, ClusterTest):
         for size in (7, 4096, len(data) // 2, 32768, len(data) - 8):
             file.write_bytes(data[:size])
             self.assertFalse(WandbLogger.is_whole(file), size)
-
-    def test_what_is_wrong_comes_with_a_remedy(self):
-        for logger in ("mlflow", "wandb", "tensorboard"):
-            said = self.sync(logger, RUN, code=5, libraries=False)
-            self.assertIn(f"pip install './python[{logger}]'", said)
-        said = self.sync("mlflow", "runs/nothing", code=3, libraries=False)
-        self.assertIn("there is no folder runs/nothing", said)
-        self.assertIn("is not a run", self.sync("wandb", self.folder, code=3, libraries=False))
-        said = self.sync("wandb", "x", "--server", "127.0.0.1:1", code=6, libraries=False)
-        self.assertIn("mentor-meta-learner --state state", said)
-        self.assertIn("examples:", self.program("sync", "--help"))
-
-    def test_a_reader_that_has_gone_ends_it_in_silence(self):
-        for printed in ("print('x', flush=True)", "print('x')"):
-            with self.subTest(printed):
-                code = "import sys; from mentor_client import command\n"
-                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
-                reader, writer = os.pipe()
-                os.close(reader)
-                with open(writer, "wb") as output:
-                    done = subprocess.run(
-                        [sys.executable, "-c", code],
-                        stdout=output,
-                        stderr=subprocess.PIPE,
-                        timeout=100,
-                        env=self.environment(),
-                    )
-                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
 if __name__ == "__main__":
