@@ -1,6 +1,7 @@
 # Tests written in Python with unittest: each `def test_...` is one test of ctest. With TOGETHER
 # each class is one, for modules whose start takes longer than most of their tests. The folder below
-# tests/ is the label and begins the name.
+# tests/ is the label and begins the name. "# Nightly" at the end of the line of a test,
+# or with TOGETHER of a class, makes it one of TIER nightly.
 #
 #   mentor_python_tests([TIER slow|nightly] TIMEOUT 600 [PYTHON python3] [COST 100] [TOGETHER]
 #                       FILES a_test.py)
@@ -15,7 +16,6 @@ function(mentor_python_tests)
     MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS} PYTHONDONTWRITEBYTECODE=1)
   cmake_parse_arguments(arg "TOGETHER" "TIER;TIMEOUT;PYTHON;COST" "FILES" ${ARGN})
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
-  set(labels ${folder} ${arg_TIER})
   if(NOT arg_COST)
     set(arg_COST 0)
   endif()
@@ -29,8 +29,13 @@ function(mentor_python_tests)
     set(class)
     set(known)
     foreach(line IN LISTS lines)
+      set(labels ${folder} ${arg_TIER})
+      if(line MATCHES "# Nightly$")
+        set(labels ${folder} nightly)
+      endif()
       if(line MATCHES "^class ([A-Za-z]+)")
         set(class ${CMAKE_MATCH_1})
+        set(labels_of_class ${labels})
       elseif(line MATCHES "def (test_[a-z0-9_]+)")
         set(name "${folder}: ${module} ${CMAKE_MATCH_1}")
         set(run ${module}.${class}.${CMAKE_MATCH_1})
@@ -41,6 +46,7 @@ function(mentor_python_tests)
           set(known ${class})
           set(name "${folder}: ${module} ${class}")
           set(run ${module}.${class})
+          set(labels ${labels_of_class})
         endif()
         add_test(NAME ${name}
           COMMAND ${arg_PYTHON} -m unittest -v ${run}

@@ -47,13 +47,14 @@ case "$preset" in
 esac
 
 deploy/machine.sh >/dev/null  # This processor runs what is to be built.
-wanted=(--hosts --objects)
+compiled=() wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
+  compiled=(--nvcc)
   wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
     --packages --slurm --studies --web)
 fi
 # Compilers need nothing of what only tests need.
-deploy/install.sh $([ $all -eq 0 ] || echo --nvcc)
+deploy/install.sh "${compiled[@]}"
 set -m  # A group of its own, so that it ends with this script.
 deploy/install.sh "${wanted[@]}" &
 installing=$!
@@ -75,11 +76,13 @@ else
 fi
 export NINJA_STATUS='[%f/%t] '
 deploy/build.sh --preset "$preset" "${build_arguments[@]}" 2>&1 | tests/progress.py "$build" build
-wait "$installing" || {
-  echo "run.sh: what the tests need was not installed; see above" >&2
-  exit 1
-}
+status=0
+wait "$installing" || status=$?
 installing=
+if [ $status -ne 0 ]; then
+  echo "run.sh: what the tests need was not installed; see above" >&2
+  exit $status
+fi
 if [ "$preset" = asan ]; then
   export LSAN_OPTIONS="suppressions='$PWD/tests/lsan.supp' print_suppressions=0"
   # Tests that count allocations define their own operator new.
@@ -96,7 +99,7 @@ if [ -z "${TMPDIR:-}" ]; then
   chmod 1777 "$TMPDIR"
 fi
 # Three more than cores: many tests wait for processes.
-status=0 results=$PWD/$build/tests.xml
+results=$PWD/$build/tests.xml
 rm -f "$results"
 ctest --test-dir "$build" --parallel $(($(nproc) + 3)) --output-on-failure \
   --output-junit "$results" \

@@ -28,7 +28,7 @@ class NeighboursTest(Neighbours):
             lambda: self.updates("ada", "good") > before + 100, f"100 updates {what}", 30
         )
 
-    def test_resets_that_never_end_cost_their_owner(self):
+    def test_resets_that_never_end_cost_their_owner(self):  # Nightly
         """A1: the fleet stopped for good, and its actors ignored SIGTERM."""
         self.begin("two")
         end = self.misbehave("two")
@@ -44,7 +44,7 @@ class NeighboursTest(Neighbours):
         self.rate(2)
         self.assertLess(self.stop_actor(), 30)
 
-    def test_units_that_always_fail_cost_their_owner(self):
+    def test_units_that_always_fail_cost_their_owner(self):  # Nightly
         """B2: another experiment fell from 85 updates a second to 0.1 to 10."""
         self.begin("failing")
         self.misbehave("failing")
@@ -52,7 +52,7 @@ class NeighboursTest(Neighbours):
         self.goes_on("beside units that fail")
         self.assertEqual(self.look("bad")["owner"], "bob")
 
-    def test_silent_actors_are_soon_done_without(self):
+    def test_silent_actors_are_soon_done_without(self):  # Nightly
         """D4: three of them stopped an experiment for 24 s, or until they left."""
         self.begin("hoarding")
         self.misbehave("hoarding")
@@ -60,7 +60,7 @@ class NeighboursTest(Neighbours):
         self.goes_on("beside silent actors")
         self.assertEqual(self.num_holders(), 3)
 
-    def test_a_higher_class_goes_first(self):
+    def test_a_higher_class_goes_first(self):  # Nightly
         """B1: class, weight and owner did not count for actors. Equals: more_neighbours_test.py."""
         self.check("classes", lambda part: part > 0.6)
 

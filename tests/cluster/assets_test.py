@@ -61,7 +61,7 @@ class AssetsTest(ClusterTest):
         self.wait_for_state(control, "ml1", "STATE_SUCCEEDED")
         self.assertIsNone(actor.child.poll(), actor.output())
 
-    def test_a_scene_cut_in_half(self):
+    def test_a_scene_cut_in_half(self):  # Nightly
         assets = self.folder / "assets"
         (assets / "metaworld").mkdir(parents=True)
         # Links to all scenes; only the scene's own folder holds a broken file.

@@ -53,7 +53,7 @@ class CompanyTest(ClusterTest):
         self.assertGreaterEqual(served, 2 * made)
         self.assertNotIn("other bits", meta.output())
 
-    def test_the_learner_that_holds_the_larger_one_is_killed(self):
+    def test_the_learner_that_holds_the_larger_one_is_killed(self):  # Nightly
         """D1: a learner erased the weights of the larger experiment. After the kills most of the
         work is left, side by side."""
 

@@ -40,10 +40,10 @@ class CurriculumTest(ClusterTest):
         for folder in (run, copy):
             self.assertEqual(self.run_hash(folder, *settings, "--actors", 2, spec=spec), want)
 
-    def test_killed_with_ranges_of_tasks(self):
+    def test_killed_with_ranges_of_tasks(self):  # Nightly
         self.check_killed(POINTS)
 
-    def test_killed_with_ranges_of_physics(self):
+    def test_killed_with_ranges_of_physics(self):  # Nightly
         self.check_killed(
             HOPPER,
             "lifetime.steps_per_iteration=40",

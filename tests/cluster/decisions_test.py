@@ -51,14 +51,14 @@ class DecisionsTest(ClusterTest):
             self.assertEqual(self.episodes(folder), recorded)
         return whole, run
 
-    def test_killed_inside_a_generation(self):
+    def test_killed_inside_a_generation(self):  # Nightly
         whole, run = self.check_killed()
         table = self.table(whole)
         # The second generation is the last that lived 25 iterations of 64 steps.
         self.assertRegex(table, r"\nagents beside their signal,1600,2,40,")
         self.assertEqual(self.table(run), table)
 
-    def test_killed_with_an_update_that_waits_for_fresh_outer_data(self):
+    def test_killed_with_an_update_that_waits_for_fresh_outer_data(self):  # Nightly
         self.check_killed("rule.outer_data=fresh")
 
 

@@ -22,7 +22,7 @@ class DeviceTest(ClusterTest):
         self.create_experiment(server, "both", *SHORT)
         self.assertEqual(self.hash_of(server, state, "both"), alone)
 
-    def test_smoke_and_point_reach_on_an_emulated_device(self):
+    def test_smoke_and_point_reach_on_an_emulated_device(self):  # Nightly
         for spec in ("smoke", "point_reach"):
             shorter = sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0")
             with self.subTest(spec):

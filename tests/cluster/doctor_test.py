@@ -62,15 +62,15 @@ class DoctorTest(ClusterTest):
         names, notes, said = self.problems()
         self.assertEqual((names, notes), ([], []), said)
 
-    def test_success_is_impossible(self):
+    def test_success_is_impossible(self):  # Nightly
         names, _, said = self.problems(radius=1e-9)
         self.assertEqual(names, ["success-impossible"], said)
 
-    def test_success_is_too_rare(self):
+    def test_success_is_too_rare(self):  # Nightly
         _, notes, said = self.problems(radius=0.05)
         self.assertEqual(notes, ["success-too-rare"], said)
 
-    def test_the_reward_has_the_wrong_sign(self):
+    def test_the_reward_has_the_wrong_sign(self):  # Nightly
         names, _, said = self.problems(sign=-1)
         self.assertEqual(names, ["reward-against-success"], said)
 
@@ -78,7 +78,7 @@ class DoctorTest(ClusterTest):
         names, _, said = self.problems(rate="3e-4", iterations=3)
         self.assertEqual(names, ["lifetime-too-short"], said)
 
-    def test_success_that_does_not_move_is_a_problem_at_every_budget(self):
+    def test_success_that_does_not_move_is_a_problem_at_every_budget(self):  # Nightly
         # The reward pays for each step, wherever it leads, so the return creeps up.
         for steps in (20_000, 100_000):  # The second is the default of such simulators.
             with self.subTest(steps=steps):
@@ -88,7 +88,7 @@ class DoctorTest(ClusterTest):
                 self.assertIn("success does not move in this lifetime", said)
                 self.assertEqual(json.loads(said)["shaped"]["success"], "does not move")
 
-    def test_observations_have_unlike_scales(self):
+    def test_observations_have_unlike_scales(self):  # Nightly
         # A third of the steps tries agents with normalised observations.
         names, _, said = self.problems(pascal=101_300, steps=60_000)
         self.assertEqual(names, ["observations-unlike-scales"], said)
@@ -112,7 +112,7 @@ class DoctorTest(ClusterTest):
         self.assertEqual(done.returncode, USAGE)
         self.assertIn("--set agent.gamma=2", done.stderr)
 
-    def test_a_run_says_whether_it_learned_as_its_report_does(self):
+    def test_a_run_says_whether_it_learned_as_its_report_does(self):  # Nightly
         run = self.folder / "run"
         said = self.run_spec(run, report=True)
         done = self.doctor(run)

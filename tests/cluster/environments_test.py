@@ -33,13 +33,13 @@ def undisturbed():
 
 
 class EarlyEndsTest(ClusterTest):
-    def test_actors_and_threads(self):
+    def test_actors_and_threads(self):  # Nightly
         for actors, threads in ((2, 2), (3, 1)):
             run = self.folder / f"run-{actors}-{threads}"
             value = self.run_hash(run, *PENDULUM, "--actors", actors, "--threads", threads)
             self.assertEqual(value, undisturbed())
 
-    def test_everything_killed_in_turn(self):
+    def test_everything_killed_in_turn(self):  # Nightly
         state = self.folder / "state"
         meta_learner, meta_address = self.start_meta_learner(state)
         learner, learner_address, actors = self.start_workers(meta_address, 1, 1)
@@ -63,7 +63,7 @@ class EarlyEndsTest(ClusterTest):
         self.wait_for_state(meta_address, "pendulum", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), undisturbed())
 
-    def test_report_compares_returns_of_episodes_of_any_number(self):
+    def test_report_compares_returns_of_episodes_of_any_number(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(run, *PENDULUM, report=True)
         rows, page = evaluated_lifetimes(run), (run / "report.html").read_text()
@@ -82,7 +82,7 @@ class EarlyEndsTest(ClusterTest):
 
 
 class MetaWorldBenchmarksTest(ClusterTest):
-    def test_ten_environments_in_one_update(self):
+    def test_ten_environments_in_one_update(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(
             run,
@@ -116,7 +116,7 @@ class MetaWorldBenchmarksTest(ClusterTest):
             self.assertIn(f"shaped_return/{environment}", training)
         self.assertIn("by environment", (run / "report.html").read_text())
 
-    def test_without_test_tasks_those_of_training_are_evaluated(self):
+    def test_without_test_tasks_those_of_training_are_evaluated(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(
             run,

@@ -89,7 +89,7 @@ class FetchTest(ClusterTest):
         self.assertIn("no experiment", self.fetch("two", self.folder / "two", code=3))
         self.assertFalse((self.folder / "two").exists())
 
-    def test_what_agents_achieve_beside_their_signal(self):
+    def test_what_agents_achieve_beside_their_signal(self):  # Nightly
         """Small, so that an episode crosses the border of two inner iterations (50 steps, episodes
         of 20)."""
         settings = sets(
@@ -164,7 +164,7 @@ class FetchTest(ClusterTest):
             for row in rows
         ]
 
-    def test_what_is_at_work_or_never_began(self):
+    def test_what_is_at_work_or_never_began(self):  # Nightly
         self.create_experiment(self.address, "young", *sets("rule.outer_updates=100000"))
         self.assertRegex(
             self.fetch("young", self.folder / "young"), "(QUEUED|RUNNING), outer update 0 of 100000"

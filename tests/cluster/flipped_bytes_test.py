@@ -34,7 +34,7 @@ class FlippedBytesTest(ClusterTest):
         for file in files:
             self.assertEqual(file.read_bytes(), whole[file], file)
 
-    def test_a_flipped_byte_is_refused_or_changes_nothing(self):
+    def test_a_flipped_byte_is_refused_or_changes_nothing(self):  # Nightly
         said = []
         counts = flipped_bytes.run(1, seed=1, out=said.append)
         self.assertEqual(said, [])

@@ -96,7 +96,7 @@ class HostsTest(ClusterTest):
         self.start_actor(learner_address, 1, "--host", BLOCK)
         self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
 
-    def test_what_waits_for_a_host_holds_up_nobody(self):
+    def test_what_waits_for_a_host_holds_up_nobody(self):  # Nightly
         """Two learners; an actor of one offers a host, and no actor offers the other host."""
         program = HOSTS / "example_host"
         specs, alone = {}, {"plain": self.run_hash(self.folder / "plain")}
@@ -175,7 +175,7 @@ class HostsTest(ClusterTest):
             self.assertEqual(child.wait(50), 130)  # An answer may take 60 s.
             self.wait_until(lambda: not processes_of(program), "no host")
 
-    def test_a_bad_host_fails_its_run_with_its_last_words(self):
+    def test_a_bad_host_fails_its_run_with_its_last_words(self):  # Nightly
         bad = f"block={HOSTS / 'hostile_host'} die step"
         spec = self.spec(of_host("block"))
         said = self.run_spec(self.folder / "run", "--host", bad, spec=spec, code=1)
@@ -207,7 +207,7 @@ class GymnasiumTest(ClusterTest):
         super().setUp()
         self.gym = gym_host.flag(self.folder / "python")
 
-    def test_hopper_with_actors_killed(self):
+    def test_hopper_with_actors_killed(self):  # Nightly
         text = of_host("gym", id="Hopper-v5")
         spec = HostsTest.spec(self, text)
         short = sets("rule.outer_updates=2", "evaluation.train_goals=false")
@@ -224,7 +224,7 @@ class GymnasiumTest(ClusterTest):
         self.wait_for_state(meta_address, "hopper", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), alone)
 
-    def test_what_outlives_a_reset_is_told(self):
+    def test_what_outlives_a_reset_is_told(self):  # Nightly
         worlds = self.gym.replace("PYTHONPATH=", f"PYTHONPATH={ROOT / 'tests' / 'python'}:")
         worlds += " --import toy_worlds"
         for name in ("Normalized-v0", "Counted-v0", "Drawn-v0"):

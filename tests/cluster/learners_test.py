@@ -71,7 +71,7 @@ class LearnersTest(ClusterTest):
             lambda: len(self.peers(self.server, "actors")) == 6, "all actors at the learner left"
         )
 
-    def test_two_experiments_over_three_learners(self):
+    def test_two_experiments_over_three_learners(self):  # Nightly
         seeds = (1, 2)
         alone = [self.hash_alone(*LONG, "--set", f"seed={i}") for i in seeds]
         self.start_fleet(3, 0)
@@ -89,7 +89,7 @@ class LearnersTest(ClusterTest):
             self.create_experiment(self.server, f"e{i}", *LONG, "--set", f"seed={i}")
         self.assertEqual([self.hash_of(self.server, self.state, f"e{i}") for i in seeds], alone)
 
-    def test_one_actor_is_enough_for_three_learners(self):
+    def test_one_actor_is_enough_for_three_learners(self):  # Nightly
         alone = self.hash_alone(*LONG)
         self.start_fleet(3, 0)
         self.create_experiment(self.server, "one", *LONG)

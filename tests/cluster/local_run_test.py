@@ -178,7 +178,7 @@ class WhileItRunsTest(ClusterTest):
 
 
 class FromTest(ClusterTest):
-    def test_an_extended_run_is_one_that_was_that_long_from_the_beginning(self):
+    def test_an_extended_run_is_one_that_was_that_long_from_the_beginning(self):  # Nightly
         longer = sets("rule.outer_updates=7")
         short = self.folder / "short"
         self.run_spec(short)

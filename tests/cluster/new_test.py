@@ -42,7 +42,7 @@ class NewTest(TemplatesTest):
         self.assertTrue((folder / "look.png").read_bytes().startswith(b"\x89PNG"))
         self.assert_learned(folder)
 
-    def test_benchmark(self):
+    def test_benchmark(self):  # Nightly
         folder = self.folder / "mine"
         self.new("benchmark", folder, "--name", "compass")
         self.follow_readme(folder, "--set rule.outer_updates=16")
@@ -64,7 +64,7 @@ class NewTest(TemplatesTest):
         ):
             self.assertIn(wanted, self.run_to_end("mentor", *command, code=1))
 
-    def test_gym_that_exists(self):
+    def test_gym_that_exists(self):  # Nightly
         variables = self.with_gymnasium()
         for id, *wanted in (
             ("CartPole-v1", "input: SHAPED  # None of 1000 random steps reports success."),
@@ -79,7 +79,7 @@ class NewTest(TemplatesTest):
         # Its steps take a hundredth of the other's time.
         self.follow_readme(self.folder / "cart", FEWEST, report=False)
 
-    def test_model_of_ones_own(self):
+    def test_model_of_ones_own(self):  # Nightly
         model = self.folder / "arm.xml"
         model.write_text(ARM)
         folder = self.folder / "arm"

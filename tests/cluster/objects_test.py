@@ -257,7 +257,7 @@ class ObjectsTest(ClusterTest):
             "an empty prefix",
         )
 
-    def test_killed_during_uploads(self):
+    def test_killed_during_uploads(self):  # Nightly
         done = set()
         for seed, point in enumerate(["objects.upload.part", "objects.upload.manifest"], start=1):
             name = f"k{seed}"
@@ -277,7 +277,7 @@ class ObjectsTest(ClusterTest):
             self.expect_end(name, seed)
             self.meta.kill()
 
-    def test_the_bucket_is_away(self):
+    def test_the_bucket_is_away(self):  # Nightly
         self.begin()
         self.start_workers(self.address, 2)
         # At a chosen request: a busy machine may end `b` before this process can cut.

@@ -125,7 +125,7 @@ class CommandsTest(ClusterTest):
 
 
 class TrainingTest(ClusterTest):
-    def test_an_exported_signal_is_evaluated_with_its_bundle(self):
+    def test_an_exported_signal_is_evaluated_with_its_bundle(self):  # Nightly
         bundle = BUNDLES / "inverted_pendulum"
         run, signal = self.folder / "run", self.folder / "signal"
         self.run_spec(run, *RUN, *sets("rule.outer_updates=1"), "--bundle", bundle)
@@ -173,7 +173,7 @@ class TrainingTest(ClusterTest):
         size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
         self.assertEqual(learner.metric("mentor_bundle_fetched_bytes_total"), size)
 
-    def test_tasks_of_a_trained_discriminator(self):
+    def test_tasks_of_a_trained_discriminator(self):  # Nightly
         skills, run = self.folder / "skills", self.folder / "diayn"
         small = sets("rule.outer_updates=5", "lifetime.iterations=5")
         self.run_spec(run, *small, spec="box_diayn")

@@ -54,7 +54,7 @@ class ProcessorsTest(ClusterTest):
             )
             yield {"LD_PRELOAD": str(library)}
 
-    def test_an_answer_of_a_preloaded_library_changes_no_bit(self):
+    def test_an_answer_of_a_preloaded_library_changes_no_bit(self):  # Nightly
         for spec, settings in SPECS.items():
             short = settings + updates(3)
             known = self.run_hash(self.folder / spec, *short, spec=spec)
@@ -64,7 +64,7 @@ class ProcessorsTest(ClusterTest):
                     self.run_spec(run, *short, spec=spec, env=environment)
                     self.assertEqual(self.hash(run), known)
 
-    def test_learners_under_both_answers_share_an_experiment_and_one_dies(self):
+    def test_learners_under_both_answers_share_an_experiment_and_one_dies(self):  # Nightly
         both = list(self.answers())
         for spec, settings in SPECS.items():
             with self.subTest(spec), contextlib.ExitStack() as processes:
@@ -152,7 +152,7 @@ class ProcessorsTest(ClusterTest):
         of_learners.write_text("cpu " + EARLIER.get(maker, "0" * 32))
         return run, file, whole
 
-    def test_an_earlier_experiment_of_our_kernels_goes_on_and_others_are_refused(self):
+    def test_an_earlier_experiment_of_our_kernels_goes_on_and_others_are_refused(self):  # Nightly
         known = self.run_hash(self.folder / "smoke", *SPECS["smoke"], *updates(UPDATES))
         for maker in EARLIER:
             run, file, whole = self.interrupted("smoke", maker)
@@ -179,7 +179,7 @@ class ProcessorsTest(ClusterTest):
         said = self.run_spec(run, *SPECS["smoke"], *updates(UPDATES), code=1)
         self.assertIn("this began on arithmetic with the fingerprint", said)
 
-    def test_a_service_refuses_an_earlier_experiment_with_the_command_that_begins_it_anew(self):
+    def test_a_service_refuses_an_earlier_experiment_and_says_the_command(self):  # Nightly
         state = self.folder / "state"
         meta_learner, server = self.start_meta_learner(state)
         learner, _, (actor,) = self.start_workers(server, 1)

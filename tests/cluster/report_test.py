@@ -65,7 +65,7 @@ class ReportTest(ClusterTest):
         self.assertIn('src="life.gif"', text)
         self.assertLess(len(text), 2_000_000)
 
-    def test_a_folder_that_cannot_be_written_is_reported_elsewhere(self):
+    def test_a_folder_that_cannot_be_written_is_reported_elsewhere(self):  # Nightly
         run, out = self.folder / "run", self.folder / "out"
         self.run_spec(run)
         # A file in the way, as a folder without rights is to anybody but root.
@@ -77,7 +77,7 @@ class ReportTest(ClusterTest):
         self.assertTrue((out / "records" / "0" / "run.json").exists())
         self.run_to_end("mentor", "doctor", run, code=3)
 
-    def test_a_comparison_says_which_budgets_there_were(self):
+    def test_a_comparison_says_which_budgets_there_were(self):  # Nightly
         short, long = self.folder / "short", self.folder / "long"
         self.run_spec(long)
         self.run_spec(short, *sets("rule.outer_updates=2", "display_name=short"))
@@ -93,7 +93,7 @@ class ReportTest(ClusterTest):
         said = self.run_to_end("mentor", "report", short, again, "--out", self.folder / "equal")
         self.assertIn("All runs had the same budget of meta-training: 2 outer updates", said)
 
-    def test_published_curves_lie_beside_those_of_runs(self):
+    def test_published_curves_lie_beside_those_of_runs(self):  # Nightly
         run, curves = self.folder / "run", self.folder / "curves.csv"
         self.run_spec(run)
         text = "figure,method,episode,success\n1,learned reward,1,0.5\n2,learned reward,1,0.75\n"
@@ -108,7 +108,7 @@ class ReportTest(ClusterTest):
         self.assertIn("curves.csv:3: a second number for episode 1 of", said)
         self.assertIn('choose with --published_rows "figure=1"', said)
 
-    def test_an_extended_run_and_a_copy(self):
+    def test_an_extended_run_and_a_copy(self):  # Nightly
         short, long, whole = (self.folder / name for name in ("short", "long", "whole"))
         self.run_spec(short)
         longer = sets("rule.outer_updates=8")
@@ -127,7 +127,7 @@ class ReportTest(ClusterTest):
         self.assertIn("is a comparison, not a run: left out", again)
         self.assertIn("CPU seconds and wall time leave out", again)
 
-    def test_what_is_evaluated_is_said(self):
+    def test_what_is_evaluated_is_said(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(run)
         said = self.run_to_end("mentor", "evaluate", f"{run}/2", "--seeds", 2, "--goals", 1)
@@ -139,7 +139,7 @@ class ReportTest(ClusterTest):
         self.assertIn("Weights after outer update 4", text)
         self.assertIn("Evaluations of older weights are not here: after outer update 2.", text)
 
-    def test_rules_without_updates_in_a_lifetime(self):
+    def test_rules_without_updates_in_a_lifetime(self):  # Nightly
         run = self.folder / "rl2"
         small = sets("rule.outer_updates=2", "evaluation.goals=2")
         self.run_to_end("mentor", "run", "point_reach_rl2", "--out", run, *small)

@@ -167,7 +167,7 @@ class StandbyTest(ClusterTest):
         watch.wait_for("CANCELLED", 30)
         watch.wait(30)
 
-    def test_a_stopped_leader_is_replaced_and_ends_when_it_wakes(self):
+    def test_a_stopped_leader_is_replaced_and_ends_when_it_wakes(self):  # Nightly
         first, second = self.start_members()
         self.workers()
         self.begin()
@@ -181,7 +181,7 @@ class StandbyTest(ClusterTest):
         self.mentorctl(second.address, "cancel", "meanwhile")
         self.check_end()
 
-    def test_cut_connections_leave_one_leader(self):
+    def test_cut_connections_leave_one_leader(self):  # Nightly
         first, second = self.start_members()
         self.workers()
         self.begin()

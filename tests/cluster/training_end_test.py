@@ -59,7 +59,7 @@ class TrainingEndTest(ClusterTest):
     def check(self, *assignments, code=2, spec="smoke"):
         return self.run_to_end("mentor", "run", spec, "--check", *sets(*assignments), code=code)
 
-    def test_patience(self):
+    def test_patience(self):  # Nightly
         run = self.folder / "run"
         whole = self.run_hash(run, *PATIENT, report=True)
         rows = metrics(run)
@@ -106,7 +106,7 @@ class TrainingEndTest(ClusterTest):
         self.assertIn("learned (average)", said)
         self.run_to_end("mentor", "evaluate", fetched, "--seeds", 1, "--quiet")
 
-    def test_averaged_weights(self):
+    def test_averaged_weights(self):  # Nightly
         run = self.folder / "run"
         settings = sets(
             "rule.outer_updates=6",
@@ -155,7 +155,7 @@ class TrainingEndTest(ClusterTest):
         said = self.run_to_end(*evaluate, "--weights", "average:none", code=2)
         self.assertIn("for instance average:20", said)
 
-    def test_longer_lives(self):
+    def test_longer_lives(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(run, *sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0"))
         evaluate = ("mentor", "evaluate", run, "--seeds", 1, "--baselines", "none", "--quiet")

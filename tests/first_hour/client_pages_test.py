@@ -11,6 +11,6 @@ def setUpModule():
 
 
 class ClientPagesTest(PageTest):
-    def test_front_page_of_the_package(self):
+    def test_front_page_of_the_package(self):  # Nightly
         self.has_python(CLIENT, "/usr/lib/python3/dist-packages")
         self.walk("python/README.md", without=INSTALLATION)

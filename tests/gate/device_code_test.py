@@ -19,7 +19,7 @@ class DeviceCode(unittest.TestCase):
         if not device_code.NVCC.exists():
             self.skipTest("no compiler of device code here: deploy/install.sh --nvcc")
 
-    def test_every_kernel_keeps_its_limits_and_the_cpus_arithmetic(self):
+    def test_every_kernel_keeps_its_limits_and_the_cpus_arithmetic(self):  # Nightly
         """On one generation; device_generations_test.py has all of them, at night."""
         names, findings = device_code.look_at_all([90])
         self.assertEqual(findings, [])
@@ -78,7 +78,7 @@ class DeviceCode(unittest.TestCase):
         allowed = {"FusedDouble": {**ROOMY, "fused_doubles": True}}
         self.assertEqual(device_code.findings_of(kernels["FusedDouble"], allowed), [])
 
-    def test_faults_in_the_flags_are_found(self):
+    def test_faults_in_the_flags_are_found(self):  # Nightly
         right = set(device_code.FLAGS)
         for flags, words in [
             ({"-use_fast_math"}, "flushes to zero"),

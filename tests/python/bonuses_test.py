@@ -177,7 +177,7 @@ class BonusRewardTest(unittest.TestCase):
                 self.assertEqual(np.count_nonzero(bonuses[:20]), 20 * (name == "counts"))
 
     @module.needs_signal
-    def test_stable_baselines3_learns_from_it(self):
+    def test_stable_baselines3_learns_from_it(self):  # Nightly
         module.run_with_torch(
             """
 import gymnasium, mentor

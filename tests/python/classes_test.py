@@ -36,7 +36,7 @@ def single(task):
 
 
 class ClassesTest(unittest.TestCase):
-    def test_goals_are_those_of_the_benchmarks(self):
+    def test_goals_are_those_of_the_benchmarks(self):  # Nightly
         for name, (_, _, count, _) in VECTORS.items():
             with self.subTest(name):
                 classes = tasks_of(name)

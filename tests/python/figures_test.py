@@ -38,7 +38,7 @@ class UmbrellaTest(ClusterTest):
         self.assertFalse(figures.has_spike(wrong, right))
         self.assertFalse(figures.has_spike(right, wrong + [0, 0, 0.3]))
 
-    def test_the_figures_of_two_runs(self):
+    def test_the_figures_of_two_runs(self):  # Nightly
         runs, out = self.folder / "runs", self.folder / "out"
         for arm, c_in in (("metairn", 1), ("metairn-plain", 0)):
             changes = ["benchmark.length=2", "lifetime.steps_per_iteration=64", f"rule.c_in={c_in}"]

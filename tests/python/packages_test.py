@@ -143,8 +143,7 @@ class WheelTest(Packaged):
         self.assertIn(SMOKE_HASH, said)
 
 
-# Nightly
-class DebianPackagesTest(Packaged):
+class DebianPackagesTest(Packaged):  # Nightly
     KIND = "--debs"
 
     def test_debian_packages_by_the_lines_of_operating(self):

@@ -344,7 +344,7 @@ class FoldersTest(ReportTest):
         self.assertLess((run / "report.html").stat().st_size, 3_000_000)
 
 
-class ComparisonTest(ReportTest):
+class ComparisonTest(ReportTest):  # Nightly
     def made(self, methods, seeds=(1, 2, 3), **changed):
         return [
             made_runs.run(self.folder / f"{title}-{seed}", title, seed, learned=rate, **changed)

@@ -142,7 +142,7 @@ class RunTest(OwnTest):
             self.assertIn("LOCK", said)
             self.assertLess(time.monotonic(), deadline)
 
-    def test_a_factory_and_what_comes_after_the_run(self):
+    def test_a_factory_and_what_comes_after_the_run(self):  # Nightly
         point = cell(POINT)["Point"]
         make = lambda: point(size=0.5)
         run = self.run_of(make)
@@ -165,7 +165,7 @@ class RunTest(OwnTest):
         with self.assertRaisesRegex(mentor.RunError, "a"):
             self.run_of(lambda: point(size=0.6))
 
-    def test_a_class_of_a_module_is_named_and_simulators_are_remembered(self):
+    def test_a_class_of_a_module_is_named_and_simulators_are_remembered(self):  # Nightly
         (self.folder / "own_point.py").write_text(POINT)
         sys.path.insert(0, str(self.folder))
         self.addCleanup(sys.path.remove, str(self.folder))

@@ -46,7 +46,7 @@ assert min(ends.values()) > 0, ends
 """
         )
 
-    def test_ppo_learns_and_learned_rewards_fit(self):
+    def test_ppo_learns_and_learned_rewards_fit(self):  # Nightly
         module.run_with_torch(
             """
 import mentor

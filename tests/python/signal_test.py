@@ -582,7 +582,7 @@ def without_truncations(model, env):
     return predict
 
 
-class StudyTest(unittest.TestCase):
+class StudyTest(unittest.TestCase):  # Nightly
     def test_a_study_of_one_lifetime(self):
         with tempfile.TemporaryDirectory(prefix="mentor-study-") as folder:
             out = pathlib.Path(folder) / "study"

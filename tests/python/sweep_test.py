@@ -87,7 +87,7 @@ class SweepTest(studies.Programs, ClusterTest):
         with mentor_client.Client(address) as client:
             return {one.id: one for one in client.list(page_size=1000)}
 
-    def test_a_study_killed_anywhere_finds_the_same(self):
+    def test_a_study_killed_anywhere_finds_the_same(self):  # Nightly
         here = self.service("here")
         self.sweep("--server", here)
         wanted = self.found()
@@ -157,7 +157,7 @@ sys.exit(command.run("program", action))
         self.assertIn("Exception ignored", done.stderr)
         self.assertIn("the same command continues", done.stderr)
 
-    def test_what_is_behind_is_cancelled(self):
+    def test_what_is_behind_is_cancelled(self):  # Nightly
         address = self.service()
         # Long after the first look for pruned trials.
         self.write(
@@ -194,7 +194,7 @@ sys.exit(command.run("program", action))
                 if not one.is_final:
                     client.get(one.id).wait(("CANCELLED",), timeout=60)
 
-    def test_an_evaluation_is_sought_and_confirmed_on_fresh_seeds(self):
+    def test_an_evaluation_is_sought_and_confirmed_on_fresh_seeds(self):  # Nightly
         address = self.service()
         self.write(
             (
@@ -243,7 +243,7 @@ sys.exit(command.run("program", action))
         self.assertIn("is not of this study", said)
         self.assertIn("mentorctl list --label sweep=rates", said)
 
-    def test_a_grid_tries_every_combination_once(self):
+    def test_a_grid_tries_every_combination_once(self):  # Nightly
         import csv
 
         address = self.service()
@@ -304,7 +304,7 @@ sys.exit(command.run("program", action))
         self.assertIn("began with other values of seeds", self.sweep("--local", code=5, **path))
 
     @unittest.skipIf(postgres.programs() is None, "postgresql is not installed")
-    def test_the_storage_may_be_postgresql(self):
+    def test_the_storage_may_be_postgresql(self):  # Nightly
         server = postgres.PostgresServer()
         self.addCleanup(server.close)
         storage = server.address(server.new_database()).replace("postgresql", "postgresql+psycopg2")
@@ -352,7 +352,7 @@ sys.exit(command.run("program", action))
         self.assertIn("--simulator goes with --local", said)
         self.assertIn("1 complete", self.sweep("--local", "--host", host, **path))
 
-    def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):
+    def test_what_no_experiment_reports_is_refused_before_the_first_trial(self):  # Nightly
         address = self.service(threads=0)
         metric, pruner = "{metric: shaped_return, at: {mean: 2}}", "name: hyperband"
         for objective, compared, wanted in (
@@ -390,7 +390,7 @@ sys.exit(command.run("program", action))
         self.assertIn("service accepts it", self.sweep("--dry_run", "--local", **path))
         self.assertFalse((self.folder / "rates.service").exists())
 
-    def test_a_metric_that_nobody_has(self):
+    def test_a_metric_that_nobody_has(self):  # Nightly
         address = self.service(threads=0)
         # This metric belongs to the rule that another setting asks for.
         self.write(("metric: shaped_return", "metric: outer_grad_norm"))
@@ -554,7 +554,7 @@ trials: 3
         said = self.sweep("--dry_run", "--server", "127.0.0.1:1")
         self.assertIn("1 trials, 1 at once, seeds 1, 2, 3, 4, 5", said)
 
-    def test_fields_that_would_have_no_effect(self):
+    def test_fields_that_would_have_no_effect(self):  # Nightly
         (self.folder / "file").touch()
         self.write(
             ("rule.outer_updates: 4", "rule.outer_updates: 4\n  rule.option.epochs: 2"),

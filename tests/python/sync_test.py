@@ -302,8 +302,7 @@ class SyncTest(Synced):
                 self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
-# Nightly
-class LoggersTest(Synced):
+class LoggersTest(Synced):  # Nightly
     def test_everything_is_in_mlflow_once(self):
         self.assertIn("4 new of 4 outer updates", self.sync("mlflow", RUN))
         self.assertIn("0 new of 4", self.sync("mlflow", RUN, "--tracking-uri=sqlite:///mlflow.db"))

@@ -97,7 +97,7 @@ class WebNeighboursTest(browser.BrowserTest):
 
         asyncio.run(asyncio.wait_for(share(), 60))
 
-    def test_pages_with_long_texts_leave_threads_to_others(self):
+    def test_pages_with_long_texts_leave_threads_to_others(self):  # Nightly
         """26 pages of one user held every thread: nobody could sign in for minutes."""
         ann, bob = self.token("operator", "ann"), self.token("operator", "bob")
         self.start_service("--tokens", self.folder / "tokens", threads=0)

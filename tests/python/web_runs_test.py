@@ -132,7 +132,7 @@ class WebRunsTest(browser.BrowserTest):
         command = pathlib.Path(f"/proc/{children(program.child.pid)[0]}/cmdline").read_text()
         return re.search(r"--server=([^\0]+)", command)[1]
 
-    def test_folders_are_shown_and_stay_as_they_are(self):
+    def test_folders_are_shown_and_stay_as_they_are(self):  # Nightly
         runs = self.folder / "runs"
         for name, seed in (("a", 1), ("B_2", 2)):
             self.run_spec(runs / name, *sets(f"seed={seed}"))

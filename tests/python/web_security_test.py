@@ -153,7 +153,7 @@ class WebSecurityTest(browser.BrowserTest):
             got = self.request("POST", "/sign_in", pieces, origin=self.at)
             self.assertIn(got[0], (400, 413), got)
 
-    def test_requests_that_never_end(self):
+    def test_requests_that_never_end(self):  # Nightly
         self.start_service(threads=0)
         self.at = self.start_web()
         host = urllib.parse.urlsplit(self.at).netloc

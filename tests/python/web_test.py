@@ -105,7 +105,7 @@ class WebTest(browser.BrowserTest):
             page.expect(report.get_by_text("2 runs of 1 method").first).to_be_visible()
             page.expect(report.get_by_text("at the end of a lifetime").first).to_be_visible()
 
-    def test_pause_resume_clone_cancel(self):
+    def test_pause_resume_clone_cancel(self):  # Nightly
         client, address = self.start_long()
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
@@ -145,7 +145,7 @@ class WebTest(browser.BrowserTest):
                 page.expect(self.row(page, id)).to_contain_text("Cancelled")
                 self.assertEqual(client.get(id).state, "CANCELLED")
 
-    def test_a_filter_says_what_is_wrong(self):
+    def test_a_filter_says_what_is_wrong(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         client = self.connect()
@@ -174,7 +174,7 @@ class WebTest(browser.BrowserTest):
 
     # What a page survives.
 
-    def test_the_service_restarts_under_an_open_page(self):
+    def test_the_service_restarts_under_an_open_page(self):  # Nightly
         client, address = self.start_long()
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
@@ -187,7 +187,7 @@ class WebTest(browser.BrowserTest):
             before = self.updates(page)
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
-    def test_a_page_that_has_ended_here_begins_anew(self):
+    def test_a_page_that_has_ended_here_begins_anew(self):  # Nightly
         _, address = self.start_long()
         with self.page(expected=["WebSocket", "ERR_"]) as page:
             page.goto(f"{address}/experiments/long")
@@ -197,7 +197,7 @@ class WebTest(browser.BrowserTest):
             self.start_web("--listen", address.partition("//")[2])
             self.wait_until(lambda: self.updates(page) > before, "new updates on the page")
 
-    def test_a_browser_that_stands_still_holds_up_nobody(self):
+    def test_a_browser_that_stands_still_holds_up_nobody(self):  # Nightly
         _, address = self.start_long()
         with self.page() as page:
             page.goto(f"{address}/experiments/long")
@@ -226,7 +226,7 @@ class WebTest(browser.BrowserTest):
             self.wait_until(lambda: self.updates(other) >= now, "the state of now in the slow one")
             slow.close()
 
-    def test_a_page_before_its_service(self):
+    def test_a_page_before_its_service(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         self.service.kill()
@@ -236,7 +236,7 @@ class WebTest(browser.BrowserTest):
             self.service, _ = self.start_meta_learner(self.folder / "state", self.address)
             page.expect(page.get_by_text("0 experiments, 0 running")).to_be_visible()
 
-    def test_an_experiment_whose_service_is_away_and_whose_name_another_gets(self):
+    def test_an_experiment_whose_service_is_away_and_whose_name_another_gets(self):  # Nightly
         self.start_service(threads=0)
         client = self.connect()
         client.create(SMOKE, id="x", overrides=["seed=111"])
@@ -256,7 +256,7 @@ class WebTest(browser.BrowserTest):
             page.expect(page.locator("tr", has_text="222").first).to_be_visible()
             page.expect(page.locator("tr", has_text="111")).to_have_count(0)
 
-    def test_a_thousand_experiments(self):
+    def test_a_thousand_experiments(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         client = self.connect()
@@ -278,7 +278,7 @@ class WebTest(browser.BrowserTest):
             page.get_by_label("Filter").fill('labels.n="7"')
             page.expect(page.get_by_text("1 experiment, ")).to_be_visible()
 
-    def test_a_service_without_room_for_another_watch(self):
+    def test_a_service_without_room_for_another_watch(self):  # Nightly
         ann = self.token("operator", "ann")
         self.start_service("--tokens", self.folder / "tokens", threads=0)
         address = self.start_web()
@@ -300,7 +300,7 @@ class WebTest(browser.BrowserTest):
             client.create(SMOKE, id="two")
             page.expect(self.row(page, "two")).to_be_visible()
 
-    def test_limits(self):
+    def test_limits(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web("--rows_max", 5, "--pages_max", 1)
         client = self.connect()
@@ -313,7 +313,7 @@ class WebTest(browser.BrowserTest):
             second.goto(address)
             second.get_by_text("--pages_max").wait_for()
 
-    def test_every_view_on_a_phone_and_a_wall(self):
+    def test_every_view_on_a_phone_and_a_wall(self):  # Nightly
         import axe_playwright_python
 
         axe = pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js"

@@ -35,7 +35,7 @@ class WebViewsTest(browser.BrowserTest):
 
     # Fleet.
 
-    def test_fleet_says_what_waits_for_what(self):
+    def test_fleet_says_what_waits_for_what(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         client = self.connect()
@@ -86,7 +86,7 @@ class WebViewsTest(browser.BrowserTest):
 
     # Catalogue.
 
-    def test_catalogue(self):
+    def test_catalogue(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         bundle = self.folder / "bundle"
@@ -121,7 +121,7 @@ class WebViewsTest(browser.BrowserTest):
                 answer = page.request.get(f"{address}/picture/{unknown}")
                 self.assertEqual(answer.status, 404, unknown)
 
-    def test_without_the_program(self):
+    def test_without_the_program(self):  # Nightly
         self.start_service()
         address = self.start_web(environment={"PATH": "/usr/bin:/bin"})
         self.connect().create(SMOKE, id="ended").wait()
@@ -137,7 +137,7 @@ class WebViewsTest(browser.BrowserTest):
 
     # Life.
 
-    def test_life(self):
+    def test_life(self):  # Nightly
         self.start_service()
         address = self.start_web()
         overrides = [f"{name}={value}" for name, value in SMALL.items()]
@@ -170,7 +170,7 @@ class WebViewsTest(browser.BrowserTest):
             self.assertEqual(sizes[0], 640)
             self.assertTrue(all(sizes), sizes)
 
-    def test_life_of_what_is_not_there(self):
+    def test_life_of_what_is_not_there(self):  # Nightly
         self.start_service(threads=0)
         address = self.start_web()
         self.connect().create(SMOKE, id="young")
@@ -180,7 +180,7 @@ class WebViewsTest(browser.BrowserTest):
             page.goto(f"{address}/experiments/nobody/life")
             page.expect(page.get_by_role("alert")).to_contain_text("nobody")
 
-    def test_work_ends_with_its_page(self):
+    def test_work_ends_with_its_page(self):  # Nightly
         self.start_service()
         folder, programs = self.folder / "temporary", self.folder / "bin"
         folder.mkdir()

@@ -21,7 +21,7 @@ WHEELS = module.ROOT / ".deps/wheels"
 
 
 @unittest.skipUnless(PACKAGES.is_dir(), "deploy/install.sh --packages was not run")
-class WheelTest(unittest.TestCase):
+class WheelTest(unittest.TestCase):  # Nightly
     @classmethod
     def setUpClass(cls):
         scratch = tempfile.TemporaryDirectory(prefix="mentor-wheel-")

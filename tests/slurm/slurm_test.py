@@ -131,7 +131,7 @@ class GoesOnTest(SlurmTest):
 
 
 class ManyTest(SlurmTest):
-    def test_array_of_seeds_of_which_one_is_preempted_at_once(self):
+    def test_array_of_seeds_of_which_one_is_preempted_at_once(self):  # Nightly
         number = self.mentor("smoke", slurm=("--array=3-4", "--nodes=1"))
         task = f"{number}_4"
         self.slurm.wait_for(task, "RUNNING")
@@ -143,7 +143,7 @@ class ManyTest(SlurmTest):
             self.assertIn(alone, said)
             self.assertEqual(self.hash(self.folder / f"runs/smoke-seed-{seed}"), alone)
 
-    def test_program_that_is_killed_starts_again(self):
+    def test_program_that_is_killed_starts_again(self):  # Nightly
         more = ("--set", f"rule.outer_updates={UPDATES}")
         number = self.mentor("smoke", *more, "--folder", "job", *self.slow(100))
         state = self.folder / "job/state"
@@ -157,7 +157,7 @@ class ManyTest(SlurmTest):
 
 
 class BadInputTest(SlurmTest):
-    def test_wrong_input_is_refused_by_a_sentence(self):
+    def test_wrong_input_is_refused_by_a_sentence(self):  # Nightly
         spec = self.folder / "wrong.txtpb"
         spec.write_text('benchmark { name: "point_reech" }\n', encoding="utf-8")
         port = harness.kept_port(self)

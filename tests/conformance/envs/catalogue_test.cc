@@ -16,6 +16,13 @@ TEST_CASE("environments: shapes, finite numbers, episodes of the promised length
 
 TEST_CASE("environments: the same episode has the same bits, fresh or after others, and in threads",
           "[conformance]") {
+  for (const Variant& variant : DefaultVariants()) {
+    Kept(variant, CheckSameBits(variant.AsSubject()));
+  }
+}
+
+TEST_CASE("environments with options: the same episode has the same bits",
+          "[conformance][nightly]") {
   for (const Variant& variant : AllVariants()) Kept(variant, CheckSameBits(variant.AsSubject()));
 }
 
@@ -35,7 +42,7 @@ TEST_CASE("environments: write digests", "[.]") {
   REQUIRE(WriteFileAtomically(file, Digests()).ok());
 }
 
-TEST_CASE("environments: a fresh process gives the same bits", "[conformance]") {
+TEST_CASE("environments: a fresh process gives the same bits", "[conformance][nightly]") {
   const mentor::testing::TempFolder folder;
   const std::string file = folder.path() / "digests";
   const std::string command = "MENTOR_TEST_DIGESTS=" + file + " timeout 600 /proc/" +
@@ -52,6 +59,13 @@ TEST_CASE("environments: a fresh process gives the same bits", "[conformance]") 
 
 TEST_CASE("environments: a saved state goes on bit for bit in a fresh and in a used instance",
           "[conformance]") {
+  for (const Variant& variant : DefaultVariants()) {
+    Kept(variant, CheckSavedStates(variant.AsSubject()));
+  }
+}
+
+TEST_CASE("environments with options: a saved state goes on bit for bit",
+          "[conformance][nightly]") {
   for (const Variant& variant : AllVariants()) Kept(variant, CheckSavedStates(variant.AsSubject()));
 }
 

@@ -41,12 +41,17 @@ struct Variant {
   v1::EnvironmentTask Task(uint32_t index) const { return AsSubject().task(index); }
 };
 
-// Every environment with default options; besides, each choice and flag in turn, and each integer
-// at its least value.
-inline std::vector<Variant> AllVariants() {
+// Every environment with default options.
+inline std::vector<Variant> DefaultVariants() {
   std::vector<Variant> variants;
+  for (const EnvironmentEntry* entry : CompleteEnvironments()) variants.push_back({entry, {}});
+  return variants;
+}
+
+// The same; besides, each choice and flag in turn, and each integer at its least value.
+inline std::vector<Variant> AllVariants() {
+  std::vector<Variant> variants = DefaultVariants();
   for (const EnvironmentEntry* entry : CompleteEnvironments()) {
-    variants.push_back({entry, {}});
     for (const OptionInfo& option : entry->options) {
       std::vector<std::string> values = option.choices;
       if (option.kind == OptionInfo::Kind::kFlag) values = {"true", "false"};

@@ -30,13 +30,13 @@ TEST_CASE("wrappers: shapes, finite numbers, episodes of the promised length", "
 }
 
 TEST_CASE("wrappers: the same episode has the same bits, fresh or after others, and in threads",
-          "[conformance]") {
+          "[conformance][nightly]") {
   for (const Variant& variant : WrapperVariants())
     Kept(variant, CheckSameBits(variant.AsSubject()));
 }
 
 TEST_CASE("wrappers: a saved state goes on bit for bit in a fresh and in a used instance",
-          "[conformance]") {
+          "[conformance][nightly]") {
   for (const Variant& variant : WrapperVariants())
     Kept(variant, CheckSavedStates(variant.AsSubject()));
 }

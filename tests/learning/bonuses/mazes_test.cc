@@ -24,7 +24,8 @@ std::map<std::string, double> Ends(std::vector<std::string> overrides) {
   return ends;
 }
 
-TEST_CASE("bonuses: agents with that of RND find the goals of mazes more often", "[learning]") {
+TEST_CASE("bonuses: agents with that of RND find the goals of mazes more often",
+          "[learning][nightly]") {
   const auto ends = Ends({"evaluation.baseline=PPO_SPARSE,PPO_RND"});
   CHECK(ends.at("PPO RND") > ends.at("PPO sparse") + 0.05);
   const auto broken = Ends({"evaluation.baseline=PPO_RND", "evaluation.bonus[0].learning_rate=0"});

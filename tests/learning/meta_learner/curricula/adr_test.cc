@@ -60,7 +60,7 @@ TEST_CASE("learning: ADR's range grows with the skill and no further", "[learnin
   }
 }
 
-TEST_CASE("learning: ADR that widens where it should narrow is noticed", "[learning]") {
+TEST_CASE("learning: ADR that widens where it should narrow is noticed", "[learning][nightly]") {
   // 1 - p >= 0.7 is p <= 0.3, and 1 - p <= 0.2 is p >= 0.8: the same thresholds, exchanged.
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const Outcome outcome = Train(seed, {.threshold_low = 0.2, .threshold_high = 0.7},

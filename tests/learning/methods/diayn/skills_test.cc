@@ -101,14 +101,14 @@ TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learn
   testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
                                  "rule.lifetimes_per_update=3", "rule.draw=uniform"});
 }
-TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning]") {
+TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning][nightly]") {
   for (const char* seed : {"seed=1", "seed=2", "seed=3"})
     CHECK(Passes(testing::Run(kSpec, {seed})));
 }
-TEST_CASE("learning: broken DIAYN with shuffled labels", "[learning]") {
+TEST_CASE("learning: broken DIAYN with shuffled labels", "[learning][nightly]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_shuffled"})));
 }
-TEST_CASE("learning: broken DIAYN without a reward", "[learning]") {
+TEST_CASE("learning: broken DIAYN without a reward", "[learning][nightly]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 

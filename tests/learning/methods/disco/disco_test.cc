@@ -80,7 +80,8 @@ double End(const std::vector<double>& caught) {
   return sum / 5;
 }
 
-TEST_CASE("learning: disco: agents catch by a teacher that follows the advantages", "[learning]") {
+TEST_CASE("learning: disco: agents catch by a teacher that follows the advantages",
+          "[learning][nightly]") {
   const std::vector<double> caught = Caught(Teacher(2));
   WARN("caught at first " << caught.front() << ", at last " << End(caught));
   CHECK(caught.front() < 0.6);  // A random policy: a third.

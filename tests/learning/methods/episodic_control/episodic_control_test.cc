@@ -205,17 +205,17 @@ TEST_CASE("learning: MFEC walks mazes by nearly shortest ways", "[learning]") {
   CHECK(lives.size() == 6);
   CHECK(MedianExcess(lives) <= kExcess);
 }
-TEST_CASE("learning: broken MFEC keeps the last return", "[learning]") {
+TEST_CASE("learning: broken MFEC keeps the last return", "[learning][nightly]") {
   CHECK(MedianExcess(Live(kMfec, {"seed=1"}, WithRewrite([](float, float written) {
                             return written;
                           }))) > 2 * kExcess);
 }
-TEST_CASE("learning: broken MFEC keeps the least return", "[learning]") {
+TEST_CASE("learning: broken MFEC keeps the least return", "[learning][nightly]") {
   CHECK(MedianExcess(Live(kMfec, {"seed=1"}, WithRewrite([](float stored, float written) {
                             return std::min(stored, written);
                           }))) > 2 * kExcess);
 }
-TEST_CASE("learning: broken MFEC takes the first of equals", "[learning]") {
+TEST_CASE("learning: broken MFEC takes the first of equals", "[learning][nightly]") {
   CHECK(MedianExcess(Live(kMfec, {"seed=1"}, {.policy = TakeFirstOfEquals})) > 2 * kExcess);
 }
 
@@ -232,12 +232,13 @@ int64_t Solved(const std::vector<MazeLife>& lives) {
   return std::count_if(lives.begin(), lives.end(),
                        [](const MazeLife& life) { return life.optimal_after > 0; });
 }
-TEST_CASE("learning: NEC finds shortest ways from pixels and keeps to them", "[learning]") {
+TEST_CASE("learning: NEC finds shortest ways from pixels and keeps to them",
+          "[learning][nightly]") {
   const std::vector<MazeLife> lives = NecLives();
   CHECK(Solved(lives) >= kSolved);
   CHECK(MedianExcess(lives) <= kExcess);
 }
-TEST_CASE("learning: broken NEC never writes a row again", "[learning]") {
+TEST_CASE("learning: broken NEC never writes a row again", "[learning][nightly]") {
   const std::vector<MazeLife> lives =
       NecLives(WithRewrite([](float stored, float) { return stored; }));
   CHECK(Solved(lives) < kSolved / 2);

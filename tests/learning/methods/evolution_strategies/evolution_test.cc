@@ -22,7 +22,8 @@ double Learn(std::vector<std::string> overrides) {
 
 constexpr double kThreshold = 0.50, kBrokenMargin = 0.05;
 
-TEST_CASE("learning: evolution strategies find an advantage for point_reach", "[learning]") {
+TEST_CASE("learning: evolution strategies find an advantage for point_reach",
+          "[learning][nightly]") {
   CHECK(Learn({}) >= kThreshold);
 }
 TEST_CASE("learning: broken evolution strategies, zero outer gradient", "[learning][nightly]") {
@@ -48,7 +49,8 @@ double Correlation(std::vector<std::string> overrides) {
   return Run("point_reach_epg.txtpb", overrides).Last("pair_correlation", 10);
 }
 
-TEST_CASE("learning: pairs with one chance are alike where perturbations are small", "[learning]") {
+TEST_CASE("learning: pairs with one chance are alike where perturbations are small",
+          "[learning][nightly]") {
   CHECK(Correlation({"rule.sigma=0.005"}) >= 0.5);
   CHECK(std::abs(Correlation({"rule.sigma=0.005", "rule.paired_noise=false"})) <= 0.2);
   // Without learning, perturbations change nothing: the bits are the same.

@@ -35,13 +35,13 @@ double Learn(std::vector<std::string> overrides) {
 
 constexpr double kThreshold = 7;
 
-TEST_CASE("learning: LPG finds an update for agents of a tiny grid world", "[learning]") {
+TEST_CASE("learning: LPG finds an update for agents of a tiny grid world", "[learning][nightly]") {
   CHECK(Learn({"rule.outer_updates=240"}) >= kThreshold);
 }
 TEST_CASE("learning: broken LPG, zero outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.outer_updates=12", "rule.learning_rate=0"}) < kThreshold);
 }
-TEST_CASE("learning: broken LPG, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken LPG, flipped outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.outer_updates=96", "rule.name=lpg_flipped"}) < kThreshold);
 }
 

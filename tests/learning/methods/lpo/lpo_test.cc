@@ -20,13 +20,14 @@ double Learn(std::vector<std::string> overrides) {
 
 constexpr double kThreshold = 13;
 
-TEST_CASE("learning: LPO finds a better drift than the clip on point_reach", "[learning]") {
+TEST_CASE("learning: LPO finds a better drift than the clip on point_reach",
+          "[learning][nightly]") {
   CHECK(Learn({}) >= kThreshold);
 }
 TEST_CASE("learning: broken LPO, fitness of another lifetime", "[learning][nightly]") {
   CHECK(Learn({"rule.name=lpo_shuffled"}) < kThreshold);
 }
-TEST_CASE("learning: broken LPO, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken LPO, flipped outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.name=lpo_flipped"}) < kThreshold);
 }
 

@@ -35,7 +35,7 @@ std::vector<double> Learned(const std::string& spec_file, std::vector<std::strin
   return Run(spec_file, overrides).Returns().at("learned");
 }
 
-TEST_CASE("learning: one step from MAML's weights finds unseen goals", "[learning]") {
+TEST_CASE("learning: one step from MAML's weights finds unseen goals", "[learning][nightly]") {
   const auto returns = Run("maml_navigation.txtpb", kMaml).Returns();
   CHECK(Improvement(returns.at("learned")) >= kMamlImprovement);
   CHECK(returns.at("learned").back() > returns.at("PPO shaped").back());
@@ -59,7 +59,7 @@ TEST_CASE("learning: agents with Reptile's weights are ahead on unseen goals", "
 TEST_CASE("learning: broken Reptile, zero outer gradient", "[learning][nightly]") {
   CHECK(Learned("reptile_navigation.txtpb", kReptile, "rule.outer_rate=0")[1] < kReptileReturn);
 }
-TEST_CASE("learning: broken Reptile, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken Reptile, flipped outer gradient", "[learning][nightly]") {
   CHECK(Learned("reptile_navigation.txtpb", kReptile, "rule.name=reptile_flipped")[1] <
         kReptileReturn);
 }

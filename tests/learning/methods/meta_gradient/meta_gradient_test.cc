@@ -75,13 +75,14 @@ TEST_CASE("learning: a signal learned by meta-gradient teaches the blind agent",
 }
 
 TEST_CASE("learning: the blind agent learns nothing without a signal, or from a broken rule",
-          "[learning]") {
+          "[learning][nightly]") {
   CHECK(Success(Learn({"rule.c_in=0"})) < kChance);
   CHECK(Success(Learn({"rule.learning_rate=0"})) < kChance);
   CHECK(Success(Learn({"rule.name=meta_gradient_flipped"})) < kChance);
 }
 
-TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken", "[learning]") {
+TEST_CASE("learning: bootstrapped targets teach the blind agent, unless broken",
+          "[learning][nightly]") {
   // The agents' steps are shorter than above, and so is the last step to a target. Long ones make
   // some agents sure of the wrong action before the signal has learned.
   const auto learn = [](std::vector<std::string> overrides) {

@@ -37,7 +37,7 @@ TEST_CASE("learning: the task return moves a policy through the weights it is co
 TEST_CASE("learning: response gradient, broken, no outer steps", "[learning][nightly]") {
   CHECK(ReturnAfterLearning("rule.warmup=1000") < kThreshold - kBrokenMargin);
 }
-TEST_CASE("learning: response gradient, broken, flipped", "[learning]") {
+TEST_CASE("learning: response gradient, broken, flipped", "[learning][nightly]") {
   CHECK(ReturnAfterLearning("rule.name=response_gradient_flipped") < kThreshold - kBrokenMargin);
 }
 

@@ -26,7 +26,7 @@ TEST_CASE("learning: RL^2 learns to explore and exploit a bandit", "[learning]")
 TEST_CASE("learning: broken RL^2, zero outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.learning_rate=0"}) < kThreshold - kBrokenMargin);
 }
-TEST_CASE("learning: broken RL^2, flipped outer gradient", "[learning]") {
+TEST_CASE("learning: broken RL^2, flipped outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.name=rl2_flipped"}) < kThreshold - kBrokenMargin);
 }
 

@@ -219,7 +219,7 @@ std::string TaskRewardOf(const std::string& spec, const std::filesystem::path& o
   return nlohmann::json::parse(ReadText(out / kSignalConfig))["reward"]["task_reward"];
 }
 
-TEST_CASE("export: the task's reward is named as the agents earned it", "[loopback]") {
+TEST_CASE("export: the task's reward is named as the agents earned it", "[loopback][nightly]") {
   const testing::TempFolder folder;
   const std::string response =
       "signal { name: 'bottleneck' role: REWARD } rule { name: 'response_gradient' "

@@ -307,7 +307,7 @@ void CheckRows(const Series& series, const Expected& expected, uint32_t generati
   }
 }
 
-TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loopback]") {
+TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loopback][nightly]") {
   REQUIRE(fixed.ok());
   int rules = 0;
   for (const methods::RuleEntry* entry : methods::OuterRules()) {

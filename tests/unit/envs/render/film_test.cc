@@ -164,7 +164,8 @@ TEST_CASE("film: a caption stands below its picture and covers none of it", "[un
   CHECK(short_title.rgb != long_title.rgb);
 }
 
-TEST_CASE("film: captions of usual length are whole in a .gif of the default size", "[unit]") {
+TEST_CASE("film: captions of usual length are whole in a .gif of the default size",
+          "[unit][nightly]") {
   const testing::TempFolder folder;
   FilmSettings settings = Settings(folder.path() / "a.png");
   constexpr int kUsual = 320;
@@ -204,7 +205,7 @@ TEST_CASE("film: captions of usual length are whole in a .gif of the default siz
   CHECK(right < kUsual - 2);
 }
 
-TEST_CASE("film: any number of threads draws the same film", "[unit]") {
+TEST_CASE("film: any number of threads draws the same film", "[unit][nightly]") {
   const testing::TempFolder folder;
   const Shot shots[] = {Play("reach-v3", "scripted", 9), Play("reach-v3", "random", 5)};
   std::vector<std::string> films;

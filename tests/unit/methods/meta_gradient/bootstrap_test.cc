@@ -213,7 +213,8 @@ TEST_CASE("bootstrap: a learned discount leads the agent of two states out of th
   CHECK(Learn({.rate = 0, .gamma = 0.9}) > kLeaves);
 }
 
-TEST_CASE("bootstrap: many steps of a wrong teacher make a target that confirms it", "[unit]") {
+TEST_CASE("bootstrap: many steps of a wrong teacher make a target that confirms it",
+          "[unit][nightly]") {
   CHECK(Learn({.bootstrap_steps = 30}) < kStays);
 }
 

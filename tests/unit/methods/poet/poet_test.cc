@@ -105,7 +105,7 @@ TEST_CASE("poet: agents solve environments that they cannot learn from scratch")
   }
 }
 
-TEST_CASE("poet: children that are looked at in the other order lead nowhere") {
+TEST_CASE("poet: children that are looked at in the other order lead nowhere", "[nightly]") {
   PoetConfig least_novel_first = Toy();
   least_novel_first.order = [](const std::vector<int64_t>& passed, const Tensor& novelty) {
     return ByNovelty(passed, -novelty);

@@ -175,7 +175,7 @@ TEST_CASE("reptile: what cannot be is refused and changes nothing", "[unit]") {
   CHECK(violations.list()[0].field == "lifetime.iterations");
 }
 
-TEST_CASE("reptile: the sine regression of its paper", "[unit]") {
+TEST_CASE("reptile: the sine regression of its paper", "[unit][nightly]") {
   at::set_num_threads(1);
   const auto untrained = LearnSines({.outer_updates = 0, .lifetimes = 5}, 1);
   const auto learned = LearnSines({.outer_updates = 1000, .lifetimes = 5}, 1);
