@@ -11,7 +11,8 @@ import statistics
 import claims
 from arms import FIGURES, SIZE, SUCCESS, UPDATE_STEPS
 from data_files import Mistake, rows_of
-from places import interval
+
+from mentor.report import significance  # data_files says where.
 
 # A return of the game, whatever the agent earned.
 RETURNS = ("shaped_return", "episode_return_mean")
@@ -136,7 +137,7 @@ def learned(recorded, claim):
         for curve in recorded.whole_curves(claim)
     ]
     gains = [last - begin for last, begin in zip(recorded.finals(claim), first, strict=True)]
-    low, high = interval(gains)
+    low, high = significance.student(gains)
     gain = f"{whole(statistics.fmean(gains))} [{whole(low)}, {whole(high)}]"
     return low > 0, f"{gain} above the beginning"
 
@@ -164,7 +165,8 @@ def grows(recorded, claim):
 
 
 def order(recorded, *arms):
-    """Which arms are above which: where the interval of the difference excludes 0."""
+    """Which arms are above which: where the interval of the difference excludes 0, by Welch's t.
+    Arms may have unlike numbers of seeds."""
     finals = {arm: recorded.finals(arm) for arm in arms}
     names = {
         claim: label
@@ -177,7 +179,7 @@ def order(recorded, *arms):
         below = [
             names[other]
             for other in arms
-            if other != arm and interval(finals[arm], less=finals[other])[0] > 0
+            if other != arm and significance.apart(finals[arm], finals[other])[0] > 0
         ]
         if below:
             said.append(f"{names[arm]} above " + " and above ".join(below))

@@ -36,6 +36,7 @@ TEACHERS = {
     "learned reward": ("learned reward", "blue", "sky"),
     "learned advantage": ("learned advantage", "green", "olive"),
     "PPO shaped": ("PPO, shaped reward", "orange", "brown"),
+    "PPO tuned": ("PPO, tuned", "vermillion", "vermillion"),
     "PPO sparse": ("PPO, success alone", "muted", "grey"),
 }
 NETWORKS = {"lstm": "LSTM", "whole": "attention", "past": "past alone"}
@@ -151,13 +152,17 @@ def life_panel(recorded, published, arms):
 
 
 def rewards(recorded):
-    kinds = ("shaped", "sparse")
+    arms = (("shaped", ""), ("tuned", "-tuned"), ("sparse", ""))
     return {
         task: life_panel(
             recorded,
             ("1", f"ml1 {task}", "test"),
             [("learned reward", *reward)]
-            + [(f"PPO {kind}", f"{task}-ppo", f"test.ppo_{kind}") for kind in kinds],
+            + [
+                (f"PPO {kind}", claim, f"test.ppo_{kind.replace('tuned', 'shaped')}")
+                for kind, end in arms
+                if (claim := f"{task}-ppo{end}") in recorded.claims
+            ],
         )
         for task, reward in REWARDS.items()
     }
@@ -241,8 +246,7 @@ def student_of(values):
     """A mean of success rates with the interval of the page, where there are several."""
     if len(values) == 1:
         return Interval(*values)
-    low, high = significance.student(values)
-    return Interval(statistics.fmean(values), max(low, 0), min(high, 1))
+    return Interval(statistics.fmean(values), *significance.student_of_rates(values))
 
 
 def teachers(recorded):
@@ -254,7 +258,9 @@ def teachers(recorded):
             cells = []
             for updates in table.LIVES:
                 claim = table.claim_of(name, updates, teacher)
-                if not table.why_not(name, teacher) and recorded.runs(claim)[1]:
+                if table.why_not(name, teacher) or claim not in recorded.claims:
+                    continue
+                if recorded.runs(claim)[1]:
                     values = values_of(recorded, claim, table.number_of(updates, teacher))
                     cells.append((f"{updates} updates", student_of(values)))
             if cells:

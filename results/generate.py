@@ -7,6 +7,8 @@ Usage: results/generate.py [--check] [--figures [NAME...]]
   --check     write nothing; exit status 1 when a page is not what would be written
   --figures   draw figures instead: all, or those that are named
 
+It refuses what refusals.py names, such as a tuned claim without its study in studies/.
+
 Example: results/generate.py && git diff results/README.md
 
 Needs what reports are drawn with: deploy/install.sh.
@@ -23,6 +25,7 @@ try:
     import curves
     import figures
     import places
+    import refusals
 except ModuleNotFoundError as missing:
     sys.exit(f"{sys.argv[0]}: {missing}; deploy/install.sh installs what reports are drawn with")
 
@@ -81,7 +84,8 @@ def main():
             if recorded.missing:
                 print(f"results/generate.py: {recorded.complaint(recorded.missing)}")
             return 0
-        findings = write_pages(recorded, flags.check)
+        findings = refusals.refused(recorded.claims, recorded.files)
+        findings += write_pages(recorded, flags.check)
     except Mistake as mistake:
         sys.exit(f"results/generate.py: {mistake}")
     for finding in findings:

@@ -11,7 +11,8 @@ it is that of all runs together, with its interval. {CLAIM-RUN NUMBER} is that o
 
     runs       the numbers of the runs, one after the other
     seeds      the mean over the runs, with its interval over them, and how many of them have ended
-    t          the mean over the runs, with its interval by Student's t
+    t          the mean over the runs, with its interval by Student's t; that of a success rate
+               lies within 0 and 1
     mean       the mean, without its interval; median: over the runs
     range      the least to the greatest over the runs
     deviation  that of a sample, over the runs
@@ -31,14 +32,18 @@ With `apart` it is that of two means of unlike runs, with its interval by Welch'
 
 A place {passes PLACE >= NUMBER} says whether what was registered came out: yes, no, or that runs
 have not ended. PLACE is a number or a difference; `<=` and `within` (in size) are others. A
-difference that is to be at least 0 or more must be above 0 in each meta-seed. Then its interval
-excludes 0.
+difference that is to be at least 0 or more must be above 0 in each meta-seed. Where Student's t
+does not confirm a difference that passes as it was registered, the place says so (decisions.py).
+
+A place {ahead CLAIM NUMBER less CLAIM NUMBER} says whether the first is ahead of the second: by
+Student's t, with its interval, and in how many meta-seeds. {near MARGIN, CLAIM NUMBER less CLAIM
+NUMBER} says whether they are equal within a margin: p of two one-sided tests.
 
 A place {campaign ROW...} is a line of a table for each claim of these rows of
 results/experiments.md: claim, runs, CPU hours, hashes, command.
 
-A place {teachers TASK} is the lines of a task's table of teachers (teachers.py). The last says
-which learned ones are ahead of the shaped reward.
+A place {teachers TASK BUDGET} is the lines of a task's table of teachers (teachers.py) at equal
+`steps` or `cpu`. The last says which learned ones are ahead of the shaped reward.
 
 A place {paper FIGURE, BENCHMARK, SPLIT, METHOD, EPISODES} is a number of paper_figures.csv: its
 mean over the episodes that can be read, such as 5-8 or deterministic. With ", band" behind it half
@@ -54,6 +59,9 @@ Student's t, alone and by Holm's method.
 
 A place {data FILE, COLUMN, NAME=VALUE, ...} is the mean of a column of FILE.csv over the rows that
 have these values.
+
+A title {when CLAIM ...} TITLE is that of a column which the table has as soon as one of these
+claims has a result. Until then the column is left out.
 """
 
 import difflib
@@ -62,6 +70,7 @@ import math
 import re
 import statistics
 
+import decisions
 import published
 import teachers
 from claims import OF_COLUMNS, of_row, result_of, runs_of, with_run
@@ -77,8 +86,12 @@ BLOCK = re.compile(r"<!-- table ([\w-]+) -->\n(.*?)<!-- end of table -->\n", re.
 ARITHMETIC = re.search(
     r'kArithmetic\[\] = "(\w{12})', (ROOT / "agents" / "numerics.h").read_text(encoding="utf-8")
 )[1]
+WHEN = re.compile(r"\{when ([\w -]+)\} ?")
 PLACE = re.compile(r"\{([^{}]+)\}")
 PASSES = re.compile(r"passes (\S+ \S+(?: less \S+ \S+)?) (>=|<=|within) (-?\d+(?:\.\d+)?)")
+# Numbers that are shares of episodes.
+RATE = re.compile(r"(test|train)\.\w+\.(seg\d+|det|last)(/.*)?|(success|seg\d+)@last:\d+")
+DECIDED = re.compile(r"(?:ahead|near (\d+(?:\.\d+)?),) (\S+ \S+ less \S+ \S+)")
 DASH = "-"
 # What is shown of the numbers of the runs; None: value_of() makes it.
 KINDS = {
@@ -105,17 +118,14 @@ def sample_of(values):
     return intervals.Sample(levels, np.asarray(values, float))
 
 
-def interval(values, less=None):
-    """The 95 % bootstrap interval of a mean; `less`: of the mean's difference to that of others."""
-    return _interval(tuple(values), tuple(less or ()))
-
-
 @functools.cache
-def _interval(values, less):
-    own = sample_of(values)
-    if less:
-        return intervals.difference_of_means(own, sample_of(less), pair=False).interval[1:]
-    return intervals.interval_of(own)[1:]
+def _interval(values):
+    return intervals.interval_of(sample_of(values))[1:]
+
+
+def interval(values):
+    """The 95 % bootstrap interval of a mean."""
+    return _interval(tuple(values))
 
 
 def by_run(name, number, claims):
@@ -210,12 +220,19 @@ def passes(place, claims):
     every = len(runs_of(name, with_run(name, claims)))
     if len(values) < every:
         return f"not ended ({len(values)} of {every} runs)"
-    mean = statistics.fmean(values)
-    came = {">=": mean >= limit, "<=": mean <= limit, "within": abs(mean) <= limit}[how]
-    # A method that is to be ahead of another must be so in each meta-seed.
-    if less and how == ">=" and limit >= 0:
-        came = came and min(values) > 0
-    return "**yes**" if came else "**no**"
+    return decisions.passes(values, how, limit, bool(less))
+
+
+def decided(place, claims):
+    """The text of a place {ahead ...} or {near ...}."""
+    found = DECIDED.fullmatch(place)
+    if not found:
+        raise Mistake(f"{{{place}}}: is not of the form {{ahead PLACE}} or {{near MARGIN, PLACE}}")
+    margin, pair = found[1], found[2]
+    values = differences(pair, claims)[0]
+    if not values:
+        return DASH
+    return decisions.near(values, float(margin)) if margin else decisions.ahead(values)
 
 
 def either(words):
@@ -254,6 +271,11 @@ def campaign(rows, claims):
             f"| {name} | {len(ended)} of {len(made)} | {f'{hours:.2f}' if trained else DASH} | "
             f"{hashes or DASH} | {pooled or DASH} | `{command}` |"
         )
+
+
+def ends_of(number):
+    """Student's interval for a number of this name."""
+    return significance.student_of_rates if RATE.fullmatch(number) else significance.student
 
 
 def value_of(place, claims):
@@ -310,7 +332,7 @@ def value_of(place, claims):
         return text(values[0])
     if kind in ("seeds", "t"):
         ended = "" if len(values) == len(runs) else f" ({len(values)} of {len(runs)} seeds)"
-        low, high = map(text, (significance.student if kind == "t" else interval)(values))
+        low, high = map(text, (ends_of(number) if kind == "t" else interval)(values))
         return f"{text(statistics.fmean(values))} [{low}, {high}]{ended}"
     if kind == "runs":
         by_run = [row["numbers"].get(number) for row in runs]
@@ -320,7 +342,7 @@ def value_of(place, claims):
     return text(KINDS[kind](values))
 
 
-def teachers_of(task, claims):
+def teachers_of(task, budget, claims):
     def ended(claim):
         return any(result_of(row) for row in runs_of(claim, claims)) if claim in claims else False
 
@@ -332,24 +354,30 @@ def teachers_of(task, claims):
             f"{found[0]}): run results/teachers.py"
         )
 
-    def ahead(updates):
+    def ahead(updates, other):
         """By Student's t with Holm's method over all learned teachers, once all have ended."""
-        shaped = teachers.place_of(task, updates, "shaped")
-        found = {}
+        found, place = {}, teachers.place_of(task, updates, other)
+        if place.split()[0] not in claims:
+            return ""
         for teacher in teachers.TASKS[task].taught:
-            place = f"{teachers.place_of(task, updates, teacher)} less {shaped}"
-            if len(gains := differences(place, claims)[0]) < len(teachers.SEEDS):
+            own = teachers.place_of(task, updates, teacher, budget)
+            if own.split()[0] not in claims:
+                return ""
+            if len(gains := differences(f"{own} less {place}", claims)[0]) < len(teachers.SEEDS):
                 return ""
             found[teacher] = (significance.p_of_mean(gains), statistics.fmean(gains))
-        apart = significance.holm([chance for chance, _ in found.values()], 0.05)
+        apart = significance.holm([chance for chance, _ in found.values()], decisions.CHANCE)
         sure = sorted(found, key=found.get)[:apart]
         above = [teachers.short_name(one) for one in found if one in sure and found[one][1] > 0]
         return ", ".join(above) or "none"
 
-    return "\n".join(teachers.lines(task, ended, lambda place: value_of(place, claims), ahead))
+    def value(place):
+        return value_of(place, claims)
+
+    return "\n".join(teachers.lines(task, budget, ended, value, ahead))
 
 
-PLACES = {"holm": holm_of, "passes": passes, "welch": welch_of}
+PLACES = {"ahead": decided, "holm": holm_of, "near": decided, "passes": passes, "welch": welch_of}
 
 
 def text_of(place, claims, verdict=None):
@@ -367,7 +395,9 @@ def text_of(place, claims, verdict=None):
             raise Mistake(f"{{{place}}}: no claim has such a row of results/experiments.md")
         return lines
     if kind == "teachers":
-        return teachers_of(words[0], claims)
+        if len(words) != 2 or words[0] not in teachers.TASKS or words[1] not in teachers.BUDGETS:
+            raise Mistake(f"{{{place}}}: is not of the form {{teachers TASK steps|cpu}}")
+        return teachers_of(*words, claims)
     return difference_of(place, claims) if "less" in words else value_of(place, claims)
 
 
@@ -385,6 +415,23 @@ def templates(text):
     return found
 
 
+def without_columns(lines, claims):
+    """The lines of a table without the columns that wait for results."""
+    if not (lines and WHEN.search(lines[0])):
+        return lines
+    rows = [line.split("|") for line in lines]
+    gone = set()
+    for place, title in enumerate(rows[0]):
+        found = WHEN.search(title)
+        if found and not any(
+            result_of(row) for name in found[1].split() for row in claims.get(name, {}).values()
+        ):
+            gone.add(place)
+        rows[0][place] = WHEN.sub("", title)
+    kept = [[cell for place, cell in enumerate(row) if place not in gone] for row in rows]
+    return ["|".join(row) for row in kept]
+
+
 def tables_of(text, claims, verdict=None):
     """The tables by name, each with its lines. Raises Mistakes, with lines of the text."""
     mistakes, made = [], {}
@@ -398,7 +445,7 @@ def tables_of(text, claims, verdict=None):
                 return place[0]
 
         filled = []
-        for number, line in enumerate(lines, before + 1):
+        for number, line in enumerate(without_columns(lines, claims), before + 1):
             filled.append(PLACE.sub(value, line))
         made[name] = "\n".join(filled) + "\n"
     if mistakes:

@@ -7,8 +7,16 @@ Usage: results/teachers.py
 
 A cell is a teacher, a task and the updates of a student's life. It is a claim
 teachers-TASK-UPDATES-TEACHER of five meta-seeds, or says why it is none. The task's own rewards
-are tested in one claim, teachers-TASK-UPDATES-untrained. A place {teachers TASK} of tables.txt is
-the lines of a task's table (places.py); figures.py draws what has ended.
+are tested in one claim, teachers-TASK-UPDATES-untrained. A place {teachers TASK BUDGET} of
+tables.txt is the lines of a task's table (places.py); figures.py draws what has ended.
+
+A task has two tables, for what is meta-trained costs in two ways. At equal `steps` all have about
+as many environment steps as the learned reward has; at equal `cpu` all have as many CPU seconds. A
+cell of the second is one of the first, too, where its steps are near enough. Else it is a claim
+teachers-TASK-UPDATES-TEACHER-steps.
+
+PPO whose settings were tuned is a claim teachers-TASK-UPDATES-tuned. It has a line once there is
+one, and until then none.
 """
 
 import dataclasses
@@ -16,11 +24,15 @@ import re
 
 ROW = "50"
 LIVES = (2, 10, 30)  # Updates; a life has one iteration more.
+STEPS_LIVES = (2, 10)  # Planned at equal steps, too.
+NEAR = 0.05  # Steps that differ by no more of the budget count as equal.
+BUDGETS = ("steps", "cpu")
 SEEDS = (1, 2, 3, 4, 5)
 # Teachers without meta-training, by their baseline. One claim tests several.
 UNTRAINED = {
     "none": "ppo_sparse",
     "shaped": "ppo_shaped",
+    "tuned": "ppo_shaped",
     "potential": "ppo_potential",
     "rnd": "ppo_rnd",
 }
@@ -29,6 +41,7 @@ TOGETHER = ("none", "shaped", "potential")
 TEACHERS = {
     "none": ("none: success alone", "grey"),
     "shaped": ("the shaped reward", "fair"),
+    "tuned": ("the shaped reward, PPO tuned", "muted"),
     "potential": ("success and a potential", "brown"),
     "rnd": ("success and RND's bonus", "olive"),
     "reward": ("learned reward (black box)", "blue"),
@@ -63,6 +76,7 @@ class Taught:
     spec: str
     settings: str
     seconds: float  # CPU seconds of an outer update with lives of two updates, about.
+    steps: int  # Environment steps of an iteration of all agents.
     inside: bool = False  # An outer update is one iteration of agents that live on.
 
 
@@ -82,7 +96,7 @@ class Task:
 UNTUNED = {"reward": "3e-3", "advantage": "3e-3", "lpg": "1e-3"}
 
 
-def small(spec, buffer, rates, seconds):
+def small(spec, buffer, rates, seconds, steps):
     """The teachers of a small environment with choices, in the order of their seconds."""
     settings = {
         "reward": BLACK_BOX,
@@ -96,7 +110,7 @@ def small(spec, buffer, rates, seconds):
     for teacher, rate in rates.items():
         settings[teacher] += f" rule.learning_rate={rate}"
     return {
-        teacher: Taught(spec, words, cost, inside=teacher in ("lpg", "bmg"))
+        teacher: Taught(spec, words, cost, steps, inside=teacher in ("lpg", "bmg"))
         for (teacher, words), cost in zip(settings.items(), seconds, strict=True)
     }
 
@@ -107,24 +121,27 @@ TASKS = {
         60,
         "point_reach",
         {
-            "reward": Taught("point_reach_reward", "rule.learning_rate=3.14e-3", 0.25),
-            "advantage": Taught("point_reach", "rule.learning_rate=1.24e-3", 0.24),
-            "es": Taught("point_reach_es", "rule.learning_rate=0.0353", 0.13),
+            "reward": Taught("point_reach_reward", "rule.learning_rate=3.14e-3", 0.25, 12800),
+            "advantage": Taught("point_reach", "rule.learning_rate=1.24e-3", 0.24, 12800),
+            "es": Taught("point_reach_es", "rule.learning_rate=0.0353", 0.13, 12800),
             "epg": Taught(
                 "point_reach_lpo",
                 f"lifetime.steps_per_iteration=100 agent.minibatches=4 {EPG}200 "
                 "rule.learning_rate=0.0118",
                 0.19,
+                3200,
             ),
             "lpo": Taught(
                 "point_reach_lpo",
                 "lifetime.steps_per_iteration=100 agent.minibatches=4 rule.learning_rate=4.12e-3",
                 0.14,
+                3200,
             ),
             "bmg": Taught(
                 "point_reach_bmg",
                 "rule.bootstrap_steps=5 rule.learning_rate=3.53e-3",
                 1.5,
+                12800,
                 inside=True,
             ),
         },
@@ -133,7 +150,7 @@ TASKS = {
         "mazes of 4 x 4",
         120,
         "teachers_maze",
-        small("teachers_maze", 400, UNTUNED, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69)),
+        small("teachers_maze", 400, UNTUNED, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69), 12800),
         lacks=NO_POTENTIAL,
     ),
     "catch": Task(
@@ -152,6 +169,7 @@ TASKS = {
                 "bmg": "6.85e-3",
             },
             (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79),
+            8960,
         ),
         lacks=NO_POTENTIAL,
     ),
@@ -160,15 +178,18 @@ TASKS = {
         2260,
         "teachers_door_close",
         {
-            "reward": Taught("ml1_reward", "rule.learning_rate=3e-4 rule.patience=0", 22.6),
-            "advantage": Taught("ml1_advantage", "rule.learning_rate=3e-4 rule.patience=0", 22.6),
-            "es": Taught("teachers_door_close", "", 20),
-            "epg": Taught("teachers_door_close", f"{EPG}4000", 200),
-            "lpo": Taught("teachers_door_close", LPO, 80),
+            "reward": Taught("ml1_reward", "rule.learning_rate=3e-4 rule.patience=0", 22.6, 60000),
+            "advantage": Taught(
+                "ml1_advantage", "rule.learning_rate=3e-4 rule.patience=0", 22.6, 60000
+            ),
+            "es": Taught("teachers_door_close", "", 20, 60000),
+            "epg": Taught("teachers_door_close", f"{EPG}4000", 200, 60000),
+            "lpo": Taught("teachers_door_close", LPO, 80, 60000),
             "bmg": Taught(
                 "ml1_meta_gradient",
                 "signal.name=mlp rule.learning_rate=3e-3 rule.bootstrap_steps=1",
                 100,
+                60000,
                 inside=True,
             ),
         },
@@ -180,16 +201,39 @@ TASKS = {
 }
 
 
-def outer_updates(task, taught, updates):
+def steps_of(taught, updates):
+    """Environment steps of an outer update."""
+    return taught.steps * (1 if taught.inside else updates + 1)
+
+
+def outer_updates(task, taught, updates, budget="cpu"):
     """As many as the budget pays. A life of so many updates costs in proportion to its steps."""
+    if budget == "steps":
+        reward = task.taught["reward"]
+        most = outer_updates(task, reward, updates) * steps_of(reward, updates)
+        number = most / steps_of(taught, updates)
+    else:
+        number = task.budget_s / taught.seconds
+        number = number if taught.inside else number * 3 / (updates + 1)
     if taught.inside:  # Whole generations.
-        return max(1, round(task.budget_s / (taught.seconds * (updates + 1)))) * (updates + 1)
-    return max(1, round(task.budget_s / (taught.seconds * (updates + 1) / 3)))
+        return max(1, round(number / (updates + 1))) * (updates + 1)
+    return max(1, round(number))
 
 
-def claim_of(name, updates, teacher):
+def budget_of(name, updates, teacher, budget):
+    """The budget whose claim a cell is: at equal steps that of equal CPU time, where it is near."""
+    task = TASKS[name]
+    taught = task.taught.get(teacher)
+    if taught is None or budget == "cpu":
+        return "cpu"
+    cpu, steps = (outer_updates(task, taught, updates, one) for one in ("cpu", "steps"))
+    return "cpu" if abs(cpu - steps) <= NEAR * steps else "steps"
+
+
+def claim_of(name, updates, teacher, budget="cpu"):
     kind = "untrained" if teacher in TOGETHER else teacher
-    return f"teachers-{name}-{updates}-{kind}"
+    end = "-steps" if budget_of(name, updates, teacher, budget) == "steps" else ""
+    return f"teachers-{name}-{updates}-{kind}{end}"
 
 
 def why_not(name, teacher):
@@ -202,7 +246,7 @@ def why_not(name, teacher):
     return NO_FILE.format(task.untrained) if teacher == "disco_103" else "not planned"
 
 
-def command_of(name, updates, teacher, seed):
+def command_of(name, updates, teacher, seed, budget="cpu"):
     task = TASKS[name]
     words = [f"seed={seed}"]
     if task.goal_seeds:
@@ -215,35 +259,52 @@ def command_of(name, updates, teacher, seed):
         spec, more = task.untrained, ["rule.outer_updates=0", f"evaluation.baseline={baselines}"]
     else:
         taught = task.taught[teacher]
-        spec, number = taught.spec, outer_updates(task, taught, updates)
+        spec, number = taught.spec, outer_updates(task, taught, updates, budget)
         more = [*taught.settings.split(), f"rule.outer_updates={number}", "evaluation.baseline="]
         if teacher == "lpg":
             more.append(f"rule.updates={min(updates, 5)}")  # A window ends within a life.
     return " ".join([f"mentor run {spec}", *(f"--set {word}" for word in words + more)])
 
 
-def planned():
-    """(claim, run, command) of all cells that are claims; the command of "all" is empty."""
+def cells():
+    """(task, updates, teacher, budget) of all cells that are claims of their own."""
     for name in TASKS:
         for updates in LIVES:
-            kinds = [teacher for teacher in TEACHERS if not why_not(name, teacher)]
-            for teacher in kinds:
-                if teacher in TOGETHER[1:]:
-                    continue  # In the claim of the first.
-                claim = claim_of(name, updates, teacher)
-                for seed in SEEDS:
-                    yield claim, str(seed), command_of(name, updates, teacher, seed)
-                yield claim, "all", ""
+            for budget in reversed(BUDGETS):
+                for teacher in TEACHERS:
+                    if teacher in (*TOGETHER[1:], "tuned") or why_not(name, teacher):
+                        continue  # In the claim of the first; of a study.
+                    if budget != budget_of(name, updates, teacher, budget):
+                        continue
+                    if budget == "cpu" or planned_at_steps(name, updates):
+                        yield name, updates, teacher, budget
 
 
-def hours_of(name, updates, teacher):
+def planned_at_steps(name, updates):
+    return updates in STEPS_LIVES and not TASKS[name].goal_seeds
+
+
+def planned():
+    """(claim, run, command) of all cells that are claims; the command of "all" is empty."""
+    for cell in cells():
+        claim = claim_of(*cell)
+        for seed in SEEDS:
+            yield claim, str(seed), command_of(*cell[:3], seed, cell[3])
+        yield claim, "all", ""
+
+
+def hours_of(name, updates, teacher, budget="cpu"):
     """About what a claim takes."""
     task = TASKS[name]
     tested = task.tested_s * (updates + 1) / 3
-    # Beside the baselines the untrained network is tested.
-    kinds = 4 if teacher in TOGETHER else 2
-    one = kinds * tested if teacher in UNTRAINED else task.budget_s + tested
-    return len(SEEDS) * one / 3600
+    if teacher in UNTRAINED:
+        # Beside the baselines the untrained network is tested.
+        return len(SEEDS) * (4 if teacher in TOGETHER else 2) * tested / 3600
+    taught, seconds = task.taught[teacher], task.budget_s
+    if budget_of(name, updates, teacher, budget) == "steps":
+        one = taught.seconds if taught.inside else taught.seconds * (updates + 1) / 3
+        seconds = outer_updates(task, taught, updates, "steps") * one
+    return len(SEEDS) * (seconds + tested) / 3600
 
 
 def number_of(updates, teacher):
@@ -257,26 +318,42 @@ def short_name(teacher):
     return title.removeprefix("learned ").removeprefix("by ")
 
 
-def place_of(name, updates, teacher):
-    return f"{claim_of(name, updates, teacher)} {number_of(updates, teacher)}"
+def place_of(name, updates, teacher, budget="cpu"):
+    return f"{claim_of(name, updates, teacher, budget)} {number_of(updates, teacher)}"
 
 
-def lines(name, ended, value, ahead):
+def cost_of(claim, teacher, value):
+    """What the meta-training of a cell took: CPU seconds, and environment steps."""
+    if teacher in UNTRAINED:
+        return ""
+    return f"; {value(f'{claim} cost .0f')} s, {value(f'{claim} steps *0.000001 .1f')} M"
+
+
+def lines(name, budget, ended, value, ahead):
     """The table of a task. `ended`: whether a claim has a run that has; `value`: the text of a
-    place; `ahead`: the teachers that are ahead of the shaped reward, by updates."""
+    place; `ahead`: the teachers that are ahead of another, by updates."""
     for teacher, (title, _) in TEACHERS.items():
-        cells = []
+        row = []
+        if teacher == "tuned" and not any(ended(claim_of(name, one, teacher)) for one in LIVES):
+            continue
         for updates in LIVES:
-            claim = claim_of(name, updates, teacher)
+            claim = claim_of(name, updates, teacher, budget)
             if reason := why_not(name, teacher):
-                cells.append(reason if updates == LIVES[0] else "")
+                row.append(reason if updates == LIVES[0] else "")
             elif ended(claim):
-                cells.append(value(f"{place_of(name, updates, teacher)} t"))
+                place = place_of(name, updates, teacher, budget)
+                row.append(value(f"{place} t") + cost_of(claim, teacher, value))
+            elif teacher == "tuned" or (
+                claim.endswith("-steps") and not planned_at_steps(name, updates)
+            ):
+                row.append("not run, nor planned")
             else:
-                cells.append(f"not run: `{claim}`, {hours_of(name, updates, teacher):.2g} h")
-        yield f"| {title} | " + " | ".join(cells) + " |"
-    if any(tests := [ahead(updates) for updates in LIVES]):
-        yield "| *ahead of the shaped reward* | " + " | ".join(tests) + " |"
+                hours = hours_of(name, updates, teacher, budget)
+                row.append(f"not run: `{claim}`, {hours:.2g} h")
+        yield f"| {title} | " + " | ".join(row) + " |"
+    for other, words in (("shaped", "the shaped reward"), ("tuned", "PPO, tuned")):
+        if any(tests := [ahead(updates, other) for updates in LIVES]):
+            yield f"| *ahead of {words}* | " + " | ".join(tests) + " |"
 
 
 def unlike(known, task=""):

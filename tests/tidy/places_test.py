@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -12,6 +13,7 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "results"))
 import claims  # noqa: E402
+import data_files  # noqa: E402
 from data_files import Mistake  # noqa: E402
 
 MISSING = importlib.util.find_spec("numpy") is None
@@ -140,6 +142,56 @@ class ClaimsTest(unittest.TestCase):
         low, high = significance.apart([0, 1, 2], [-1, 0, 1])
         self.assertAlmostEqual((high - low) / 2, 2.7764 * math.sqrt(2 / 3), delta=1e-4)
 
+    def test_students_t_decides_and_equality_has_a_test_of_its_own(self):
+        # 0.3 and 0.2; 0.5 and -0.7; a pair that is equal.
+        self.assertEqual(
+            self.shown("ahead half2 seg less low seg"), "not shown, [-0.39, +0.89]; 2 of 2"
+        )
+        self.assertEqual(self.shown("ahead half2 seg less b seg"), "-")
+        self.assertEqual(self.shown("ahead half2-1 seg less low-1 seg"), "not asked: one meta-seed")
+        self.assertEqual(self.shown("near 0.05, half2 seg less apart seg"), "**yes**, p 0")
+        # 0.05 below its upper bound of 0.3 is no equality: an interval with 0 in it shows nothing.
+        self.assertEqual(self.shown("near 0.3, half2 seg less low seg"), "not shown, p 0.25")
+        with mock.patch.object(places, "differences", lambda *_: ([0.3, 0.31, 0.29], [])):
+            self.assertEqual(self.shown("ahead a b less c d"), "**yes**, [+0.28, +0.32]")
+        with mock.patch.object(places, "differences", lambda *_: ([-0.3, -0.31, -0.29], [])):
+            self.assertEqual(self.shown("ahead a b less c d"), "**no**, [-0.32, -0.28]; 0 of 3")
+        # By hand: the lesser t is that of 0.03 / (0.01 / sqrt(3)), on one side.
+        below = significance.p_of_t(0.03 * math.sqrt(3) / 0.01, 2) / 2
+        self.assertAlmostEqual(significance.p_of_equal([0.01, 0.02, 0.03], 0.05), below)
+        self.assertAlmostEqual(significance.p_of_equal([-0.01, -0.02, -0.03], 0.05), below)
+        self.assertGreater(significance.p_of_equal([0.06, 0.07, 0.08], 0.05), 0.95)
+        # Quantile of 95 % with two degrees of freedom: 2.920.
+        spread = 0.01 / math.sqrt(3)
+        values = [2.920 * spread + step for step in (-0.01, 0, 0.01)]
+        self.assertAlmostEqual(significance.p_above(values, 0), 0.05, delta=1e-4)
+
+    def test_an_interval_of_a_rate_is_one_of_rates(self):
+        # The logit of 0.9 is 2.197; 12.706 * 0.05 / (0.9 * 0.1) = 7.06.
+        low, high = significance.student_of_rates([0.85, 0.95])
+        self.assertAlmostEqual(low, 1 / (1 + math.exp(7.0589 - 2.1972)), delta=1e-4)
+        self.assertAlmostEqual(high, 1 / (1 + math.exp(-7.0589 - 2.1972)), delta=1e-4)
+        self.assertEqual(significance.student_of_rates([1, 1, 1]), (1, 1))
+        self.assertEqual(significance.student_of_rates([0, 0]), (0, 0))
+        low, high = significance.student_of_rates([0, 1])
+        self.assertGreaterEqual(low, 0)
+        self.assertLessEqual(high, 1)
+        # A small spread far from the ends: Student's interval.
+        own, plain = (
+            f([0.49, 0.5, 0.51]) for f in (significance.student_of_rates, significance.student)
+        )
+        self.assertAlmostEqual(own[0], plain[0], delta=1e-3)
+        for number, is_rate in (
+            ("test.learned.seg2", True),
+            ("train.learned_best.det", True),
+            ("test.learned.seg2/reach-v3", True),
+            ("success@last:6", True),
+            ("test.learned.seg2_return", False),
+            ("shaped_return@last:20", False),
+            ("cost", False),
+        ):
+            self.assertEqual(bool(places.RATE.fullmatch(number)), is_rate, number)
+
     def test_holm_counts_every_test(self):
         self.assertEqual(significance.holm([0.01, 0.04, 0.03], 0.05), 1)
         self.assertEqual(significance.holm([0.01, 0.02, 0.05], 0.05), 3)
@@ -161,11 +213,18 @@ class ClaimsTest(unittest.TestCase):
             ("half2-2 seg >= 0.4", "**no**"),
             ("half2 seg >= 0.41", "**no**"),
             ("half2 seg <= 0.3", "**no**"),
-            ("half2 seg less low seg >= 0.2", "**yes**"),
-            # The mean is, and a meta-seed is not.
+            # 0.3 and 0.2 are above in both meta-seeds, as was registered: 5 errors by t.
+            ("half2 seg less low seg >= 0.2", "as registered; not shown by t, p 0.13"),
+            ("half2-1 seg less low-1 seg >= 0.2", "**yes**"),
+            # 0.5 and -0.7: 0.1 / 0.6 above -0.2, p = 0.5 - atan(1 / 6) / pi.
+            (
+                "half2 seg less half2 first within 0.2",
+                "as registered; not shown by two tests, p 0.45",
+            ),
+            # The mean is, and a meta-seed is not: 0.1 and -0.1 are 10 errors above -1.
             ("low seg less low first >= -1", "**yes**"),
             ("half2 first less low first >= 0.1", "**no**"),
-            ("half2 seg less half2 seg within 0", "**yes**"),
+            ("half2 seg less half2 seg within 0.01", "**yes**"),
             ("half2 seg less low seg within 0.2", "**no**"),
             ("a seg >= 0.1", "not ended (2 of 3 runs)"),
             ("half2 cost <= 20", "**yes**"),
@@ -177,6 +236,11 @@ class ClaimsTest(unittest.TestCase):
             "passes a seg runs >= 0.1",
             "passes a seg >= 0.1.1",
             "passes a seg less b seg less b seg >= 0",
+            "ahead a seg",
+            "near 0.1 a seg less b seg",
+            "near x, a seg less b seg",
+            "teachers point-reach",
+            "teachers nowhere cpu",
             "a seg less",
             "a seg less b",
             "a seg less b seg less b seg",
@@ -322,13 +386,69 @@ class TeachersTest(unittest.TestCase):
 
     def test_rows_as_planned_are_a_table(self):
         self.write()
-        self.assertIn("not run: `", places.text_of("teachers maze", claims.read()))
+        steps, cpu = (
+            places.text_of(f"teachers maze {one}", claims.read()) for one in ("steps", "cpu")
+        )
+        self.assertIn("not run: `teachers-maze-2-es-steps`", steps)
+        self.assertIn("not run: `teachers-maze-2-es`", cpu)
+        self.assertIn("not run, nor planned", steps)
+        # The learned reward sets the steps: its claim is that of both tables.
+        for table in (steps, cpu):
+            self.assertIn("not run: `teachers-maze-2-reward`", table)
+            self.assertNotIn("PPO tuned", table)
+
+    def test_costs_and_a_tuned_ppo_are_shown_once_they_are_there(self):
+        for one in self.rows:
+            if (
+                one["claim"] in ("teachers-maze-2-reward", "teachers-maze-2-untrained")
+                and one["run"] != "all"
+            ):
+                one.update(hash="a", cpu_seconds="117", env_steps="10022400")
+                one[
+                    "numbers"
+                ] = "test.learned.seg2=0.5 test.ppo_sparse.seg2=0.25 test.ppo_shaped.seg2=0.25"
+        for seed in teachers.SEEDS:
+            tuned = {
+                **self.rows[0],
+                "claim": "teachers-maze-2-tuned",
+                "run": str(seed),
+                "row": "51",
+            }
+            self.rows.append({**tuned, "hash": "b", "numbers": "test.ppo_shaped.seg2=0.375"})
+        self.write()
+        for budget in teachers.BUDGETS:
+            lines = places.text_of(f"teachers maze {budget}", claims.read()).splitlines()
+            self.assertIn(
+                "| learned reward (black box) | 0.50 [0.50, 0.50]; 117 s, 10.0 M |", lines[5]
+            )
+            self.assertIn("| none: success alone | 0.25 [0.25, 0.25] |", lines[0])
+            self.assertIn("| the shaped reward, PPO tuned | 0.38 [0.38, 0.38] |", lines[2])
+
+    def test_budgets_pay_what_they_say(self):
+        task = teachers.TASKS["point-reach"]
+        reward, es, bmg = (task.taught[one] for one in ("reward", "es", "bmg"))
+        # 60 s of 0.25 s; 38,400 steps each.
+        self.assertEqual(teachers.outer_updates(task, reward, 2), 240)
+        self.assertEqual(teachers.outer_updates(task, es, 2), 462)
+        for taught in (reward, es, bmg):
+            number = teachers.outer_updates(task, taught, 2, "steps")
+            self.assertEqual(number * teachers.steps_of(taught, 2), 240 * 38400)
+        # Recorded rows have the steps of the plan.
+        known = claims.read(data_files.CLAIMS)
+        for cell in teachers.cells():
+            taught = teachers.TASKS[cell[0]].taught.get(cell[2])
+            for row in claims.runs_of(teachers.claim_of(*cell), known):
+                if taught and row["env_steps"]:
+                    updates = int(re.search(r"outer_updates=(\d+)", row["command"])[1])
+                    self.assertEqual(
+                        updates * teachers.steps_of(taught, cell[1]), int(row["env_steps"])
+                    )
 
     def test_a_table_wants_its_rows_as_planned(self):
         self.rows[0]["command"] += " --set rule.learning_rate=1"
         self.write()
         with self.assertRaises(Mistake) as raised:
-            places.text_of("teachers point-reach", claims.read())
+            places.text_of("teachers point-reach cpu", claims.read())
         self.assertIn(claims.name_of(self.rows[0]), str(raised.exception))
         self.assertIn("run results/teachers.py", str(raised.exception))
 

@@ -1,5 +1,5 @@
-"""Tests of few values: Student's t, Welch's t, ratios of variances, Holm's method. Standard library
-only."""
+"""Tests of few values: Student's t, also for equality, Welch's t, ratios of variances, Holm's
+method. Standard library only."""
 
 from __future__ import annotations
 
@@ -75,6 +75,31 @@ def p_of_mean(values: Sequence[float]) -> float:
     if not deviation:
         return 0.0 if any(values) else 1.0
     return p_of_t(statistics.fmean(values) * math.sqrt(len(values)) / deviation, len(values) - 1)
+
+
+def p_above(values: Sequence[float], limit: float) -> float:
+    """How probable it is by chance that a mean is so far above a limit, by Student's t."""
+    above = [value - limit for value in values]
+    both = p_of_mean(above)
+    return both / 2 if statistics.fmean(above) > 0 else 1 - both / 2
+
+
+def p_of_equal(values: Sequence[float], margin: float) -> float:
+    """How probable it is by chance that a mean lies so far within a margin around 0: two one-sided
+    tests (Schuirmann 1987). A great p does not say that the mean is outside."""
+    return max(p_above(values, -margin), p_above([-value for value in values], -margin))
+
+
+def student_of_rates(values: Sequence[float]) -> Tuple[float, float]:
+    """The 95 % interval of the mean of rates, by Student's t on the logit of that mean. It lies
+    within 0 and 1, and is not symmetrical."""
+    mean = statistics.fmean(values)
+    if not 0 < mean < 1 or len(set(values)) == 1:
+        return mean, mean
+    half = (student(values)[1] - mean) / (mean * (1 - mean))
+    logit = math.log(mean / (1 - mean))
+    low, high = (1 / (1 + math.exp(-max(-700.0, end))) for end in (logit - half, logit + half))
+    return low, high
 
 
 def student(values: Sequence[float]) -> Tuple[float, float]:
