@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "cli/commands.h"
 #include "cli/ctl/commands.h"
@@ -72,14 +74,11 @@ int ListClaims(const std::vector<ClaimRow>& rows, const std::vector<size_t>& cho
   for (const size_t i : chosen) width = std::max(width, rows[i].name().size());
   for (const size_t i : chosen) {
     const ClaimRow& row = rows[i];
-    std::printf(
-        "%-*s  %-16s  %-15s  %s%s\n", static_cast<int>(width), row.name().c_str(),
-        row.recorded() ? row.result().substr(0, 16).c_str() : "-",
-        row.is_pooled() ? "" : Cost(row).c_str(),
-        row.is_pooled() ? "all its runs" : Printable(row.command).c_str(),
-        WhatDiffersHere(row).empty()
-            ? ""
-            : absl::StrCat("  (other arithmetic, on ", Printable(row.processor), ")").c_str());
+    std::printf("%-*s  %-16s  %-15s  %s%s\n", static_cast<int>(width), row.name().c_str(),
+                row.recorded() ? row.result().substr(0, 16).c_str() : "-",
+                row.is_pooled() ? "" : Cost(row).c_str(),
+                row.is_pooled() ? "all its runs" : Printable(row.command).c_str(),
+                HasOldArithmetic(row) ? "  (old arithmetic)" : "");
   }
   return kExitOk;
 }
@@ -146,10 +145,9 @@ absl::StatusOr<ClaimRow> Measured(const ReproduceFlags& flags, const ClaimRow& r
   return MeasureAll(row, runs, folders);
 }
 
-// Compares the folders of a claim or run with its record. Returns true if the record holds, and
-// where there is none.
-absl::StatusOr<bool> Judge(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows,
-                           size_t index) {
+// Compares the folders of a claim or run with its record. Returns nothing where there is none.
+using Judged = absl::StatusOr<std::optional<Outcome>>;
+Judged Judge(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, size_t index) {
   const ClaimRow& row = rows[index];
   std::vector<ClaimRow> runs;
   for (const ClaimRow& run : rows) {
@@ -160,7 +158,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, const std::vector<ClaimR
     MENTOR_RETURN_IF_ERROR(Keep(flags, made));
     std::printf("%s: hash %s; nothing is recorded that it could be compared with\n",
                 row.name().c_str(), made.result().c_str());
-    return true;
+    return std::nullopt;
   }
   const ClaimVerdict verdict =
       CompareClaims(row, made, row.is_pooled() ? std::vector<ClaimRow>() : runs);
@@ -168,7 +166,7 @@ absl::StatusOr<bool> Judge(const ReproduceFlags& flags, const std::vector<ClaimR
   if (verdict.same_bits) made.cpu_seconds = row.cpu_seconds;
   MENTOR_RETURN_IF_ERROR(Keep(flags, made));
   Say(row.name(), verdict);
-  return verdict.numbers_agree && (verdict.same_bits || verdict.may_differ);
+  return verdict.outcome();
 }
 
 // The results so far.
@@ -176,17 +174,22 @@ struct Score {
   const ReproduceFlags& flags;
   const std::vector<ClaimRow>& rows;
   std::set<size_t> runs, claims;  // Rows that are not judged yet.
-  int held = 0, failed = 0;
+  std::map<std::optional<Outcome>, std::vector<std::string>> names = {};  // Judged rows.
 
-  void Add(size_t index, const absl::StatusOr<bool>& holds) {
+  int Count(std::optional<Outcome> outcome) const {
+    const auto found = names.find(outcome);
+    return found == names.end() ? 0 : static_cast<int>(found->second.size());
+  }
+
+  void Add(size_t index, const Judged& judged) {
     runs.erase(index);
     claims.erase(index);
     const ClaimRow& row = rows[index];
-    if (!holds.ok()) {
+    if (!judged.ok()) {
       std::fprintf(stderr, "%s: %s\n", row.name().c_str(),
-                   PrintableLines(std::string(holds.status().message())).c_str());
+                   PrintableLines(std::string(judged.status().message())).c_str());
     }
-    ++(holds.ok() && *holds ? held : failed);
+    names[judged.ok() ? *judged : Outcome::kFailed].push_back(row.name());
     std::fflush(stdout);
     // Judge a claim as a whole after its last run.
     const auto same = [&](size_t i) { return rows[i].claim == row.claim; };
@@ -195,6 +198,20 @@ struct Score {
       Add(*whole, Judge(flags, rows, *whole));
   }
 };
+
+// Says how many records came out, and how. Names those of an old arithmetic.
+int Sum(const Score& score) {
+  const int failed = score.Count(Outcome::kFailed), none = score.Count(std::nullopt);
+  std::printf("%d bit for bit, %d the numbers only, %d old arithmetic, %d failed%s\n",
+              score.Count(Outcome::kBitForBit), score.Count(Outcome::kNumbersOnly),
+              score.Count(Outcome::kOldArithmetic), failed,
+              none == 0 ? "" : absl::StrCat(", ", none, " without a record").c_str());
+  if (const auto old = score.names.find(Outcome::kOldArithmetic); old != score.names.end()) {
+    std::printf("old arithmetic, to be recorded again: %s\n",
+                absl::StrJoin(old->second, " ").c_str());
+  }
+  return failed == 0 ? kExitOk : kExitFailed;
+}
 
 // Judges each run of the score as soon as its folder is complete. Returns the exit code.
 int RunAll(const ReproduceFlags& flags, const std::vector<ClaimRow>& rows, Score* score) {
@@ -275,8 +292,7 @@ int RunReproduce(const ReproduceFlags& flags) {
     const size_t i = *score.claims.begin();
     score.Add(i, Judge(flags, *rows, i));
   }
-  std::printf("%d passed, %d failed\n", score.held, score.failed);
-  return score.failed == 0 ? kExitOk : kExitFailed;
+  return Sum(score);
 }
 
 void AddPathFlags(CLI::App* command, ReproduceFlags* flags) {
@@ -321,9 +337,11 @@ void AddReproduceCommand(CLI::App* app, Action* action) {
       "  mentor reproduce door-close-reward             three runs of 75 CPU minutes, then all\n"
       "  mentor reproduce point-reach-reward --service  on a service\n"
       "What came out is written to OUT/NAME.csv, from which results/record.py records it.\n"
-      "Exit status 0: every hash is the recorded one; or another version or processor made the\n"
-      "record, and each number's interval meets the recorded one. Or both lie where one more\n"
-      "meta-seed of the other runs may lie: few runs exclude little, so see CLAIM-all, too.");
+      "The last lines count records that came out bit for bit, by their numbers only, and of an\n"
+      "old arithmetic, which no processor has now. Exit status 0: none failed. Without equal\n"
+      "hashes another version or processor must have made the record, and the interval of each\n"
+      "number meet the recorded one. Or both lie where one more meta-seed of the other runs may\n"
+      "lie: few runs exclude little, so see CLAIM-all, too.");
 }
 
 }  // namespace mentor

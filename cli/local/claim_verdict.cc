@@ -16,8 +16,15 @@ namespace {
 using report::Interval;
 using report::kNone;
 
-constexpr std::array kArithmetic = {"environments", "simulator (libm, MuJoCo)",
-                                    "learner (LibTorch, kernels)"};
+// A fingerprint has a part of each.
+enum Part { kEnvironments, kSimulator, kLearner };
+
+// Returns true if a part of the two fingerprints differs.
+bool IsOther(Part part, const ClaimRow& recorded, const ClaimRow& now) {
+  const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
+                                 here = absl::StrSplit(now.fingerprint, '/');
+  return part >= before.size() || part >= here.size() || before[part] != here[part];
+}
 
 // Rows that were recorded before there was such a hash have none.
 bool IsOtherMetrics(const ClaimRow& recorded, const ClaimRow& now) {
@@ -32,13 +39,20 @@ std::vector<std::string> WhatDiffers(const ClaimRow& recorded, const ClaimRow& n
     differs.push_back(absl::StrCat("Version ", recorded.version, " made the record, this is ",
                                    now.version, ": the hash may differ."));
   }
-  const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
-                                 here = absl::StrSplit(now.fingerprint, '/');
-  for (size_t i = 0; i < kArithmetic.size(); ++i) {
-    if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
-    differs.push_back(absl::StrCat("The fingerprint of the ", kArithmetic[i],
-                                   " differs (processor then: ", recorded.processor,
-                                   "; here: ", now.processor, "): the hash may differ."));
+  if (IsOther(kEnvironments, recorded, now))
+    differs.push_back("The environments are not those of the record: the hash may differ.");
+  if (IsOther(kSimulator, recorded, now)) {
+    differs.push_back(
+        absl::StrCat("The simulator (libm, MuJoCo) has other bits than that of the record",
+                     recorded.processor == now.processor
+                         ? ""
+                         : absl::StrCat(" (", recorded.processor, "; this is ", now.processor, ")"),
+                     ": the hash may differ."));
+  }
+  if (IsOther(kLearner, recorded, now)) {
+    differs.push_back(
+        "The learner (LibTorch, kernels) has another arithmetic than that of the record: the "
+        "hash may differ, on every processor.");
   }
   return differs;
 }
@@ -107,6 +121,7 @@ void ExplainHash(const ClaimRow& recorded, const ClaimRow& now, ClaimVerdict* ve
   verdict->sentences.push_back(OtherHash(recorded, now));
   std::vector<std::string> why = WhatDiffers(recorded, now);
   verdict->may_differ = !why.empty();
+  verdict->old_arithmetic = IsOther(kLearner, recorded, now);
   if (why.empty()) {
     why.push_back(
         "Version and arithmetic are those of the record. So Mentor's bits have changed, the run's "
@@ -150,6 +165,16 @@ bool CompareNumber(const std::string& name, const Interval& recorded, const Inte
 std::vector<std::string> WhatDiffersHere(const ClaimRow& recorded) {
   return recorded.recorded() ? WhatDiffers(recorded, MadeHere(recorded))
                              : std::vector<std::string>();
+}
+
+bool HasOldArithmetic(const ClaimRow& recorded) {
+  return recorded.recorded() && IsOther(kLearner, recorded, MadeHere(recorded));
+}
+
+Outcome ClaimVerdict::outcome() const {
+  if (!numbers_agree || !(same_bits || may_differ)) return Outcome::kFailed;
+  if (same_bits) return Outcome::kBitForBit;
+  return old_arithmetic ? Outcome::kOldArithmetic : Outcome::kNumbersOnly;
 }
 
 ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now,

@@ -190,7 +190,8 @@ TEST_CASE("claims: rows of an earlier arithmetic are those that LibTorch compute
   const std::string here = ClaimFingerprint();
   const std::vector<ClaimRow> rows = ReadClaims(ClaimsFile()).value();
   for (const ClaimRow& row : rows) {
-    if (row.is_pooled() || !row.recorded() || row.fingerprint == here) continue;
+    CHECK(HasOldArithmetic(row) == (row.recorded() && row.fingerprint != here));
+    if (row.is_pooled() || !HasOldArithmetic(row)) continue;
     CAPTURE(row.name());
     CHECK_FALSE(meta_learner::ByKernelsAlone(SpecOfRun(row).value().spec));
     CHECK(row.processor == "AMD EPYC");  // What the page of experiments says of them.
@@ -282,8 +283,30 @@ TEST_CASE("claims: other arithmetic is named before anybody is said to have edit
   CHECK_FALSE(verdict.same_bits);
   CHECK(verdict.may_differ);
   CHECK(Says(verdict, "the same hash, other numbers"));
-  CHECK(Says(verdict, "The fingerprint of the learner (LibTorch, kernels) differs"));
+  CHECK(Says(verdict, "The learner (LibTorch, kernels) has another arithmetic"));
   CHECK_FALSE(Says(verdict, "edited"));
+}
+
+TEST_CASE("claims: bits, numbers alone and an old arithmetic are three outcomes", "[unit]") {
+  ClaimRow now = Row();
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kBitForBit);
+  // Another arithmetic is no matter where the bits are the same.
+  const char* other_learner = "aaaaaaaaaaaa/bbbbbbbbbbbb/dddddddddddd";
+  now.fingerprint = other_learner;
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kBitForBit);
+  now.hash = "other";
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kOldArithmetic);
+  now.numbers["test.learned.seg2"] = {0.62, 0.55, 0.7};
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kOldArithmetic);
+  now.numbers.erase("x@last:2");
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kFailed);
+  now = Row();
+  now.hash = "other";
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kFailed);
+  now.version = "newer";
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kNumbersOnly);
+  now.fingerprint = "aaaaaaaaaaaa/dddddddddddd/cccccccccccc";
+  CHECK(CompareClaims(Row(), now).outcome() == Outcome::kNumbersOnly);
 }
 
 TEST_CASE("claims: another hash of the same version and arithmetic has no excuse", "[unit]") {
@@ -304,9 +327,12 @@ TEST_CASE("claims: a record of another processor says which part of the fingerpr
   ClaimVerdict verdict = CompareClaims(Row(), now);
   CHECK(verdict.may_differ);
   CHECK(verdict.numbers_agree);
-  CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
-  CHECK_FALSE(Says(verdict, "of the learner"));
+  CHECK(Says(verdict, "The simulator (libm, MuJoCo) has other bits than that of the record:"));
+  CHECK_FALSE(Says(verdict, "The learner"));
   CHECK(Says(verdict, "(the intervals meet)"));
+  // Processors are named where they are two.
+  now.processor = "C";
+  CHECK(Says(CompareClaims(Row(), now), "the record (A, B; this is C): the hash may differ"));
   // Absent numbers cannot agree.
   ClaimRow silent = Row();
   silent.numbers.clear();
