@@ -15,6 +15,7 @@
 #include "cli/local/run_report.h"
 #include "cli/local/web_page.h"
 #include "cli/machine.h"
+#include "cli/report/words.h"
 #include "cli/spec_request.h"
 #include "common/check.h"
 #include "common/log.h"
@@ -113,6 +114,12 @@ int Run(const RunFlags& flags) {
     std::fprintf(stderr, "run folder: %s\nspec hash: %s\n", out.string().c_str(),
                  SpecHash(checked.spec).c_str());
     std::fprintf(stderr, "%s\n", MemorySentence(checked.memory, flags.machine.threads).c_str());
+    if (const uint64_t steps = checked.steps_of_update; steps > 0) {
+      const uint32_t updates = checked.spec.rule().outer_updates();
+      std::fprintf(stderr, "meta-training: at most %s of %s environment steps, %s in all\n",
+                   report::Several(updates, "outer update").c_str(), report::Grouped(steps).c_str(),
+                   report::Grouped(steps * updates).c_str());
+    }
     if (const std::string success = meta_learner::SuccessInRandomSteps(checked); !success.empty())
       std::fprintf(stderr, "%s\n", success.c_str());
     std::printf(

@@ -20,6 +20,7 @@
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "methods/base/inner_loop.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -143,6 +144,16 @@ bool SeesOutcome(const signals::SignalNetwork& network) {
   return signals != nullptr ? signals->sees_outcome() : network.loss() != nullptr;
 }
 
+uint64_t StepsOfUpdate(const v1::ExperimentSpec& spec, const methods::RuleNeeds& needs) {
+  if (needs.names_tasks) return 0;
+  const uint32_t iterations = needs.decisions_inside_lifetime ? 1
+                              : needs.training_iterations > 0 ? needs.training_iterations
+                                                              : spec.lifetime().iterations();
+  const auto* loop = methods::FindInnerLoop(methods::InnerLoopOf(spec.rule()).name());
+  return uint64_t{spec.rule().lifetimes_per_update()} * iterations *
+         static_cast<uint64_t>(loop->collections) * spec.lifetime().steps_per_iteration();
+}
+
 // Settings that are legal but hardly meant. `succeeds`: an environment may report success.
 std::vector<std::string> WarningsOf(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
                                     const std::vector<v1::EnvironmentTask>& examples,
@@ -210,7 +221,8 @@ std::optional<SpecFacts> CheckParts(const v1::ExperimentSpec& spec, Violations* 
                    .memory = MemoryOfParts(spec, parts),
                    .warnings = WarningsOf(spec, parts, examples, has_success),
                    .reported_numbers = ReportedNumbers(spec, parts),
-                   .has_success = has_success};
+                   .has_success = has_success,
+                   .steps_of_update = StepsOfUpdate(spec, parts.rule->needs())};
 }
 
 std::optional<CheckedSpec> Check(const v1::ExperimentSpec& given, Violations* violations) {

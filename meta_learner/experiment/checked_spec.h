@@ -2,6 +2,7 @@
 // and passed on. Functions without state.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ struct SpecFacts {
   std::vector<std::string> warnings;
   std::vector<std::string> reported_numbers;  // See ReportedNumbers.
   bool has_success = false;                   // See HasSuccess.
+  // Environment steps of an outer update; 0 under a rule that decides by itself how many lives.
+  uint64_t steps_of_update = 0;
 };
 
 struct CheckedSpec : SpecFacts {

@@ -60,6 +60,9 @@ class SpecTest(ClusterTest):
         by_name = self.run_to_end("mentor", "run", "smoke", "--check")
         by_path = self.run_to_end("mentor", "run", SPECS / "smoke.txtpb", "--check")
         self.assertEqual(by_name, by_path)
+        steps = r"meta-training: at most 4 outer updates of ([\d,]+) environment steps, ([\d,]+) in"
+        one, all_of_them = re.search(steps, by_name).groups()
+        self.assertEqual(4 * int(one.replace(",", "")), int(all_of_them.replace(",", "")))
         wrong = self.run_to_end("mentor", "run", "point_raech", code=2)
         self.assertIn("there is no spec 'point_raech'; did you mean 'point_reach'", wrong)
         wrong = self.run_to_end("mentor", "run", "nothing_like_it", code=2)

@@ -27,6 +27,19 @@ TEST_CASE("checked spec: has the spec as it was given, and with every default", 
   CHECK_FALSE(checked.reported_numbers.empty());
 }
 
+TEST_CASE("checked spec: the environment steps of an outer update", "[unit]") {
+  const auto steps = [](const std::string& rule) {
+    return Checked(
+               "benchmark { name: 'point_reach' } lifetime { iterations: 3 steps_per_iteration: "
+               "100 "
+               "} evaluation { goals: 1 } rule { lifetimes_per_update: 8 shard_lifetimes: 8 " +
+               rule + "}")
+        .steps_of_update;
+  };
+  CHECK(steps("option { name: 'k' value: '50' }") == 8 * 3 * 100);
+  CHECK(steps("name: 'meta_gradient'") == 8 * 100);  // One iteration of agents that live on.
+}
+
 TEST_CASE("checked spec: one answer names wrong ranges and wrong parts", "[unit]") {
   Violations violations;
   const v1::ExperimentSpec spec = ParseSpec(
