@@ -164,7 +164,8 @@ absl::StatusOr<std::vector<SampledTask>> DrawWithin(
 
 std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec) {
-  if (benchmark.Tasks(envs::Split::kTest).empty()) return {envs::Split::kTrain};
+  if (benchmark.Tasks(envs::Split::kTest).empty() || spec.evaluation().only_train_goals())
+    return {envs::Split::kTrain};
   if (!spec.evaluation().train_goals()) return {envs::Split::kTest};
   return {envs::Split::kTest, envs::Split::kTrain};
 }

@@ -165,6 +165,11 @@ TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of
   CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest}));
   spec.mutable_evaluation()->set_train_goals(true);
   CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest, Split::kTrain}));
+  v1::ExperimentSpec tuned = spec;
+  tuned.mutable_evaluation()->set_only_train_goals(true);
+  CHECK((EvaluatedSplits(FakeBenchmark(2, 5), tuned) == std::vector{Split::kTrain}));
+  tuned.mutable_evaluation()->set_train_goals(false);
+  CHECK((EvaluatedSplits(FakeBenchmark(2, 5), tuned) == std::vector{Split::kTrain}));
   // Unlimited goals in an evaluated split, behind one with a list.
   std::vector<envs::TaskSet> sets = Sets(1, 5), drawn = Sets(2, 0);
   sets.push_back(drawn[1]);
