@@ -207,6 +207,12 @@ void AddProtocolFlags(CLI::App* evaluate, EvaluateFlags* flags) {
       ->add_option("--lifetimes", flags->options.lifetimes,
                    "Lifetimes on each goal; default: the spec's")
       ->check(CLI::Range(1, 10000));
+  ctl::Repeatable(
+      evaluate->add_option("--set", flags->options.settings,
+                           "Another setting of the agents than the run's, for instance --set "
+                           "agent.clip=1; PPO beside them gets it, too. Results say it, and go to "
+                           "another folder"))
+      ->type_name("agent.KEY=VALUE");
   evaluate
       ->add_option("--goals", flags->options.goals,
                    "Goals of each environment, the first ones; default: the spec's")
@@ -251,6 +257,7 @@ void AddEvaluateCommand(CLI::App* app, Action* action) {
       "  mentor evaluate runs/door --weights best        where training got worse at its end\n"
       "  mentor evaluate runs/door --weights average:20  the mean of its last 20 checkpoints\n"
       "  mentor evaluate runs/door --iterations 10       lives of nine updates\n"
+      "  mentor evaluate runs/door --set agent.clip=1 --set agent.epochs=20   other students\n"
       "  mentor evaluate zoo:point-reach-reward          a signal that comes with Mentor\n"
       "  mentor evaluate hf://OWNER/NAME                 one of the Hugging Face Hub\n"
       "  mentor evaluate signals/robot --bundle my_robot/   what 'mentor export' wrote\n"

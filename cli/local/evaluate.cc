@@ -21,6 +21,7 @@
 #include "cli/local/look_inside.h"
 #include "cli/local/run_report.h"
 #include "cli/local/signal_export.h"
+#include "cli/local/student_settings.h"
 #include "cli/local/trained_run.h"
 #include "cli/report/success_rates.h"
 #include "cli/report/words.h"
@@ -121,6 +122,26 @@ absl::Status CheckTasksOf(const Subject& subject) {
   return absl::OkStatus();
 }
 
+// Sets the baselines that say something.
+void SetBaselines(const std::vector<v1::Baseline>& baselines, const std::string& path,
+                  v1::ExperimentSpec* spec) {
+  spec->mutable_evaluation()->clear_baseline();
+  std::vector<std::string> left_out;
+  for (const v1::Baseline baseline : baselines) {
+    // Other baselines would measure agents that never learn.
+    if (baseline != v1::RANDOM_SIGNAL && spec->lifetime().iterations() == 1) {
+      left_out.push_back(absl::AsciiStrToLower(v1::Baseline_Name(baseline)));
+    } else {
+      spec->mutable_evaluation()->add_baseline(baseline);
+    }
+  }
+  if (left_out.empty()) return;
+  std::fprintf(stderr,
+               "note: %s: without %s, since PPO never updates its agents in lifetimes of one "
+               "iteration\n",
+               path.c_str(), absl::StrJoin(left_out, ", ").c_str());
+}
+
 absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
                                     absl::StatusOr<TrainedRun> run,
                                     const EvaluateOptions& options) {
@@ -150,6 +171,11 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
         has_test && !options.tasks.ends_with("/train") ? envs::Split::kTest : envs::Split::kTrain;
   }
   MENTOR_RETURN_IF_ERROR(CheckShape(subject));
+  if (!options.settings.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(*spec.mutable_agent(), StudentsOf(subject.run, options.settings));
+    // Another label, so that reports keep them apart.
+    absl::StrAppend(&subject.label, " with ", absl::StrJoin(options.settings, " "));
+  }
   v1::EvaluationSpec& evaluation = *spec.mutable_evaluation();
   if (options.lifetimes > 0) evaluation.set_lifetimes_per_goal(options.lifetimes);
   if (options.goals > 0) evaluation.set_goals(options.goals);
@@ -161,22 +187,7 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
     evaluation.set_best_weights(options.weights == "best" || options.weights == "both");
     evaluation.set_averaged_checkpoints(averaged);
   }
-  evaluation.clear_baseline();
-  std::vector<std::string> left_out;
-  for (const v1::Baseline baseline : options.baselines) {
-    // Other baselines would measure agents that never learn.
-    if (baseline != v1::RANDOM_SIGNAL && spec.lifetime().iterations() == 1) {
-      left_out.push_back(absl::AsciiStrToLower(v1::Baseline_Name(baseline)));
-    } else {
-      evaluation.add_baseline(baseline);
-    }
-  }
-  if (!left_out.empty()) {
-    std::fprintf(stderr,
-                 "note: %s: without %s, since PPO never updates its agents in lifetimes of one "
-                 "iteration\n",
-                 subject.path.c_str(), absl::StrJoin(left_out, ", ").c_str());
-  }
+  SetBaselines(options.baselines, subject.path, &spec);
   if (subject.run.state_hash.empty() && evaluation.baseline().empty()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s has learned nothing (rule.outer_updates is 0), so there is nothing to "
@@ -228,11 +239,11 @@ absl::Status CheckProtocol(const Subject& subject) {
   if (absl::IsNotFound(written.status())) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(written.status());
   if (*written == ProtocolText(subject)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrFormat("%s holds an evaluation of other weights or another protocol (goals, "
-                      "lifetimes, iterations, averaged checkpoints); give this one a name with "
-                      "--name, or remove that folder",
-                      subject.folder.string()));
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s holds an evaluation of other weights or another protocol (goals, "
+      "lifetimes, iterations, agents, averaged checkpoints); give this one a name with "
+      "--name, or remove that folder",
+      subject.folder.string()));
 }
 
 absl::StatusOr<std::vector<meta_learner::EvaluationJob>> JobsOf(const Subject& subject,
@@ -446,6 +457,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   for (const Subject& subject : subjects) {
     MENTOR_ASSIGN_OR_RETURN(std::vector<meta_learner::EvaluationJob> own, JobsOf(subject, options));
     MENTOR_RETURN_IF_ERROR(CheckProtocol(subject));
+    MENTOR_RETURN_IF_ERROR(CheckRead(meta_learner::FirstShard(own[0]), options.settings));
     MENTOR_RETURN_IF_ERROR(CheckMemory(own, options.threads));
     for (auto& job : own) jobs.push_back(std::move(job));
   }
@@ -476,7 +488,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     return 130;
   }
   for (const Subject& subject : subjects) {
-    MENTOR_RETURN_IF_ERROR(KeepMaps(subject));
+    if (options.settings.empty()) MENTOR_RETURN_IF_ERROR(KeepMaps(subject));
     MENTOR_RETURN_IF_ERROR(PrintTable(subject));
   }
   return 0;

@@ -31,6 +31,8 @@ struct EvaluateOptions {
   int goals = 0;      // Per environment; 0: as in the run's spec.
   // Inner iterations of a lifetime, one more than its updates; 0: as in the run's spec.
   int iterations = 0;
+  // Other settings of the agents than the run's, "agent.KEY=VALUE"; tasks are labelled with them.
+  std::vector<std::string> settings = {};
   // "last", "best", "both", or "average:N", the mean of the run's N last checkpoints; "": as in the
   // run's spec.
   std::string weights = {};

@@ -1,5 +1,7 @@
 #include "methods/base/inner_loop.h"
 
+#include <initializer_list>
+
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
@@ -164,6 +166,23 @@ std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_pa
   const InnerLoopEntry* entry = ReadLoop(shard, &context, &violations);
   if (entry == nullptr) return std::nullopt;
   return entry->sizes(context, num_meta_parameters);
+}
+
+std::vector<std::string> UnreadSettings(const v1::Shard& shard) {
+  Violations violations;
+  InnerLoopContext context;
+  const InnerLoopEntry* entry = ReadLoop(shard, &context, &violations);
+  if (entry == nullptr) return {};
+  std::vector<std::string> unread;
+  if (entry->unread) unread = entry->unread(context);
+  const v1::AgentSpec& agent = shard.spec().agent();
+  const auto add = [&](bool is_unread, std::initializer_list<const char*> names) {
+    if (is_unread) unread.insert(unread.end(), names.begin(), names.end());
+  };
+  add(agent.optimizer() == v1::SGD, {"adam_beta1", "adam_beta2", "adam_epsilon"});
+  add(agent.surrogate() == v1::DPO && !agent.clip_value_loss(), {"clip"});
+  add(shard.shape().discrete_actions(), {"initial_std"});
+  return unread;
 }
 
 bool GivesGradient(const v1::Shard& shard) {

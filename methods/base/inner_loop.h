@@ -142,6 +142,9 @@ struct InnerLoopEntry {
   // Required: bounds for a shard that fits, with so many meta-parameters. A loop that holds no more
   // than its inner PPO agents gives SizesOfPpoAgents (loop_parts.h).
   std::function<LoopSizes(const InnerLoopContext&, int64_t num_meta_parameters)> sizes = nullptr;
+  // Settings of agent.* that the loop's taught agents do not read in an evaluation, as "gamma", for
+  // a shard that fits, beside those of every loop (UnreadSettings). Null: no others.
+  std::function<std::vector<std::string>(const InnerLoopContext&)> unread = nullptr;
   // True if a shard that fits returns an outer gradient when all its numbers are finite. Null: it
   // never does.
   std::function<bool(const InnerLoopContext&)> gives_gradient = nullptr;
@@ -158,6 +161,9 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
 signals::SignalContext SignalContextOf(const v1::Shard& shard);
 // Sizes of the shard's loop; nothing when it does not fit.
 std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);
+// Settings of agent.* that the shard's agents do not read, as "gamma"; none for a shard that does
+// not fit.
+std::vector<std::string> UnreadSettings(const v1::Shard& shard);
 // See InnerLoopEntry::gives_gradient; false for a shard that does not fit.
 bool GivesGradient(const v1::Shard& shard);
 

@@ -49,6 +49,11 @@ agents::AgentShape ShapeWithCritic(const InnerLoopContext& context) {
   return ShapeOfAgents(context.spec().agent(), context.shape());
 }
 
+std::vector<std::string> UnreadWithoutCritic(const InnerLoopContext& context) {
+  if (ShapeOfAgents(*context.shard).critic) return {};
+  return {"gamma", "gae_lambda", "value_coef", "clip_value_loss", "bootstrap_on_truncation"};
+}
+
 agents::AgentBatch FreshAgents(const InnerLoopContext& context, const agents::AgentShape& shape) {
   const v1::ExperimentSpec& spec = context.shard->spec();
   return agents::NewAgents(agents::InitialTheta(shape, spec.agent().initial_std(), spec.seed(),

@@ -35,6 +35,8 @@ agents::AgentShape ShapeOfAgents(const v1::AgentSpec& spec,
 agents::AgentShape ShapeOfAgents(const v1::Shard& shard);
 // The same, with a critic in any role.
 agents::AgentShape ShapeWithCritic(const InnerLoopContext& context);
+// InnerLoopEntry::unread of loops whose signal may be the advantage: agents have no critic then.
+std::vector<std::string> UnreadWithoutCritic(const InnerLoopContext& context);
 // New agents of the shard's lifetimes.
 agents::AgentBatch FreshAgents(const InnerLoopContext& context, const agents::AgentShape& shape);
 // The normaliser that the spec asks for.

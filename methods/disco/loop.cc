@@ -311,6 +311,12 @@ const RegisterInnerLoop kDisco({
     .check = Check,
     .make = MadeLoop<Disco>,
     .sizes = Sizes,
+    .unread = [](const InnerLoopContext&) -> std::vector<std::string> {
+      return {"epochs",          "minibatches",   "gamma",
+              "gae_lambda",      "clip",          "value_coef",
+              "entropy_coef",    "max_grad_norm", "normalize_advantage",
+              "clip_value_loss", "target_kl"};
+    },
 });
 
 }  // namespace disco_loop

@@ -279,6 +279,17 @@ LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   return sizes;
 }
 
+// PPO's own settings, too, where its loss has no part in that of the agents.
+std::vector<std::string> Unread(const InnerLoopContext& context) {
+  std::vector<std::string> unread = {"max_grad_norm", "entropy_coef", "target_kl"};
+  if (kOptions.Read(context.options).mix_final == 0) {
+    unread.insert(unread.end(), {"clip", "gamma", "gae_lambda", "value_coef", "clip_value_loss",
+                                 "normalize_advantage", "bootstrap_on_truncation", "surrogate",
+                                 "dpo_alpha", "dpo_beta"});
+  }
+  return unread;
+}
+
 const RegisterInnerLoop kEvolvedLoss({
     .name = "evolved_loss",
     .summary = "Agents that descend a learned loss, each its own perturbed one",
@@ -307,6 +318,7 @@ const RegisterInnerLoop kEvolvedLoss({
         },
     .make = MadeLoop<EvolvedLoss>,
     .sizes = Sizes,
+    .unread = Unread,
 });
 
 }  // namespace epg_loop

@@ -85,6 +85,7 @@ const RegisterInnerLoop kPerturbedPpo({
       sizes.at_once += 6 * num_meta_parameters;
       return sizes;
     },
+    .unread = UnreadWithoutCritic,
 });
 
 }  // namespace

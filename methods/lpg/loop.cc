@@ -270,6 +270,18 @@ const RegisterInnerLoop kLpg({
     .check = Check,
     .make = MadeLoop<Lpg>,
     .sizes = Sizes,
+    .unread = [](const InnerLoopContext&) -> std::vector<std::string> {
+      return {"epochs",
+              "minibatches",
+              "gae_lambda",
+              "clip",
+              "value_coef",
+              "entropy_coef",
+              "normalize_advantage",
+              "clip_value_loss",
+              "target_kl",
+              "bootstrap_on_truncation"};
+    },
     .gives_gradient =
         [](const InnerLoopContext& context) {
           const int64_t window = ConfigOf(context).updates + 1;

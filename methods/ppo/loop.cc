@@ -114,6 +114,7 @@ const RegisterInnerLoop kPpo({
           sizes.per_thread = std::max(sizes.per_thread, bonus.per_thread);
           return sizes;
         },
+    .unread = UnreadWithoutCritic,
 });
 
 }  // namespace

@@ -155,6 +155,18 @@ class TrainingEndTest(ClusterTest):
         said = self.run_to_end(*evaluate, "--weights", "average:none", code=2)
         self.assertIn("for instance average:20", said)
 
+    def test_students_with_other_settings(self):
+        run = self.folder / "run"
+        self.run_spec(run, *sets("rule.outer_updates=1", "evaluation.lifetimes_per_goal=0"))
+        evaluate = ("mentor", "evaluate", run, "--seeds", 1, "--baselines", "ppo_shaped", "--quiet")
+        said = self.run_to_end(*evaluate, "--set", "agent.clip=1", "--set", "agent.epochs=3")
+        self.assertIn("test with agent.clip=1 agent.epochs=3, 1 seed of agents", said)
+        self.run_to_end("mentor", "report", run)
+        page = (run / "report.html").read_text(encoding="utf-8")
+        self.assertIn("test with agent.clip=1 agent.epochs=3", page)
+        said = self.run_to_end(*evaluate, "--set", "rule.learning_rate=1", code=2)
+        self.assertIn("rule.learning_rate: is no setting of an agent (agent.KEY)", said)
+
     def test_longer_lives(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(run, *sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0"))

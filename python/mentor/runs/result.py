@@ -137,7 +137,7 @@ class Run:
             given = {**self._simulators, **simulators_of(self.folder), **(given or {})}
         bundles = specs.spec_flags(options.pop("bundles", ()), None)
         simulators = programs.simulator_flags(given)
-        return programs.flags(options, ["signal", "bundle"]) + bundles + simulators
+        return programs.flags(options, ["signal", "bundle", "set"]) + bundles + simulators
 
 
 def _table(folder: pathlib.Path) -> Any:
