@@ -135,7 +135,7 @@ class ChangeHub::Subscription {
 // experiments; the queue, and the changes that watchers follow. A change that was answered with OK
 // survives kill -9.
 
-using State = ExperimentState;
+using State = mentor::ExperimentState;  // experiment_state.h has another in this namespace.
 
 // Owner of experiments created without credentials.
 inline constexpr std::string_view kLocalOwner = "local";
