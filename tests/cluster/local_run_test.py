@@ -120,7 +120,7 @@ class WhileItRunsTest(ClusterTest):
         self.assertIn(f": {following[1]}\n", said)
         self.assertIn("drawing the report", said)
 
-    def test_a_report_that_cannot_be_written_is_a_failure(self):
+    def test_a_report_that_cannot_be_written_is_a_failure(self):  # Nightly
         run = self.folder / "run"
         self.run_spec(run)
         (run / "report.html").mkdir()

@@ -112,7 +112,7 @@ class ProcessorsTest(ClusterTest):
                     self.assertIn("start it without that library: see LD_PRELOAD", said)
         self.assertFalse((self.folder / "s").exists())
 
-    def test_variables_that_choose_code_change_no_bit(self):
+    def test_variables_that_choose_code_change_no_bit(self):  # Nightly
         short = SPECS["stn_point_mass"] + updates(2)
         known = self.run_hash(self.folder / "known", *short, spec="stn_point_mass")
         for variables in (

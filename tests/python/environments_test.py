@@ -253,7 +253,7 @@ class StatesTest(unittest.TestCase):
         self.assertEqual(max(success), 1.0)
 
 
-class DrawingTest(unittest.TestCase):
+class DrawingTest(unittest.TestCase):  # Nightly
     def test_one_thread_draws_and_another_lets_go(self):
         for let_go in (lambda env: env.close(), lambda env: None):
             for _ in range(6):

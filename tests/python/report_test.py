@@ -171,7 +171,7 @@ class WordsTest(ReportTest):
             self.assertIn(f"### {id}\n", page)
 
 
-class FoldersTest(ReportTest):
+class FoldersTest(ReportTest):  # Nightly
     def test_a_page_opens_with_the_sentence_and_asks_for_no_network(self):
         run = made_runs.run(self.folder / "run <b>")
         said = self.report(run, "--svg", "--png")

@@ -78,7 +78,7 @@ class RunTest(Waiting):
         again = mentor.run("smoke", out=self.folder / "a", on_update=lambda update: self.fail())
         self.assertEqual(again.hash(), SMOKE_HASH)
 
-    def test_results_are_those_of_the_programs(self):
+    def test_results_are_those_of_the_programs(self):  # Nightly
         os.environ["MENTOR_PYTHON"] = sys.executable
         self.addCleanup(os.environ.__setitem__, "MENTOR_PYTHON", "no-python")
         run = mentor.run("smoke", out=self.folder / "a", progress=False)

@@ -37,7 +37,7 @@ def setUpModule():
     import mentor_signal.sb3 as taught
 
 
-class ExportTest(ClusterTest):
+class ExportTest(ClusterTest):  # Nightly
     """Every network, from a run of a few seconds."""
 
     def export(self, name):

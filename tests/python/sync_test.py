@@ -203,76 +203,6 @@ class SyncTest(Synced):
             metric = name.replace("*", "3")
             self.assertEqual(grouped(metric), f"{group}/{metric}", part)
 
-    def test_a_run_writes_it_while_it_is_at_work(self):
-        """`mentor run --tensorboard`."""
-        program = self.folder / "bin/mentor-sync"
-        program.parent.mkdir()
-        program.write_text(
-            f"#!{sys.executable}\nimport sys\n\nfrom mentor_client.sync.main import main\n\n"
-            "sys.exit(main())\n"
-        )
-        program.chmod(0o755)
-        run, updates = self.folder / "run", 300
-        command = ["mentor", "run", SMOKE, "--out", run, "--quiet", "--no_report"]
-        command += ["--tensorboard", self.folder / "tensorboard"]
-        command += sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
-        path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
-        live = self.start(*command, env=self.environment(**path))
-        self.wait_until(lambda: ("lifetimes/env_steps", 1) in self.board()[1], "a point")
-        live.kill()
-        self.run_to_end(*command, env=self.environment(**path), deadline_s=400)
-        counts, values = self.board()
-        self.check_board(run, counts, values)
-        self.assertEqual(len(table(run)), updates)
-        self.assertIn(("evaluation/test/learned/seg0", updates), values)
-        settings, texts = self.described()
-        self.assertIn("rule.learning_rate", settings.hparams)
-        self.assertIn("point_reach", texts["spec"])
-        # What is missing is said before the work.
-        command[4] = self.folder / "other"
-        without = self.environment(libraries=False, **path)
-        said = self.run_to_end(*command, env=without, code=1)
-        self.assertIn("pip install './python[tensorboard]'", said)
-        self.assertIn("--tensorboard: mentor-sync ended with status 5", said)
-        said = self.run_to_end(*command, env={"PATH": "/usr/bin:/bin"}, code=2)
-        self.assertIn("pip install 'mentor_client[tensorboard]'", said)
-        self.assertFalse((run.parent / "other/metrics.csv").exists())
-
-    def test_a_run_is_followed_to_its_end(self):
-        run = self.folder / "run"
-        process = self.start_run(run, *sets("rule.outer_updates=40"))
-        self.wait_until((run / "metrics.csv").exists, "the first row")
-        said = self.sync("tensorboard", run, "--follow")
-        self.assertIn("SUCCEEDED", said)
-        self.assertEqual(process.child.wait(timeout=60), 0)
-        counts, values = self.board()
-        self.check_board(run, counts, values)
-        self.assertEqual(len(table(run)), 40)
-        self.assertIn(("evaluation/test/learned/seg0", 40), values)
-
-    def test_a_damaged_run(self):
-        def damaged(name, change, code=1):
-            run = self.folder / "damaged"
-            shutil.rmtree(run, ignore_errors=True)
-            shutil.copytree(RUN, run)
-            (file,) = run.glob(name)
-            file.write_bytes(change(file.read_bytes()))
-            said = self.sync("tensorboard", run, "--logdir", self.folder / "boards", code=code)
-            self.assertNotIn("Traceback", said)
-            return said
-
-        rows = "metrics.csv, line"
-        self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
-        self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
-        self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
-        said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
-        self.assertIn("does not say which experiment it is of", said)
-        said = damaged("experiments/*/experiment.txtpb", lambda data: data[:-9] + b"1" + data[-8:])
-        self.assertIn("experiment.txtpb is damaged: its SHA-256 is not the one", said)
-        name = self.folder / os.fsdecode(b"no \xff UTF-8")
-        shutil.copytree(RUN, name)
-        self.assertIn("4 new of 4", self.sync("tensorboard", name))
-
     def test_what_is_wrong_comes_with_a_remedy(self):
         for logger in ("mlflow", "wandb", "tensorboard"):
             said = self.sync(logger, RUN, code=5, libraries=False)
@@ -283,23 +213,6 @@ class SyncTest(Synced):
         said = self.sync("wandb", "x", "--server", "127.0.0.1:1", code=6, libraries=False)
         self.assertIn("mentor-meta-learner --state state", said)
         self.assertIn("examples:", self.program("sync", "--help"))
-
-    def test_a_reader_that_has_gone_ends_it_in_silence(self):
-        for printed in ("print('x', flush=True)", "print('x')"):
-            with self.subTest(printed):
-                code = "import sys; from mentor_client import command\n"
-                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
-                reader, writer = os.pipe()
-                os.close(reader)
-                with open(writer, "wb") as output:
-                    done = subprocess.run(
-                        [sys.executable, "-c", code],
-                        stdout=output,
-                        stderr=subprocess.PIPE,
-                        timeout=100,
-                        env=self.environment(),
-                    )
-                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
 class LoggersTest(Synced):  # Nightly
@@ -405,6 +318,93 @@ class LoggersTest(Synced):  # Nightly
         for size in (7, 4096, len(data) // 2, 32768, len(data) - 8):
             file.write_bytes(data[:size])
             self.assertFalse(WandbLogger.is_whole(file), size)
+
+    def test_a_run_writes_it_while_it_is_at_work(self):
+        """`mentor run --tensorboard`."""
+        program = self.folder / "bin/mentor-sync"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\n\nfrom mentor_client.sync.main import main\n\n"
+            "sys.exit(main())\n"
+        )
+        program.chmod(0o755)
+        run, updates = self.folder / "run", 300
+        command = ["mentor", "run", SMOKE, "--out", run, "--quiet", "--no_report"]
+        command += ["--tensorboard", self.folder / "tensorboard"]
+        command += sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
+        path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+        live = self.start(*command, env=self.environment(**path))
+        self.wait_until(lambda: ("lifetimes/env_steps", 1) in self.board()[1], "a point")
+        live.kill()
+        self.run_to_end(*command, env=self.environment(**path), deadline_s=400)
+        counts, values = self.board()
+        self.check_board(run, counts, values)
+        self.assertEqual(len(table(run)), updates)
+        self.assertIn(("evaluation/test/learned/seg0", updates), values)
+        settings, texts = self.described()
+        self.assertIn("rule.learning_rate", settings.hparams)
+        self.assertIn("point_reach", texts["spec"])
+        # What is missing is said before the work.
+        command[4] = self.folder / "other"
+        without = self.environment(libraries=False, **path)
+        said = self.run_to_end(*command, env=without, code=1)
+        self.assertIn("pip install './python[tensorboard]'", said)
+        self.assertIn("--tensorboard: mentor-sync ended with status 5", said)
+        said = self.run_to_end(*command, env={"PATH": "/usr/bin:/bin"}, code=2)
+        self.assertIn("pip install 'mentor_client[tensorboard]'", said)
+        self.assertFalse((run.parent / "other/metrics.csv").exists())
+
+    def test_a_run_is_followed_to_its_end(self):
+        run = self.folder / "run"
+        process = self.start_run(run, *sets("rule.outer_updates=40"))
+        self.wait_until((run / "metrics.csv").exists, "the first row")
+        said = self.sync("tensorboard", run, "--follow")
+        self.assertIn("SUCCEEDED", said)
+        self.assertEqual(process.child.wait(timeout=60), 0)
+        counts, values = self.board()
+        self.check_board(run, counts, values)
+        self.assertEqual(len(table(run)), 40)
+        self.assertIn(("evaluation/test/learned/seg0", 40), values)
+
+    def test_a_damaged_run(self):
+        def damaged(name, change, code=1):
+            run = self.folder / "damaged"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(RUN, run)
+            (file,) = run.glob(name)
+            file.write_bytes(change(file.read_bytes()))
+            said = self.sync("tensorboard", run, "--logdir", self.folder / "boards", code=code)
+            self.assertNotIn("Traceback", said)
+            return said
+
+        rows = "metrics.csv, line"
+        self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
+        said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
+        self.assertIn("does not say which experiment it is of", said)
+        said = damaged("experiments/*/experiment.txtpb", lambda data: data[:-9] + b"1" + data[-8:])
+        self.assertIn("experiment.txtpb is damaged: its SHA-256 is not the one", said)
+        name = self.folder / os.fsdecode(b"no \xff UTF-8")
+        shutil.copytree(RUN, name)
+        self.assertIn("4 new of 4", self.sync("tensorboard", name))
+
+    def test_a_reader_that_has_gone_ends_it_in_silence(self):
+        for printed in ("print('x', flush=True)", "print('x')"):
+            with self.subTest(printed):
+                code = "import sys; from mentor_client import command\n"
+                code += f"sys.exit(command.run('program', lambda: {printed} or 0))"
+                reader, writer = os.pipe()
+                os.close(reader)
+                with open(writer, "wb") as output:
+                    done = subprocess.run(
+                        [sys.executable, "-c", code],
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                        timeout=100,
+                        env=self.environment(),
+                    )
+                self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
 
 
 if __name__ == "__main__":

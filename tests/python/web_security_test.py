@@ -300,7 +300,7 @@ class WebSecurityTest(browser.BrowserTest):
             page.expect(page.get_by_text("The spec is valid.")).to_be_visible()
         self.assertEqual([one.state for one in client.list()], ["RUNNING"])
 
-    def test_texts_are_shown_as_text(self):
+    def test_texts_are_shown_as_text(self):  # Nightly
         self.start_service()
         address = self.start_web()
         client = self.connect()

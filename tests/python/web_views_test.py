@@ -67,7 +67,7 @@ class WebViewsTest(browser.BrowserTest):
                 "a learner that drains, and an actor that has no other",
             )
 
-    def test_fleet_of_a_viewer(self):
+    def test_fleet_of_a_viewer(self):  # Nightly
         token, own = self.token("viewer", "vera"), self.folder / "own"
         own.touch(0o600)
         own.write_text(self.token("learner", "one"))
