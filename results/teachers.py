@@ -206,6 +206,11 @@ def steps_of(taught, updates):
     return taught.steps * (1 if taught.inside else updates + 1)
 
 
+def seconds_of(taught, updates):
+    """CPU seconds of an outer update."""
+    return taught.seconds * (1 if taught.inside else (updates + 1) / 3)
+
+
 def outer_updates(task, taught, updates, budget="cpu"):
     """As many as the budget pays. A life of so many updates costs in proportion to its steps."""
     if budget == "steps":
@@ -213,8 +218,7 @@ def outer_updates(task, taught, updates, budget="cpu"):
         most = outer_updates(task, reward, updates) * steps_of(reward, updates)
         number = most / steps_of(taught, updates)
     else:
-        number = task.budget_s / taught.seconds
-        number = number if taught.inside else number * 3 / (updates + 1)
+        number = task.budget_s / seconds_of(taught, updates)
     if taught.inside:  # Whole generations.
         return max(1, round(number / (updates + 1))) * (updates + 1)
     return max(1, round(number))
@@ -302,8 +306,7 @@ def hours_of(name, updates, teacher, budget="cpu"):
         return len(SEEDS) * (4 if teacher in TOGETHER else 2) * tested / 3600
     taught, seconds = task.taught[teacher], task.budget_s
     if budget_of(name, updates, teacher, budget) == "steps":
-        one = taught.seconds if taught.inside else taught.seconds * (updates + 1) / 3
-        seconds = outer_updates(task, taught, updates, "steps") * one
+        seconds = outer_updates(task, taught, updates, "steps") * seconds_of(taught, updates)
     return len(SEEDS) * (seconds + tested) / 3600
 
 

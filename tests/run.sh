@@ -50,8 +50,8 @@ deploy/machine.sh >/dev/null  # This processor runs what is to be built.
 compiled=() wanted=(--hosts --objects)
 if [ $all -eq 1 ]; then
   compiled=(--nvcc)
-  wanted+=(--docs --manifests --notebook --nvcc --pages --processors --robots --shells --signal
-    --packages --slurm --studies --web)
+  wanted+=(--docs --manifests --notebook --pages --processors --robots --shells --signal --packages
+    --slurm --studies --web)
 fi
 # Compilers need nothing of what only tests need.
 deploy/install.sh "${compiled[@]}"

@@ -5,6 +5,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
 
 #include "common/spec/spec.h"
 #include "common/violations.h"
@@ -21,10 +22,10 @@ std::string SettingOf(const std::string& setting) {
 }
 
 absl::Status Refused(const Violations& violations) {
-  std::string lines = "--set does not fit these agents:";
-  for (const Violation& one : violations.list())
-    absl::StrAppend(&lines, "\n  ", one.field, ": ", one.description);
-  return absl::InvalidArgumentError(lines);
+  const absl::Status plain = violations.ToStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--set does not fit these agents:\n  ",
+                   absl::StrReplaceAll(plain.message(), {{"\n", "\n  "}})));
 }
 
 }  // namespace

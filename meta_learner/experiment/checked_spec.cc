@@ -146,12 +146,10 @@ bool SeesOutcome(const signals::SignalNetwork& network) {
 
 uint64_t StepsOfUpdate(const v1::ExperimentSpec& spec, const methods::RuleNeeds& needs) {
   if (needs.names_tasks) return 0;
-  const uint32_t iterations = needs.decisions_inside_lifetime ? 1
-                              : needs.training_iterations > 0 ? needs.training_iterations
-                                                              : spec.lifetime().iterations();
   const auto* loop = methods::FindInnerLoop(methods::InnerLoopOf(spec.rule()).name());
-  return uint64_t{spec.rule().lifetimes_per_update()} * iterations *
-         static_cast<uint64_t>(loop->collections) * spec.lifetime().steps_per_iteration();
+  return uint64_t{spec.rule().lifetimes_per_update()} *
+         needs.iterations_of_update(spec.lifetime()) * static_cast<uint64_t>(loop->collections) *
+         spec.lifetime().steps_per_iteration();
 }
 
 // Settings that are legal but hardly meant. `succeeds`: an environment may report success.

@@ -40,12 +40,10 @@ void AddMetrics(const v1::ExperimentSpec& spec, const ExperimentParts& parts,
   const std::set<std::string_view> missing = Missing(needs);
   // Numbers by environment exist when there are several; a rule that names tasks may have any.
   const bool several = needs.names_tasks || parts.benchmark->Tasks(envs::Split::kTrain).size() > 1;
-  const uint32_t iterations =
-      needs.training_iterations > 0 ? needs.training_iterations : spec.lifetime().iterations();
   for (const MetricInfo& metric : AllMetrics(spec)) {
     if (missing.contains(metric.name)) continue;
     if (metric.name == "seg*") {
-      for (const std::string& segment : Segments(iterations)) {
+      for (const std::string& segment : Segments(needs.iterations(spec.lifetime()))) {
         names->push_back(segment);
         if (several) names->push_back(segment + "/*");
       }

@@ -60,9 +60,7 @@ double MetaLearnerBytes(const v1::Shard& shard, const methods::RuleNeeds& needs,
   const v1::ExperimentSpec& spec = shard.spec();
   const double lifetimes = spec.rule().lifetimes_per_update();
   const double steps = double{1} * spec.lifetime().steps_per_iteration() * shard.collections() *
-                       (needs.decisions_inside_lifetime ? 1
-                        : needs.training_iterations > 0 ? needs.training_iterations
-                                                        : spec.lifetime().iterations());
+                       needs.iterations_of_update(spec.lifetime());
   const double both = shard.shape().observation_size() + double{1} * shard.shape().action_size();
   // A step as a message, as a tensor, in the batch of all lifetimes, and in the rule's features.
   double numbers = lifetimes * steps * (needs.segments ? 5 * (both + 13) : 3 * 8);

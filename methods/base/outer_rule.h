@@ -117,6 +117,13 @@ struct RuleNeeds {
   bool signal_network() const { return network != Network::kNone; }
   bool conditions() const { return network == Network::kConditioning; }
   bool pairs() const { return alike == Alike::kPairs; }
+  // Inner iterations of a training lifetime, and those of it in an outer update.
+  uint32_t iterations(const v1::LifetimeSpec& lifetime) const {
+    return training_iterations > 0 ? training_iterations : lifetime.iterations();
+  }
+  uint32_t iterations_of_update(const v1::LifetimeSpec& lifetime) const {
+    return decisions_inside_lifetime ? 1 : iterations(lifetime);
+  }
 };
 
 // Sum of the shards' gradients in double, in the order of the lifetimes: [size] float64. Undefined
