@@ -13,7 +13,7 @@ execute_process(COMMAND ${Python3_EXECUTABLE} -c "import sys; print(sys.executab
 
 function(mentor_python_tests)
   set(environment MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
-    MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS} PYTHONDONTWRITEBYTECODE=1)
+    MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS})
   cmake_parse_arguments(arg "TOGETHER" "TIER;TIMEOUT;PYTHON;COST" "FILES" ${ARGN})
   cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
   if(NOT arg_COST)

@@ -42,9 +42,9 @@ def main():
     bom.metadata.component = Component(
         name="mentor", version=version, type=ComponentType.APPLICATION, bom_ref=f"mentor@{version}"
     )
-    for name in linked.packages_of(build / "bin" / program for program in linked.PROGRAMS):
-        asked = ["dpkg-query", "-W", "-f", "${Version}", name]
-        known = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    names = linked.packages_of(build / "bin" / program for program in linked.PROGRAMS)
+    told = subprocess.check_output(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names])
+    for name, known in map(str.split, told.decode().splitlines()):
         bom.components.add(library("deb", name, known, "debian"))
     for listed in WHEELS:
         text = (ROOT / "deploy/requirements" / listed).read_text()

@@ -25,7 +25,7 @@ class DeviceLossTest(ClusterTest):
         self.assertEqual(process.wait(60), DEVICE_LOST, process.output())
         self.assertIn(why, process.output())
 
-    def test_two_experiments_go_on_elsewhere_when_a_learners_device_fails(self):
+    def test_two_experiments_go_on_elsewhere_when_a_learners_device_fails(self):  # Nightly
         _, server = self.start_meta_learner(self.state)
         for id in ("one", "two"):
             self.create_experiment(server, id, *SHORT)
@@ -85,7 +85,7 @@ class DeviceLossTest(ClusterTest):
         )
         self.assertIn("the memory of the GPU is full (an array): nvidia-smi shows who", output)
 
-    def test_a_device_that_hangs_is_given_up(self):
+    def test_a_device_that_hangs_is_given_up(self):  # Nightly
         _, server = self.start_meta_learner(self.state)
         self.create_experiment(server, "one", *SHORT)
         hanging, address = self.start_learner(
@@ -111,7 +111,7 @@ class DeviceLossTest(ClusterTest):
         for id in ("one", "two"):
             self.assertEqual(self.hash_of(server, self.state, id), expected)
 
-    def test_a_run_whose_device_fails_goes_on_with_the_same_command(self):
+    def test_a_run_whose_device_fails_goes_on_with_the_same_command(self):  # Nightly
         out = self.folder / "run"
         output = self.run_spec(out, *SHORT, *EMULATED, code=DEVICE_LOST, env=fails("launch", 120))
         self.assertIn("error: emulated has failed", output)

@@ -58,7 +58,7 @@ class DoctorTest(ClusterTest):
         self.assertEqual(done.returncode, FOUND if names else 0)
         return names, [finding["id"] for finding in found if not finding["problem"]], done.stdout
 
-    def test_nothing_is_wrong_where_agents_learn(self):
+    def test_nothing_is_wrong_where_agents_learn(self):  # Nightly
         names, notes, said = self.problems()
         self.assertEqual((names, notes), ([], []), said)
 
@@ -93,7 +93,7 @@ class DoctorTest(ClusterTest):
         names, _, said = self.problems(pascal=101_300, steps=60_000)
         self.assertEqual(names, ["observations-unlike-scales"], said)
 
-    def test_a_ready_spec_learns_and_numbers_come_again(self):
+    def test_a_ready_spec_learns_and_numbers_come_again(self):  # Nightly
         first, second = self.doctor("point_reach"), self.doctor("point_reach", "--threads", "5")
         self.assertEqual(first.returncode, 0, first.stderr)
         self.assertEqual(first.stdout, second.stdout)

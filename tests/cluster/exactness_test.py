@@ -13,7 +13,7 @@ UPDATES = 40
 LONGER = sets(f"rule.outer_updates={UPDATES}")
 
 
-class ExactnessTest(ClusterTest):
+class Exactness(ClusterTest):
     def undisturbed_hash(self):
         """That of one actor with one thread."""
         return self.hash_alone(*LONGER, "--threads", 1)
@@ -21,6 +21,12 @@ class ExactnessTest(ClusterTest):
     def check(self, run):
         self.assertEqual(self.hash(run), self.undisturbed_hash())
 
+    def check_unfinished(self, run):
+        """Checks that the fault came before the last outer update."""
+        self.assertLess(self.newest_step(run), UPDATES)
+
+
+class ExactnessTest(Exactness):
     def test_actors_and_threads(self):
         for actors, threads in ((2, 2), (3, 1), (1, 3)):
             run = self.folder / f"run-{actors}-{threads}"
@@ -30,32 +36,6 @@ class ExactnessTest(ClusterTest):
     def test_another_seed_gives_another_hash(self):
         other = self.run_hash(self.folder / "run", *LONGER, *sets("seed=4711"))
         self.assertNotEqual(other, self.undisturbed_hash())
-
-    def test_separate_processes_started_in_reverse_order(self):
-        state = self.folder / "state"
-        # Starting once finds the ports. Then the actor starts first and waits for its learner, and
-        # so on.
-        meta_learner, meta_address = self.start_meta_learner(state)
-        learner, learner_address = self.start_learner(meta_address)
-        meta_learner.kill()
-        learner.kill()
-        self.start_actor(learner_address, 2)
-        self.start_actor(learner_address, 1)
-        self.start_learner(meta_address, learner_address)
-        self.start_meta_learner(state, meta_address)
-        self.create_experiment(meta_address, "smoke", *LONGER, "--wait")
-        self.check(state)
-
-    def cluster(self):
-        state = self.folder / "state"
-        meta_learner, meta_address = self.start_meta_learner(state)
-        learner, learner_address, actors = self.start_workers(meta_address, 1, 1)
-        self.create_experiment(meta_address, "smoke", *LONGER)
-        return state, meta_learner, meta_address, learner, learner_address, actors
-
-    def finish(self, state, meta_address):
-        self.wait_for_state(meta_address, "smoke", "STATE_SUCCEEDED")
-        self.check(state)
 
     def steps_recorded(self, run):
         with contextlib.closing(sqlite3.connect(run / "mentor.db")) as database:
@@ -73,42 +53,6 @@ class ExactnessTest(ClusterTest):
             self.run_spec(run, *LONGER, env={"MENTOR_FAILPOINTS": failpoint}, code=code)
         self.check(run)
         self.assertEqual(self.steps_recorded(run), list(range(1, UPDATES + 1)))
-
-    def test_actor_killed(self):
-        state, _, meta_address, _, learner_address, actors = self.cluster()
-        self.wait_for_checkpoints(state, 1)
-        actors[0].kill()
-        self.check_unfinished(state)
-        self.finish(state, meta_address)
-
-    def test_all_actors_killed_and_new_ones_started(self):
-        state, _, meta_address, _, learner_address, actors = self.cluster()
-        self.wait_for_checkpoints(state, 1)
-        for actor in actors:
-            actor.kill()
-        self.check_unfinished(state)
-        self.start_actor(learner_address, 2)
-        self.finish(state, meta_address)
-
-    def test_learner_killed_and_started_again(self):
-        state, _, meta_address, learner, learner_address, _ = self.cluster()
-        self.wait_for_checkpoints(state, 1)
-        learner.kill()
-        self.check_unfinished(state)
-        self.start_learner(meta_address, learner_address)
-        self.finish(state, meta_address)
-
-    def test_meta_learner_killed_and_started_again(self):
-        state, meta_learner, meta_address, _, _, _ = self.cluster()
-        self.wait_for_checkpoints(state, 2)
-        meta_learner.kill()
-        self.check_unfinished(state)
-        self.start_meta_learner(state, meta_address)
-        self.finish(state, meta_address)
-
-    def check_unfinished(self, run):
-        """Checks that the fault came before the last outer update."""
-        self.assertLess(self.newest_step(run), UPDATES)
 
     def test_one_process_interrupted_and_killed(self):
         run = self.folder / "run"
@@ -168,6 +112,68 @@ class ExactnessTest(ClusterTest):
         fingerprint.write_text(own)
         self.run_spec(run, *LONGER)
         self.check(run)
+
+
+class FleetTest(Exactness):  # Nightly
+    """Each of its processes in turn. service_test.py and tests/chaos kill all of them, too."""
+
+    def test_separate_processes_started_in_reverse_order(self):
+        state = self.folder / "state"
+        # Starting once finds the ports. Then the actor starts first and waits for its learner, and
+        # so on.
+        meta_learner, meta_address = self.start_meta_learner(state)
+        learner, learner_address = self.start_learner(meta_address)
+        meta_learner.kill()
+        learner.kill()
+        self.start_actor(learner_address, 2)
+        self.start_actor(learner_address, 1)
+        self.start_learner(meta_address, learner_address)
+        self.start_meta_learner(state, meta_address)
+        self.create_experiment(meta_address, "smoke", *LONGER, "--wait")
+        self.check(state)
+
+    def cluster(self):
+        state = self.folder / "state"
+        meta_learner, meta_address = self.start_meta_learner(state)
+        learner, learner_address, actors = self.start_workers(meta_address, 1, 1)
+        self.create_experiment(meta_address, "smoke", *LONGER)
+        return state, meta_learner, meta_address, learner, learner_address, actors
+
+    def finish(self, state, meta_address):
+        self.wait_for_state(meta_address, "smoke", "STATE_SUCCEEDED")
+        self.check(state)
+
+    def test_actor_killed(self):
+        state, _, meta_address, _, learner_address, actors = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        actors[0].kill()
+        self.check_unfinished(state)
+        self.finish(state, meta_address)
+
+    def test_all_actors_killed_and_new_ones_started(self):
+        state, _, meta_address, _, learner_address, actors = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        for actor in actors:
+            actor.kill()
+        self.check_unfinished(state)
+        self.start_actor(learner_address, 2)
+        self.finish(state, meta_address)
+
+    def test_learner_killed_and_started_again(self):
+        state, _, meta_address, learner, learner_address, _ = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        learner.kill()
+        self.check_unfinished(state)
+        self.start_learner(meta_address, learner_address)
+        self.finish(state, meta_address)
+
+    def test_meta_learner_killed_and_started_again(self):
+        state, meta_learner, meta_address, _, _, _ = self.cluster()
+        self.wait_for_checkpoints(state, 2)
+        meta_learner.kill()
+        self.check_unfinished(state)
+        self.start_meta_learner(state, meta_address)
+        self.finish(state, meta_address)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class FetchTest(ClusterTest):
         tables = [(run / "metrics.csv").read_text().splitlines() for run in (there, here)]
         self.assertEqual(tables[0][0], tables[1][0])
         self.assertEqual(len(tables[0]), 1 + 4)
-        # It teaches new agents, and a table shows it beside other runs, but not beside itself.
+        # It teaches new agents, and no table shows it beside itself.
         more = [
             "--tasks",
             "train",
@@ -62,10 +62,6 @@ class FetchTest(ClusterTest):
         self.run_to_end("mentor", "evaluate", there, *more)
         said = self.run_to_end("mentor", "report", here, there, code=2)
         self.assertIn("would count as two meta-seeds", said)
-        other = self.folder / "other"
-        self.run_hash(other, *sets("seed=2"))
-        self.run_to_end("mentor", "report", other, there, "--out", self.folder / "both")
-        self.assertTrue((self.folder / "both" / "comparison.html").exists())
 
         # Neither an older copy nor another folder is overwritten by accident.
         self.assertIn("--replace", self.fetch("one", there, code=5))
@@ -88,6 +84,15 @@ class FetchTest(ClusterTest):
         self.assertEqual(list(self.folder.glob("*.part")), [])
         self.assertIn("no experiment", self.fetch("two", self.folder / "two", code=3))
         self.assertFalse((self.folder / "two").exists())
+
+    def test_a_table_shows_it_beside_another_run(self):  # Nightly
+        self.start_workers(self.address, 2)
+        self.create_experiment(self.address, "one", "--wait")
+        there, other = self.folder / "there", self.folder / "other"
+        self.fetch("one", there)
+        self.run_hash(other, *sets("seed=2"))
+        self.run_to_end("mentor", "report", other, there, "--out", self.folder / "both")
+        self.assertTrue((self.folder / "both" / "comparison.html").exists())
 
     def test_what_agents_achieve_beside_their_signal(self):  # Nightly
         """Small, so that an episode crosses the border of two inner iterations (50 steps, episodes

@@ -86,7 +86,7 @@ class HostsTest(ClusterTest):
         self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), alone)
 
-    def test_units_wait_for_who_offers_their_host(self):
+    def test_units_wait_for_who_offers_their_host(self):  # Nightly
         whole = self.with_facts(self.spec(of_host("block")), BLOCK)
         _, meta_address, learner_address = self.cluster()
         self.start_actor(learner_address, 1)
@@ -236,7 +236,7 @@ class GymnasiumTest(ClusterTest):
         self.assertIn("the running statistics of NormalizeObservation outlive a reset", said)
         self.assertIn("set agent.normalize_observations", said)
 
-    def test_a_learned_reward_in_fetch_reach(self):
+    def test_a_learned_reward_in_fetch_reach(self):  # Nightly
         """A rule with all its parts on an environment of a third party."""
         spec = self.spec_of_fetch()
         said = self.run_to_end(

@@ -79,7 +79,7 @@ class LiarsTest(ClusterTest):
             lambda: self.mentorctl(server, "peers").count("kept away") == 2, "both kept away"
         )
 
-    def test_what_was_used_before_is_told_and_a_clone_of_the_named_update_is_clean(self):
+    def test_what_was_used_before_is_told_and_a_clone_of_the_named_update_is_clean(self):  # Nightly
         state = self.folder / "state"
         _, server = self.start_meta_learner(state)
         _, address = self.start_learner(server, 0, *SAMPLE)

@@ -48,7 +48,7 @@ class NewTest(TemplatesTest):
         self.follow_readme(folder, "--set rule.outer_updates=16")
         self.assert_learned(folder)
 
-    def test_gym(self):
+    def test_gym(self):  # Nightly
         folder = self.folder / "glide"
         self.new("gym", folder)
         self.with_gymnasium()
@@ -105,7 +105,7 @@ class NewTest(TemplatesTest):
         self.assertTrue((folder / "bundle" / "joints.xml").exists())
         self.run_to_end("mentor", "env", "check", folder / "bundle")
 
-    def test_a_single_hinge(self):
+    def test_a_single_hinge(self):  # Nightly
         """A body's origin lies on the axis, so its geom or the joint itself is what moves."""
         hinge = """<mujoco><worldbody><body name="pole">
           <joint name="hinge" axis="0 1 0" damping="0.1"/>{geom}
@@ -127,7 +127,7 @@ class NewTest(TemplatesTest):
         said = self.refused("robot", self.folder / "out", "--model", model)
         self.assertIn("random actions move no site, body, geom, hinge or slide", said)
 
-    def test_a_model_whose_files_lie_elsewhere(self):
+    def test_a_model_whose_files_lie_elsewhere(self):  # Nightly
         def write(path, text):
             file = self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ class CommandsTest(ClusterTest):
         self.assertIn("reward 'late' of the bundle: a division by zero", said)
         self.assertIn("in step 30", said)
 
-    def test_a_step_without_a_result_ends_its_episode_on_request(self):
+    def test_a_step_without_a_result_ends_its_episode_on_request(self):  # Nightly
         folder = self.bundle()
         task = folder / "task.txtpb"
         rare = "abs(action[0]) < 0.001 ? 1 / (step - step) : 0"
@@ -204,7 +204,7 @@ class TrainingTest(ClusterTest):
         self.wait_for_state(address, "skills", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(self.folder / "state"), trained)
 
-    def test_an_experiment_waits_for_a_damaged_bundle(self):
+    def test_an_experiment_waits_for_a_damaged_bundle(self):  # Nightly
         bundle = BUNDLES / "inverted_pendulum"
         state = self.folder / "state"
         server, address = self.start_meta_learner(state)

@@ -91,7 +91,7 @@ class ProcessorsTest(ClusterTest):
                 self.wait_for_state(server, "both", "STATE_SUCCEEDED")
                 self.assertEqual(self.hash(state), known)
 
-    def test_what_would_give_other_bits_is_refused_by_name(self):
+    def test_what_would_give_other_bits_is_refused_by_name(self):  # Nightly
         for name, code in (
             ("branch", "int mkl_serv_cbwr_get(int) { return 2; }"),
             ("blas", "void sgemm_() {}"),

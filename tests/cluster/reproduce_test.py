@@ -118,7 +118,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         words = (*arguments, "--claims", self.claims, "--out", self.folder / "out")
         return self.run_to_end("mentor", "reproduce", *words)
 
-    def test_a_claim_that_is_recorded_holds(self):
+    def test_a_claim_that_is_recorded_holds(self):  # Nightly
         said = self.reproduce("tiny-1")
         self.assertIn("nothing is recorded that it could be compared with", said)
         self.assertRegex(self.reproduce("tiny"), "(?m)^0 bit .* 0 failed, 3 without a record$")
@@ -152,7 +152,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertIn(TINY + " --set seed=2", listed)
         self.assertIn(first["hash"][:16], listed)
 
-    def test_where_nothing_is_learned_the_evaluation_is_the_result(self):
+    def test_where_nothing_is_learned_the_evaluation_is_the_result(self):  # Nightly
         baselines = TINY.replace("outer_updates=2", "outer_updates=0")
         self.write([("tiny", n, f"{baselines} --set seed={n}") for n in (1, 2)])
         self.reproduce("tiny")
@@ -199,7 +199,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.assertEqual(made["hash"], self.run_to_end("mentor", "hash", records.parent).strip())
         self.assertIn("seg2@last:2=", made["numbers"])
 
-    def test_what_differs_is_explained(self):
+    def test_what_differs_is_explained(self):  # Nightly
         self.reproduce("tiny-1")
         self.record()
         whole = self.rows()[0]
@@ -245,7 +245,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         said = self.reproduce("tiny-1", code=1)
         self.assertIn("the same hash, other lives in the evaluation", said)
 
-    def test_runs_that_are_not_whole_are_named_and_not_pooled(self):
+    def test_runs_that_are_not_whole_are_named_and_not_pooled(self):  # Nightly
         self.reproduce("tiny")
         self.record()
         out = self.folder / "out"
@@ -267,7 +267,7 @@ class ClaimsOfOnesOwnTest(ClusterTest):
         self.edit("tiny-1", command=TINY + " --set seed=3")
         self.assertIn("holds a run of another spec", self.reproduce("tiny-1", code=1))
 
-    def test_a_run_of_elsewhere_has_its_own_origin(self):
+    def test_a_run_of_elsewhere_has_its_own_origin(self):  # Nightly
         self.reproduce("tiny-1")
         out = self.folder / "out"
         made = self.made("tiny-1")

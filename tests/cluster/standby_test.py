@@ -224,7 +224,7 @@ class StandbyTest(ClusterTest):
         refused = self.run_to_end("mentor-meta-learner", *flags, nowhere, code=1)
         self.assertIn('database "nowhere" does not exist; correct user and database', refused)
 
-    def test_what_cannot_be_is_refused(self):
+    def test_what_cannot_be_is_refused(self):  # Nightly
         wrong = self.run_to_end(
             "mentor-meta-learner", "--state", self.state, "--standby", code=EXIT_USAGE
         )

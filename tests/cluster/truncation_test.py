@@ -12,7 +12,7 @@ ON, OFF = (sets(f"agent.bootstrap_on_truncation={value}") for value in ("true", 
 
 
 class TruncationTest(ClusterTest):
-    def test_exact_whatever_the_actors_do(self):
+    def test_exact_whatever_the_actors_do(self):  # Nightly
         one, three = (
             self.run_hash(self.folder / f"{actors}", *LONGER, *ON, "--actors", actors)
             for actors in (1, 3)

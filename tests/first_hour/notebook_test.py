@@ -7,7 +7,7 @@ from harness import BIN
 
 
 class NotebookTest(NotebookCase):
-    def test_a_run_of_its_own_shows_its_curve_and_its_report(self):
+    def test_a_run_of_its_own_shows_its_curve_and_its_report(self):  # Nightly
         shown = self.execute(
             "first_run.ipynb", self.folder, ROOT / "python", MENTOR_BIN_DIR=str(BIN)
         )

@@ -51,7 +51,7 @@ class ParityTest(unittest.TestCase):
             np.testing.assert_allclose(given, wanted, rtol=0, atol=REWARD)
         env.close()
 
-    def test_recorded_episodes_come_again_in_all_61(self):
+    def test_recorded_episodes_come_again_in_all_61(self):  # Nightly
         manifest = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
         names = {task["task"] for task in manifest["tasks"]}
         self.assertEqual(names, {*registration.GYMNASIUM, *registration.META_WORLD})

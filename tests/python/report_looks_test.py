@@ -56,7 +56,7 @@ class LooksTest(ReportTest):
         self.assertRegex(found.sentence, r"^It did not work: agents of rule disco succeed in ")
         self.assertNotIn("outer_updates", " ".join(step.command for step in found.next))
 
-    def test_a_page_names_what_teaches_beside_the_title_of_the_spec(self):
+    def test_a_page_names_what_teaches_beside_the_title_of_the_spec(self):  # Nightly
         for updates, said in ((40, "rule black_box"), (0, "no meta-training")):
             run = made_runs.run(self.folder / f"run{updates}", outer_updates_total=updates)
             self.report(run)

@@ -119,7 +119,7 @@ class OwnTest(ClusterTest):
 
 
 class RunTest(OwnTest):
-    def test_a_class_of_a_script_goes_on_after_kill_9_with_the_same_bits(self):
+    def test_a_class_of_a_script_goes_on_after_kill_9_with_the_same_bits(self):  # Nightly
         program = self.script(SCRIPT, self.folder / "a", 12, 1)
         self.assertEqual(program.stdout.readline(), "two\n")
         program.kill()
@@ -252,7 +252,7 @@ class ErrorTest(OwnTest):
         space = "action_space = spaces.MultiDiscrete([2, 3])\n    old"
         self.refused(ValueError, "so that they are Box or Discrete$", "action_space", space)
 
-    def test_an_episode_that_is_another_one_the_second_time_is_told(self):
+    def test_an_episode_that_is_another_one_the_second_time_is_told(self):  # Nightly
         own = importlib.import_module("mentor_env.own")
         options = {"id": "own/Point", "episode_steps": "10"}
         for old, new, said in (
@@ -292,7 +292,7 @@ class ErrorTest(OwnTest):
         self.assertRegex(lines[3], "in a simulator of the run .*the same call continues")
         self.assertEqual(len(lines), 4)
 
-    def test_a_run_without_success_says_so(self):
+    def test_a_run_without_success_says_so(self):  # Nightly
         text = POINT.replace('{"success": away < FAR}', "{}")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

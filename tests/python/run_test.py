@@ -133,7 +133,7 @@ class RunTest(Waiting):
         made = len(mentor.Run(self.folder / "a").metrics["meta_return"])
         self.assertLess(made, UPDATES)
 
-    def test_a_program_that_others_end_is_no_finished_run(self):
+    def test_a_program_that_others_end_is_no_finished_run(self):  # Nightly
         def end_with(*numbers):
             left = list(numbers)
 
@@ -165,7 +165,7 @@ class RunTest(Waiting):
                     progress=False,
                 )
 
-    def test_two_runs_at_once_in_threads(self):
+    def test_two_runs_at_once_in_threads(self):  # Nightly
         runs = {}
 
         def train(seed):
@@ -179,7 +179,7 @@ class RunTest(Waiting):
         self.assertEqual(runs[1].hash(), SMOKE_HASH)
         self.assertNotEqual(runs[2].hash(), SMOKE_HASH)
 
-    def test_failures_say_what_the_program_says(self):
+    def test_failures_say_what_the_program_says(self):  # Nightly
         with self.assertRaisesRegex(mentor.RunError, "cannot make folder") as failed:
             mentor.run("smoke", out="/proc/nothing", progress=False)
         self.assertNotIn("PosixPath", str(failed.exception))

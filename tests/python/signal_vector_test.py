@@ -402,7 +402,7 @@ class VectorTest(unittest.TestCase):
         self.near(got, fresh.step(actions)[1])
 
 
-class ExampleTest(unittest.TestCase):
+class ExampleTest(unittest.TestCase):  # Nightly
     def run_example(self, *words):
         path = ":".join(str(folder) for folder in (SOURCE, *signal_modules.WHEELS))
         done = subprocess.run(

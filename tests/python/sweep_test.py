@@ -322,7 +322,7 @@ sys.exit(command.run("program", action))
         self.assertEqual(len(self.found(storage=storage)), 3)
         self.assertEqual(len(self.experiments(address)), 6)
 
-    def test_a_service_of_its_own_that_loses_a_program(self):
+    def test_a_service_of_its_own_that_loses_a_program(self):  # Nightly
         self.write(("rule.outer_updates: 4", "rule.outer_updates: 5000"))
         path = {"PATH": f"{BIN}:/usr/bin:/bin"}
         child = self.begin("sweep", self.study, "--local", **path)
@@ -475,7 +475,7 @@ sys.exit(command.run("program", action))
         for other in ("Traceback", "Warning", "codec", "Errno", "token"):
             self.assertNotIn(other, said)
 
-    def test_files_that_cannot_be_looked_through(self):
+    def test_files_that_cannot_be_looked_through(self):  # Nightly
         for text, part in (
             ("set: &x {a: *x}", "set.a contains itself; write values"),
             ("a: 1\nset: &x {<<: *x}", "set.<< contains itself; write values"),
@@ -581,7 +581,7 @@ trials: 3
             self.assertIn(f"the folder {self.folder / 'new'} does not exist; the study", said)
             self.assertFalse((self.folder / "new").exists())
 
-    def test_what_only_the_service_can_say(self):
+    def test_what_only_the_service_can_say(self):  # Nightly
         _, address = self.start_meta_learner(self.folder / "state")
         for old, new, part in (
             ("evaluation.goals", "evaluation.goal", "set.evaluation.goal EvaluationSpec has no"),

@@ -202,7 +202,7 @@ class WebRunsTest(browser.BrowserTest):
         self.assertIn("--listen: address 'x'", refused("web", self.folder, "--listen", "x"))
         self.assertFalse(out.exists())
 
-    def test_signs_in_beside_its_certificate(self):
+    def test_signs_in_beside_its_certificate(self):  # Nightly
         """The certificate opens the connection; who comes is said by the user's token."""
         secrets = self.folder / "secrets"
         subprocess.run(

@@ -249,7 +249,7 @@ class WebSecurityTest(browser.BrowserTest):
         read = client.parse_spec('base: "smoke"', files=False)
         self.assertEqual(read.spec.rule.outer_updates, 4)
 
-    def test_tls_a_proxy_and_certificates(self):
+    def test_tls_a_proxy_and_certificates(self):  # Nightly
         credentials = peers.Credentials(self.folder / "credentials")
         self.start_service(
             *credentials.tls("server"), "--tokens", credentials / "tokens", threads=0

@@ -490,7 +490,8 @@ void CheckBlackBoxTakes(const std::string& network_name) {
   CHECK_FALSE(torch::equal(rule->meta_parameters(), before));
 }
 
-TEST_CASE("outer rules: black_box takes an mlp with density and attention", "[conformance]") {
+TEST_CASE("outer rules: black_box takes an mlp with density and attention",
+          "[conformance][nightly]") {
   CheckBlackBoxTakes("mlp");
   CheckBlackBoxTakes("attention");
 }

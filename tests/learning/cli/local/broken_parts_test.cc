@@ -14,8 +14,7 @@
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
 
-namespace mentor::testing {
-namespace {
+namespace mentor::testing::TEST_FILE {
 
 using agents::Segment;
 using torch::Tensor;
@@ -324,12 +323,14 @@ void RegisterOtherOutcomes(const char* real, const char* name, OtherOutcomesRule
   methods::RegisterRule(std::move(broken));
 }
 
-}  // namespace
+}  // namespace mentor::testing::TEST_FILE
+
+namespace mentor::testing {
 
 void RegisterBrokenParts() {
   static const bool once = [] {
-    RegisterLateNetwork("lstm_late_action", kAction);
-    RegisterLateNetwork("lstm_late_inputs", kInputs);
+    TEST_FILE::RegisterLateNetwork("lstm_late_action", TEST_FILE::kAction);
+    TEST_FILE::RegisterLateNetwork("lstm_late_inputs", TEST_FILE::kInputs);
     const auto* lstm = Registry<signals::SignalEntry>::Instance().Find("lstm");
     signals::RegisterSignal(
         {.name = "lstm_forgetful",
@@ -338,21 +339,21 @@ void RegisterBrokenParts() {
          .make = [lstm](const signals::SignalContext& context, const OptionValues& options) {
            // methods/black_box/README.md#inputs: after observation, action, density and success
            // signal.
-           return std::make_unique<ForgetfulNetwork>(
+           return std::make_unique<TEST_FILE::ForgetfulNetwork>(
                lstm->make(context, options), context.observation_size + context.action_size + 2);
          }});
-    RegisterOtherOutcomes("epg", "epg_shuffled", OfAnotherLifetime);
-    RegisterOtherOutcomes("epg", "epg_one_sign", OfOneSign);
-    RegisterOtherOutcomes("lpo", "lpo_shuffled", OfAnotherLifetime);
-    RegisterLateRule("black_box_late_action", kAction);
-    RegisterLateRule("black_box_late_inputs", kInputs);
+    TEST_FILE::RegisterOtherOutcomes("epg", "epg_shuffled", TEST_FILE::OfAnotherLifetime);
+    TEST_FILE::RegisterOtherOutcomes("epg", "epg_one_sign", TEST_FILE::OfOneSign);
+    TEST_FILE::RegisterOtherOutcomes("lpo", "lpo_shuffled", TEST_FILE::OfAnotherLifetime);
+    TEST_FILE::RegisterLateRule("black_box_late_action", TEST_FILE::kAction);
+    TEST_FILE::RegisterLateRule("black_box_late_inputs", TEST_FILE::kInputs);
     const auto* rule = Registry<methods::RuleEntry>::Instance().Find("black_box");
     methods::RegisterRule({.name = "black_box_own_scale",
                            .summary = "broken on purpose",
                            .options = rule->options,
                            .metrics = rule->metrics,
                            .check = rule->check,
-                           .make = methods::MadeRule<OwnScaleRule>});
+                           .make = methods::MadeRule<TEST_FILE::OwnScaleRule>});
     RegisterBrokenLatents();
     RegisterBrokenSkills();
     return true;

@@ -24,8 +24,7 @@
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
 
-namespace mentor::testing {
-namespace {
+namespace mentor::testing::TEST_FILE {
 
 using methods::OuterRule;
 using methods::RuleEntry;
@@ -94,12 +93,14 @@ std::map<std::string, std::vector<double>> ByIteration(
   return means;
 }
 
-}  // namespace
+}  // namespace mentor::testing::TEST_FILE
+
+namespace mentor::testing {
 
 v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::string>& overrides) {
   static const absl::Status numerics = agents::FixNumerics();
   REQUIRE(numerics.ok());
-  RegisterFlippedRules();
+  TEST_FILE::RegisterFlippedRules();
   const auto spec = LoadSpecFile(SourcePath(absl::StrCat("experiments/", file)), overrides);
   INFO(spec.status());
   REQUIRE(spec.ok());
@@ -149,11 +150,11 @@ Learned Run(const std::string& file, const std::vector<std::string>& overrides) 
 }
 
 std::map<std::string, std::vector<double>> Learned::Successes() const {
-  return ByIteration(evaluation, &v1::EvaluatedLifetime::episode_success);
+  return TEST_FILE::ByIteration(evaluation, &v1::EvaluatedLifetime::episode_success);
 }
 
 std::map<std::string, std::vector<double>> Learned::Returns() const {
-  return ByIteration(evaluation, &v1::EvaluatedLifetime::episode_return);
+  return TEST_FILE::ByIteration(evaluation, &v1::EvaluatedLifetime::episode_return);
 }
 
 double Learned::Last(const std::string& metric, size_t count) const {

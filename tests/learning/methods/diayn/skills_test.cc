@@ -14,8 +14,7 @@
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
 
-namespace mentor {
-namespace {
+namespace mentor::TEST_FILE {
 
 using methods::OuterRule;
 using torch::Tensor;
@@ -66,14 +65,17 @@ class SilentDiscriminator final : public methods::Discriminator {
   }
 };
 
-}  // namespace
+}  // namespace mentor::TEST_FILE
+
+namespace mentor {
 
 void testing::RegisterBrokenSkills() {
   const auto* rule = Registry<methods::RuleEntry>::Instance().Find("diayn");
   methods::RuleEntry shuffled = *rule;
   shuffled.name = "diayn_shuffled";
   shuffled.make = [rule](const methods::RuleContext& context) {
-    return std::make_unique<ShuffledRule>(rule->make(context), context.shape.episode_steps());
+    return std::make_unique<TEST_FILE::ShuffledRule>(rule->make(context),
+                                                     context.shape.episode_steps());
   };
   methods::RegisterRule{shuffled};
 
@@ -85,7 +87,8 @@ void testing::RegisterBrokenSkills() {
     REQUIRE(taught != nullptr);
     const auto& w1 = taught->layout().slices()[0].shape;
     methods::InnerLoopContext own = context;
-    own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
+    own.network =
+        std::make_shared<TEST_FILE::SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
     return loop->make(own);
   };
   methods::RegisterInnerLoop{silent_loop};
@@ -95,7 +98,9 @@ void testing::RegisterBrokenSkills() {
   methods::RegisterRule{silent};
 }
 
-namespace {
+}  // namespace mentor
+
+namespace mentor::TEST_FILE {
 
 TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
@@ -112,5 +117,4 @@ TEST_CASE("learning: broken DIAYN without a reward", "[learning][nightly]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 
-}  // namespace
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -12,8 +12,7 @@
 #include "tests/torch_testing.h"
 #include "tests/wrapped_rule.h"
 
-namespace mentor {
-namespace {
+namespace mentor::TEST_FILE {
 
 using methods::InnerLoop;
 using methods::OuterRule;
@@ -90,14 +89,16 @@ class BlindRule final : public testing::WrappedRule {
   const int64_t hidden_, observation_, latent_;
 };
 
-}  // namespace
+}  // namespace mentor::TEST_FILE
+
+namespace mentor {
 
 void testing::RegisterBrokenLatents() {
   const auto* loop = Registry<methods::InnerLoopEntry>::Instance().Find("latent_adaptation");
   methods::InnerLoopEntry turned_loop = *loop;
   turned_loop.name = "latent_adaptation_turned";
   turned_loop.make = [loop](const methods::InnerLoopContext& context) {
-    return std::make_unique<TurnedLoop>(loop->make(context));
+    return std::make_unique<TEST_FILE::TurnedLoop>(loop->make(context));
   };
   methods::RegisterInnerLoop{turned_loop};
   const auto* rule = Registry<methods::RuleEntry>::Instance().Find("maesn");
@@ -109,14 +110,16 @@ void testing::RegisterBrokenLatents() {
   blind.name = "maesn_blind";
   blind.make = [rule](const methods::RuleContext& context) {
     const OptionValues& options = context.options;
-    return std::make_unique<BlindRule>(
+    return std::make_unique<TEST_FILE::BlindRule>(
         rule->make(context), OptionInteger(options.text("hidden_units")),
         context.shape.observation_size(), OptionInteger(options.text("latent")));
   };
   methods::RegisterRule{blind};
 }
 
-namespace {
+}  // namespace mentor
+
+namespace mentor::TEST_FILE {
 
 TEST_CASE("learning: MAESN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=3", "evaluation.lifetimes_per_goal=0"});
@@ -138,5 +141,4 @@ TEST_CASE("learning: broken MAESN whose policy does not see the latent", "[learn
   CHECK_FALSE(Passes(Learned(kShort, "maesn_blind")));
 }
 
-}  // namespace
-}  // namespace mentor
+}  // namespace mentor::TEST_FILE

@@ -288,8 +288,7 @@ TEST_CASE("evaluate: a part of another seed, run, life or task is made again", "
   std::filesystem::remove_all(folder);
 }
 
-TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a comparison",
-          "[loopback]") {
+TEST_CASE("evaluate: the best weights alone, the last ones, or both", "[loopback]") {
   const Runs& runs = TwoRuns();
   const auto folder = Experiment(runs.reward) / "evaluations" / "weights";
   const auto evaluate = [&](const std::string& weights) {
@@ -311,7 +310,10 @@ TEST_CASE("evaluate: the best weights alone, the last ones, or both; labels of a
   std::filesystem::remove_all(folder);
   CHECK(Mentor({"evaluate", "--signal", "none", "--weights", "best"}) == 2);
   CHECK(Mentor({"evaluate", runs.reward, "--weights", "first"}) == 2);
+}
 
+TEST_CASE("report: labels of a comparison", "[loopback][nightly]") {
+  const Runs& runs = TwoRuns();
   const std::string out = (runs.folder.path() / "labels").string();
   REQUIRE(Mentor({"report", runs.reward, runs.advantage, "--out", out, "--label",
                   runs.reward + "=R=1"}) == 0);
@@ -405,7 +407,7 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
 TEST_CASE(
     "report: goal seeds are meta-seeds where a benchmark lists its goals, and decide nothing "
     "elsewhere",
-    "[loopback]") {
+    "[loopback][nightly]") {
   const testing::TempFolder folder;
   const auto run = [&](const std::string& name, const std::string& benchmark, uint32_t goal_seed) {
     v1::ExperimentSpec spec = testing::Checked(kSpec, {"rule.outer_updates=0"});

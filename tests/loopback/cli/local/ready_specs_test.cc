@@ -1,6 +1,7 @@
 // Every ready spec makes an outer update, as small as its parts allow.
 #include "common/spec/ready_specs.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -101,13 +102,17 @@ void CheckResult(const std::string& name, const Overrides& overrides,
   testing::CheckBits("spec " + name, ToHex(hash.Finish()).substr(0, 32));
 }
 
-TEST_CASE("ready specs: each of them makes an outer update, with the bits of every processor",
-          "[loopback]") {
+// Makes an outer update of these specs: the first of each pair of rule and network, or the others.
+void CheckSpecs(bool first) {
   REQUIRE(fixed.ok());
   const std::vector<ReadySpec> ready = ReadySpecs();
   REQUIRE(ready.size() > 40);
+  std::set<std::string> seen;
   for (const ReadySpec& file : ready) {
     const SmallSpec small = Small(file.path);
+    const std::string pair =
+        absl::StrCat(small.spec.rule().name(), " ", small.spec.signal().name());
+    if (seen.insert(pair).second != first) continue;
     INFO(file.name << " --set " << absl::StrJoin(small.overrides, " --set "));
     const testing::TempFolder folder;
     CHECK(testing::RunQuietly(small.spec, folder.path()) == 0);
@@ -127,6 +132,14 @@ TEST_CASE("ready specs: each of them makes an outer update, with the bits of eve
     CHECK(environments == 45);
     CHECK(without_mean > 0);
   }
+}
+
+TEST_CASE("ready specs: one of each rule and network makes an outer update, with known bits",
+          "[loopback]") {
+  CheckSpecs(/*first=*/true);
+}
+TEST_CASE("ready specs: all others make an outer update, with known bits", "[loopback][nightly]") {
+  CheckSpecs(/*first=*/false);
 }
 
 }  // namespace mentor::TEST_FILE
