@@ -12,7 +12,8 @@ option(MENTOR_UNITY "Compile files of a layer together" ON)
 #     SUBFOLDERS adds sources of subfolders, each of which may include the ones before it. PEERS
 #     adds folders that come after SUBFOLDERS and never include each other. Ten files at a time are
 #     compiled as one, since headers cost more than code. So names in the anonymous namespaces of a
-#     layer differ. A GLUE layer computes nothing: -O1 compiles it in three quarters of the time.
+#     layer differ. GLUE, after FOLDER, is for layers that compute nothing: they are compiled with
+#     -O1, which takes three quarters of the time.
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
 #     Links an executable with the objects of DEPS and of all layers below them.
 

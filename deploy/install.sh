@@ -65,7 +65,7 @@ as_root() {
 install_packages() {
   local wanted installed missing=()
   mapfile -t wanted < <(grep -v '^#' "$lists/$1.txt")
-  # One call: each takes as long as a hundred names.
+  # One call asks for all: a call takes as long as a hundred names.
   installed=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' "${wanted[@]}" 2>/dev/null || :)"
   for package in "${wanted[@]}"; do
     [[ $installed = *" installed=$package "* ]] || missing+=("$package")

@@ -98,8 +98,7 @@ if [ -z "${TMPDIR:-}" ]; then
   export TMPDIR=$scratch
   chmod 1777 "$TMPDIR"
 fi
-# What Python compiles is kept, also where the caller keeps nothing. Thousands of files of libraries
-# are never imported.
+# Python keeps what it compiles in the build folder, also where the caller's Python keeps nothing.
 export PYTHONDONTWRITEBYTECODE='' PYTHONPYCACHEPREFIX=$PWD/$build/pycache
 # Three more than cores: many tests wait for processes.
 results=$PWD/$build/tests.xml

@@ -115,7 +115,7 @@ class ExactnessTest(Exactness):
 
 
 class FleetTest(Exactness):  # Nightly
-    """Each of its processes in turn. service_test.py and tests/chaos kill all of them, too."""
+    """One process dies in each test. In service_test.py and tests/chaos all of them die."""
 
     def test_separate_processes_started_in_reverse_order(self):
         state = self.folder / "state"

@@ -70,8 +70,6 @@ class BrowserTest(ClusterTest):
             *("--listen", "127.0.0.1:0", *arguments),
             env={
                 "PYTHONPATH": ":".join(folders),
-                "PYTHONDONTWRITEBYTECODE": "",
-                "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "MENTOR_TOKEN": "the-token-of-the-program-itself",
                 "TMPDIR": str(self.folder),

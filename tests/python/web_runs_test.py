@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import browser
-import package
 
 from harness import BIN, ROOT, SLOWLY, sets
 
@@ -51,8 +50,6 @@ class WebRunsTest(browser.BrowserTest):
         self.environment = {
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "PYTHONPATH": f"{self.CLIENT}:{browser.WHEELS / 'web'}",
-            "PYTHONPYCACHEPREFIX": str(package.ROOT / ".cache" / "web"),
-            "PYTHONDONTWRITEBYTECODE": "",
             "TMPDIR": str(self.folder / "tmp"),
             # Credentials of another service, which must not get in the way.
             "MENTOR_TLS_CA": "/nowhere",

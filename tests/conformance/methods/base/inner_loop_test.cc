@@ -173,7 +173,7 @@ TEST_CASE("inner loops: DPO's drift changes the agents, or is refused", "[confor
   CHECK(refused > 3);
 }
 
-// A state goes on in the inner loops of these rules: the first rule of each loop, or the others.
+// Checks the saved states of the first rule of each inner loop, or of the other rules.
 void CheckSavedStates(bool first) {
   int compared = 0;
   std::set<std::string> seen;
@@ -214,7 +214,7 @@ void CheckSavedStates(bool first) {
 TEST_CASE("inner loops: a saved state goes on as if nothing had happened", "[conformance]") {
   CheckSavedStates(/*first=*/true);
 }
-TEST_CASE("inner loops: so does that of further rules", "[conformance][nightly]") {
+TEST_CASE("inner loops: a saved state goes on, other rules of a loop", "[conformance][nightly]") {
   CheckSavedStates(/*first=*/false);
 }
 

@@ -102,7 +102,7 @@ void CheckResult(const std::string& name, const Overrides& overrides,
   testing::CheckBits("spec " + name, ToHex(hash.Finish()).substr(0, 32));
 }
 
-// Makes an outer update of these specs: the first of each pair of rule and network, or the others.
+// Makes an outer update of the first spec of each pair of rule and network, or of the other specs.
 void CheckSpecs(bool first) {
   REQUIRE(fixed.ok());
   const std::vector<ReadySpec> ready = ReadySpecs();
