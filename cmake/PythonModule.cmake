@@ -48,3 +48,14 @@ print(s.get_paths()['include'], s.get_config_var('EXT_SUFFIX'), *sys.version_inf
     add_dependencies(mentor_python ${target})
   endforeach()
 endfunction()
+
+# Links each file and folder of a Python package into TO: what is edited counts at once. Python may
+# have left what it compiled in both.
+function(mentor_python_links FROM TO)
+  file(GLOB entries CONFIGURE_DEPENDS ${FROM}/*)
+  list(FILTER entries EXCLUDE REGEX "/__pycache__$")
+  foreach(entry IN LISTS entries)
+    get_filename_component(name ${entry} NAME)
+    file(CREATE_LINK ${entry} ${TO}/${name} SYMBOLIC)
+  endforeach()
+endfunction()

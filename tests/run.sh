@@ -59,7 +59,8 @@ set -m  # A group of its own, so that it ends with this script.
 deploy/install.sh "${wanted[@]}" &
 installing=$!
 set +m
-trap '[ -z "$installing" ] || kill -INT -- -"$installing" || true; rm -rf "${scratch-}"' EXIT
+trap '[ -z "$installing" ] || kill -INT -- -"$installing" 2>/dev/null || true
+  rm -rf "${scratch-}"' EXIT
 kinds=(quick slow nightly) chosen=${#ctest_arguments[@]}
 if [ "$chosen" -gt 0 ]; then
   tests/progress.py --start "$build" build

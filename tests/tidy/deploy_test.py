@@ -217,6 +217,25 @@ class BuildTest(Clone):
         self.assertEqual(status, 1)
 
 
+class LinksTest(Clone):
+    def test_what_python_compiled_in_the_package_and_its_links_stays(self):
+        for where in ("from", "to"):
+            (self.folder / where / "__pycache__").mkdir(parents=True)
+        (self.folder / "from/a.py").touch()
+        (self.folder / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(links NONE)\n"
+            f"include({ROOT}/cmake/PythonModule.cmake)\nmentor_python_links("
+            '"${CMAKE_SOURCE_DIR}/from" "${CMAKE_SOURCE_DIR}/to")\n'
+        )
+        subprocess.run(
+            [shutil.which("cmake"), "-S", self.folder, "-B", self.folder / "build"],
+            check=True,
+            capture_output=True,
+        )
+        self.assertTrue((self.folder / "to/a.py").is_symlink())
+        self.assertFalse((self.folder / "to/__pycache__").is_symlink())
+
+
 # Plays pip: writes half of the folder, stops there where STOP exists, and writes the rest.
 PIP = """
 while [ $# -gt 0 ]; do [ "$1" != --target ] || target=$2; shift; done
