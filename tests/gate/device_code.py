@@ -66,7 +66,8 @@ def run(command):
 
 def sources():
     """The files with kernels."""
-    folders = [path for path in ROOT.glob("[a-z]*") if path.is_dir() and path.name != "tests"]
+    # Not of the tests, nor of builds and their copies, such as build-mutants.
+    folders = [path for path in ROOT.glob("[a-z]*/") if not re.match("tests|build", path.name)]
     files = sorted(file for folder in folders for file in folder.rglob("*.cu"))
     files.append(ROOT / "tests/gate/probe.cu")
     return [file for file in files if re.search("DeviceKernelOf<|__global__", file.read_text())]

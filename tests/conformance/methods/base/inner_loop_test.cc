@@ -173,12 +173,9 @@ TEST_CASE("inner loops: DPO's drift changes the agents, or is refused", "[confor
   CHECK(refused > 3);
 }
 
-// Checks the saved states of the first rule of each inner loop, or of the other rules.
-void CheckSavedStates(bool first) {
+TEST_CASE("inner loops: a saved state goes on as if nothing had happened", "[conformance]") {
   int compared = 0;
-  std::set<std::string> seen;
   for (const RuleEntry* entry : OuterRules()) {
-    if (seen.insert(entry->inner_loop).second != first) continue;
     INFO(entry->name << ", " << entry->inner_loop);
     const Life life = LifeOf(*entry);
     const uint32_t iterations = life.shard.iterations();
@@ -209,13 +206,6 @@ void CheckSavedStates(bool first) {
     CHECK_FALSE(Make(life)->Load({}).ok());
   }
   CHECK(compared >= 5);
-}
-
-TEST_CASE("inner loops: a saved state goes on as if nothing had happened", "[conformance]") {
-  CheckSavedStates(/*first=*/true);
-}
-TEST_CASE("inner loops: a saved state goes on, other rules of a loop", "[conformance][nightly]") {
-  CheckSavedStates(/*first=*/false);
 }
 
 TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[conformance]") {
