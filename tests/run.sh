@@ -16,7 +16,7 @@
 #   ARGUMENTS       of ctest: they choose among all tests
 #
 # Examples:
-#   tests/run.sh                     the check of form, then what is quick: 12 minutes on 2 cores of
+#   tests/run.sh                     the check of form, then what is quick: 10 minutes on 2 cores of
 #                                    an AMD EPYC
 #   tests/run.sh --all               what continuous integration runs
 #   tests/run.sh -R dispatcher       tests whose names match
