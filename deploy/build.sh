@@ -41,6 +41,9 @@ for tool in cmake ninja c++; do
   command -v $tool >/dev/null || fail "$tool is missing: run deploy/install.sh first"
 done
 trap 'fail "stopped; run the same command again, which goes on from here" 130' INT
+# Two would write the same files. The lock ends with this script.
+exec 9<deploy/build.sh
+flock -n 9 || { echo "build.sh: waits for another build of this clone" >&2; flock 9; }
 
 # ccache also finds objects of another checkout, even with precompiled headers.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \

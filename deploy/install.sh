@@ -55,6 +55,10 @@ for argument in "$@"; do
   esac
 done
 
+# Two would write the same folders. The lock ends with this script.
+exec 9<deploy/install.sh
+flock -n 9 || { echo "install.sh: waits for another installation of this clone" >&2; flock 9; }
+
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"

@@ -11,7 +11,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = (
-    "awk bash cat cmp cp dirname env grep head ln mkdir mktemp mv rm sed sha256sum sleep tee touch"
+    "awk bash cat cmp cp dirname env flock grep head ln mkdir mktemp mv rm sed sha256sum sleep tee "
+    "touch"
 ).split()
 GIB = 2**20  # In kB, as in /proc/meminfo.
 AGAIN = "run the same command again"
@@ -200,6 +201,17 @@ class BuildTest(Clone):
         self.assertEqual((status, printed[:2]), (130, ["started", "cleaned"]))
         self.assertRegex(printed[2], f"build.sh: stopped; {AGAIN}")
         self.assertEqual(len(printed), 3)
+
+    def test_of_two_builds_at_once_one_waits(self):
+        self.play("cmake", '[ "$1" != --build ] || { echo begins; sleep 0.3; echo ends; }')
+        both = [self.start("build") for _ in range(2)]
+        printed = sorted(process.communicate(timeout=50)[0] for process in both)
+        self.assertEqual([process.returncode for process in both], [0, 0])
+        built = "begins\nends\n"
+        waits = "build.sh: waits for another build of this clone\n"
+        self.assertEqual(printed, [built, waits + built])
+        words = [line.split()[1] for line in self.called("cmake")]
+        self.assertEqual(words, ["--preset", "--build"] * 2)
 
     def test_a_cache_that_cannot_be_written_is_left_out(self):
         self.play("cmake", 'echo "cache ${CCACHE_DISABLE-on}"')
