@@ -57,6 +57,8 @@ the ratio of the variances with its p.
 A place {holm LEVEL, CLAIM NUMBER less CLAIM NUMBER; ...} says how many differences exclude 0 by
 Student's t, alone and by Holm's method.
 
+A place {pays CLAIM NUMBER over CLAIM METHOD STEPS} is how many tasks pay (pays.py).
+
 A place {data FILE, COLUMN, NAME=VALUE, ...} is the mean of a column of FILE.csv over the rows that
 have these values.
 
@@ -71,6 +73,7 @@ import re
 import statistics
 
 import decisions
+import pays
 import published
 import teachers
 from claims import OF_COLUMNS, of_row, result_of, runs_of, with_run
@@ -377,7 +380,16 @@ def teachers_of(task, budget, claims):
     return "\n".join(teachers.lines(task, budget, ended, value, ahead))
 
 
-PLACES = {"ahead": decided, "holm": holm_of, "near": decided, "passes": passes, "welch": welch_of}
+PLACES = {
+    "ahead": decided,
+    "data": lambda place, _: published.data_of(place),
+    "holm": holm_of,
+    "near": decided,
+    "paper": lambda place, _: published.paper_of(place),
+    "passes": passes,
+    "pays": lambda place, claims: pays.pays(place, claims, by_run),
+    "welch": welch_of,
+}
 
 
 def text_of(place, claims, verdict=None):
@@ -385,8 +397,6 @@ def text_of(place, claims, verdict=None):
     kind, *words = place.split()
     if kind == "verdict":
         return verdict(words)
-    if kind in ("paper", "data"):
-        return published.paper_of(place) if kind == "paper" else published.data_of(place)
     if kind in PLACES:
         return PLACES[kind](place, claims)
     if kind == "campaign":

@@ -119,23 +119,23 @@ def seen(row, facts, seeds):
     return f"the test goals of goal seed {goal_seed}" if goal_seed + 1 in known else ""
 
 
-def of_study(path, known):
-    """Findings about one study, and the claims that it names."""
-    facts, trials = study_of(path)
+def of_study(facts, trials, known, best):
+    """Findings about one study. `best`: by claim, the greatest value that a study of it chose."""
     settings = [name for name in trials[0] if name not in FIXED and not name.startswith("seed ")]
     seeds = {name.removeprefix("seed ") for name in trials[0] if name.startswith("seed ")}
     if not settings or not seeds:
-        raise Mistake("has no column of a setting, or none 'seed N'")
+        return ["has no column of a setting, or none 'seed N'"]
     findings = [f"{name} is not read: {why}" for name, why in unread(facts["command"], settings)]
     chosen = trials[int(facts["chosen"])]
     for claim in facts["claims"].split():
+        taken = float(chosen["value"]) == best[claim]
         if claim not in known:
             findings.append(f"names claim {claim}, which is not in the file of claims")
             continue
         for row in runs_of(claim, known):
             given = settings_of(row["command"])
             unused = dict(unread(row["command"], settings))
-            for name in settings:
+            for name in settings if taken else ():
                 if name not in unused and not is_rounded(given.get(name, ""), chosen[name]):
                     findings.append(
                         f"chose {name}={chosen[name]}, and {name_of(row)} has "
@@ -143,24 +143,29 @@ def of_study(path, known):
                     )
             if what := seen(row, facts, seeds):
                 findings.append(f"has touched what {name_of(row)} is tested on: {what}")
-    return findings, facts["claims"].split()
+    return findings
 
 
 def of_studies(known, folder):
-    findings, named = [], set()
+    findings, studies, best = [], {}, {}
     for path in sorted(set(folder.glob("*")) - {folder / "README.md"}):
         if path.suffix == ".yaml":  # What mentor-sweep runs.
             continue
         try:
             if path.suffix != ".csv":
                 raise Mistake("a study is a file NAME.csv")
-            found, claims = of_study(path, known)
+            facts, trials = studies[path] = study_of(path)
         except Mistake as mistake:
-            found, claims = [str(mistake)], []
+            findings.append(f"results/{folder.name}/{path.name}:1: {mistake}")
+            continue
+        for claim in facts["claims"].split():
+            value = float(trials[int(facts["chosen"])]["value"])
+            best[claim] = max(value, best.get(claim, value))
+    for path, study in studies.items():
+        found = of_study(*study, known, best)
         findings += [f"results/{folder.name}/{path.name}:1: {what}" for what in found]
-        named.update(claims)
     for claim in known:
-        if TUNED.search(claim) and claim not in named:
+        if TUNED.search(claim) and claim not in best:
             findings.append(
                 f"{FILE}: claim {claim} is tuned, and no file of results/studies names it; add its "
                 "study, or name it otherwise and say 'tuned by hand' in its row of experiments.md"

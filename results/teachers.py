@@ -33,6 +33,7 @@ UNTRAINED = {
     "none": "ppo_sparse",
     "shaped": "ppo_shaped",
     "tuned": "ppo_shaped",
+    "dpo": "ppo_shaped",
     "potential": "ppo_potential",
     "rnd": "ppo_rnd",
 }
@@ -42,6 +43,7 @@ TEACHERS = {
     "none": ("none: success alone", "grey"),
     "shaped": ("the shaped reward", "fair"),
     "tuned": ("the shaped reward, PPO tuned", "muted"),
+    "dpo": ("the shaped reward, DPO's drift", "crimson"),
     "potential": ("success and a potential", "brown"),
     "rnd": ("success and RND's bonus", "olive"),
     "reward": ("learned reward (black box)", "blue"),
@@ -50,6 +52,8 @@ TEACHERS = {
     "epg": ("EPG: a learned loss", "orange"),
     "lpo": ("LPO: a learned drift", "vermillion"),
     "lpg": ("LPG: learned targets", "purple"),
+    "meta-gradient": ("plain meta-gradient", "indigo"),
+    "first-order": ("first-order meta-gradient", "poor"),
     "bmg": ("BMG: a bootstrapped meta-gradient", "good"),
     "disco_103": ("disco_103, as published", "ink"),
 }
@@ -63,7 +67,9 @@ NO_FILE = (
 )
 EPG = "rule.name=epg signal.name=loss_conv signal.role=LOSS signal.input=SHAPED signal.buffer="
 LPG = "rule.name=lpg rule.lstm_units=64"
-BMG = "rule.name=meta_gradient rule.c_ex=0 rule.c_in=1 rule.outer_data=fresh rule.bootstrap_steps=1"
+META_GRADIENT = "rule.name=meta_gradient rule.c_ex=0 rule.c_in=1 rule.outer_data=fresh"
+FIRST_ORDER = "rule.order=first"
+BMG = "rule.bootstrap_steps=1"
 LPO = "rule.name=lpo signal.name=drift signal.input=SHAPED"
 SMALL = "signal.enc1=28 signal.enc2=28 signal.lstm=32 signal.heads=32 signal.critic=32"
 BLACK_BOX = f"rule.name=black_box signal.name=lstm {SMALL} rule.k=70"
@@ -92,6 +98,8 @@ class Task:
     goal_seeds: bool = False  # A meta-seed has goals of its own.
 
 
+# Their outer update is one iteration of agents that live on.
+INSIDE = ("lpg", "meta-gradient", "first-order", "bmg")
 # Learning rates that are not the spec's, as long as a teacher has no trials on a task.
 UNTUNED = {"reward": "3e-3", "advantage": "3e-3", "lpg": "1e-3"}
 
@@ -105,12 +113,14 @@ def small(spec, buffer, rates, seconds, steps):
         "epg": f"{EPG}{buffer}",
         "lpo": LPO,
         "lpg": LPG,
-        "bmg": f"{BMG} signal.input=SHAPED",
+        "meta-gradient": f"{META_GRADIENT} signal.input=SHAPED",
+        "first-order": f"{META_GRADIENT} {FIRST_ORDER} signal.input=SHAPED",
+        "bmg": f"{META_GRADIENT} {BMG} signal.input=SHAPED",
     }
     for teacher, rate in rates.items():
         settings[teacher] += f" rule.learning_rate={rate}"
     return {
-        teacher: Taught(spec, words, cost, steps, inside=teacher in ("lpg", "bmg"))
+        teacher: Taught(spec, words, cost, steps, inside=teacher in INSIDE)
         for (teacher, words), cost in zip(settings.items(), seconds, strict=True)
     }
 
@@ -137,20 +147,24 @@ TASKS = {
                 0.14,
                 3200,
             ),
-            "bmg": Taught(
-                "point_reach_bmg",
-                "rule.bootstrap_steps=5 rule.learning_rate=3.53e-3",
-                1.5,
-                12800,
-                inside=True,
+            "meta-gradient": Taught("point_reach_meta_gradient", "", 2.95, 12800, inside=True),
+            "first-order": Taught(
+                "point_reach_meta_gradient", FIRST_ORDER, 1.38, 12800, inside=True
             ),
+            "bmg": Taught("point_reach_bmg", "", 1.32, 12800, inside=True),
         },
     ),
     "maze": Task(
         "mazes of 4 x 4",
         120,
         "teachers_maze",
-        small("teachers_maze", 400, UNTUNED, (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 0.69), 12800),
+        small(
+            "teachers_maze",
+            400,
+            UNTUNED,
+            (0.46, 0.38, 0.32, 0.70, 0.36, 0.12, 1.5, 0.7, 0.69),
+            12800,
+        ),
         lacks=NO_POTENTIAL,
     ),
     "catch": Task(
@@ -168,7 +182,7 @@ TASKS = {
                 "lpo": "0.0105",
                 "bmg": "6.85e-3",
             },
-            (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 0.79),
+            (0.40, 0.31, 0.36, 1.34, 0.41, 0.155, 1.7, 0.8, 0.79),
             8960,
         ),
         lacks=NO_POTENTIAL,
@@ -261,6 +275,8 @@ def command_of(name, updates, teacher, seed, budget="cpu"):
         tested = [one for one in tested if one not in task.lacks]
         baselines = ",".join(UNTRAINED[one].upper() for one in tested)
         spec, more = task.untrained, ["rule.outer_updates=0", f"evaluation.baseline={baselines}"]
+        if teacher == "dpo":
+            more.append("agent.surrogate=DPO")
     else:
         taught = task.taught[teacher]
         spec, number = taught.spec, outer_updates(task, taught, updates, budget)

@@ -35,6 +35,11 @@ class EvaluationResult:
     success: List[float]
     returns: List[float]
 
+    def value(self, name: str) -> float:
+        """Returns a number that is success, whatever succeeds: 0 where nothing does. `return` is
+        the return."""
+        return self.numbers[name] if self.quantity == "success" or name == "return" else 0.0
+
 
 def method_name(shard: EvaluationShard) -> str:
     """Returns the teacher's name in lower case. Data of 0.1.0 has a name of its own."""

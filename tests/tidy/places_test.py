@@ -419,7 +419,7 @@ class TeachersTest(unittest.TestCase):
         for budget in teachers.BUDGETS:
             lines = places.text_of(f"teachers maze {budget}", claims.read()).splitlines()
             self.assertIn(
-                "| learned reward (black box) | 0.50 [0.50, 0.50]; 117 s, 10.0 M |", lines[5]
+                "| learned reward (black box) | 0.50 [0.50, 0.50]; 117 s, 10.0 M |", lines[6]
             )
             self.assertIn("| none: success alone | 0.25 [0.25, 0.25] |", lines[0])
             self.assertIn("| the shaped reward, PPO tuned | 0.38 [0.38, 0.38] |", lines[2])

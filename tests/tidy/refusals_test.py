@@ -67,6 +67,14 @@ class RefusalsTest(unittest.TestCase):
         self.rows[0]["command"] = COMMAND.format(1, 1).replace("0.91", "0.95")
         self.assertIn("chose agent.clip=0.9123, and door-ppo-tuned-1 has '0.95'", self.said())
 
+    def test_of_two_studies_the_better_one_counts(self):
+        self.study()
+        self.study("0.9123,0.30,0.30", "0.5,0.29,0.29", name="grid.csv")
+        self.assertEqual(self.said(), "")
+        self.study("0.9123,0.30,0.30", "0.5,0.31,0.31", name="grid.csv")
+        self.assertIn("studies/grid.csv:1: chose agent.clip=0.5, and door-ppo-tuned", self.said())
+        self.assertNotIn("door.csv", self.said())
+
     def test_a_study_has_seen_nothing_of_the_test(self):
         # The test goals of goal seed 3 are the training goals of 4.
         for old, new, words in (

@@ -230,7 +230,7 @@ class Study:
         for one in results:
             is_wanted = (one.split, one.method) == (wanted.split, wanted.method)
             if is_wanted and wanted.evaluation in one.numbers:
-                return one.numbers[wanted.evaluation]
+                return one.value(wanted.evaluation)
         there = ", ".join(f"{one.split} {one.method}" for one in results) or "nothing"
         raise MentorError(
             grpc.StatusCode.FAILED_PRECONDITION,
