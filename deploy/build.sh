@@ -19,14 +19,14 @@ preset=dev jobs='' werror=OFF fresh='' targets=() native=() arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset|--jobs)
-      if [ $# -lt 2 ]; then echo "build.sh: $1 needs a value; see --help" >&2; exit 2; fi
+      if [ -z "${2-}" ]; then echo "build.sh: $1 needs a value; see --help" >&2; exit 2; fi
       if [ "$1" = --jobs ]; then jobs=$2; else preset=$2; arguments+=("$1" "$2"); fi
       shift 2
       continue ;;
     --werror) werror=ON ;;
     --keep-going) native=(-- -k 0) ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    -*) echo "build.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
+    -*|'') echo "build.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
     *) targets+=("$1") ;;
   esac
   arguments+=("$1")
@@ -41,9 +41,10 @@ for tool in cmake ninja c++; do
   command -v $tool >/dev/null || fail "$tool is missing: run deploy/install.sh first"
 done
 trap 'fail "stopped; run the same command again, which goes on from here" 130' INT
-# Two would write the same files. The lock ends with this script.
+# Two would write the same files. The lock ends with this script; some file systems have none.
 exec 9<deploy/build.sh
-flock -n 9 || { echo "build.sh: waits for another build of this clone" >&2; flock 9; }
+busy=0; flock -n -E 75 9 2>/dev/null || busy=$?
+[ $busy -ne 75 ] || { echo "build.sh: waits for another build of this clone" >&2; flock 9; }
 
 # ccache also finds objects of another checkout, even with precompiled headers.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \

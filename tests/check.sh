@@ -55,7 +55,12 @@ if [ ${#files[@]} -eq 0 ]; then
     mapfile -t files < <(find . -type f -not -path './build*' -not -path './.deps/*' -printf '%P\n')
   elif [ "$all" -eq 1 ]; then
     mapfile -t files < <(git ls-files --cached --others --exclude-standard)
-  elif [ "$tidy" -eq 1 ]; then mapfile -t files < <(changed "$(git merge-base main HEAD)")
+  elif [ "$tidy" -eq 1 ]; then
+    base=$(git merge-base main HEAD 2>/dev/null || git merge-base origin/main HEAD 2>/dev/null) || {
+      echo "check.sh: there is no branch main here: name the files" >&2
+      exit 1
+    }
+    mapfile -t files < <(changed "$base")
   else mapfile -t files < <(changed HEAD)
   fi
 fi
@@ -96,23 +101,30 @@ fi
 
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
+# All output of a tool is a finding, and so is a tool that was killed or could not start.
+look() { "$@" 2>&1 || [ $? -lt 126 ] || echo "check.sh: $1 was ended: run this again"; }
 {
-  # Exit statuses do not matter here: all output is a finding, a failure of the tool, too.
-  [ ${#cpp[@]} -eq 0 ] || clang-format-14 --dry-run "${cpp[@]}" 2>&1 |
+  [ ${#cpp[@]} -eq 0 ] || look clang-format-14 --dry-run "${cpp[@]}" |
     sed -nE 's/^([^:]*:[0-9]+):[0-9]+: warning: .*/\1: not in form: run tests\/check.sh --fix/p
-      /error/p' | uniq
-  [ ${#python[@]} -eq 0 ] || black --config pyproject.toml --check "${python[@]}" 2>&1 |
+      /error/p; /^check\.sh: /p' | uniq
+  [ ${#python[@]} -eq 0 ] || look black --config pyproject.toml --check "${python[@]}" |
     sed -nE "s|^would reformat ($PWD/)?(.*)|\2:1: not in form: run tests/check.sh --fix|p
-      s|^error: cannot format ($PWD/)?([^:]*): (.*)|\2:1: \3|p; /^Traceback/p"
-  [ ${#python[@]} -eq 0 ] || pyflakes3 "${python[@]}" 2>&1
-  [ ${#shell[@]} -eq 0 ] || shellcheck --format gcc "${shell[@]}" 2>&1
-  python3 docs/generate.py --check 2>&1
-  python3 results/generate.py --check 2>&1
-  python3 tests/tidy/tidy_check.py . 2>&1 | grep -v ' files read, '
-  python3 tests/tidy/limits.py 2>&1
-  [ "$all" -eq 0 ] || python3 tests/tidy/tidy_check.py --self-test 2>&1 | grep -v ', 0 failures$'
-  [ "$all" -eq 0 ] || python3 tests/tidy/limits.py --self-test 2>&1 | grep -v ', 0 failures$'
+      s|^error: cannot format ($PWD/)?([^:]*): (.*)|\2:1: \3|p; /^Traceback|^check\.sh: /p"
+  [ ${#python[@]} -eq 0 ] || look pyflakes3 "${python[@]}"
+  [ ${#shell[@]} -eq 0 ] || look shellcheck --format gcc "${shell[@]}"
+  look python3 docs/generate.py --check
+  look python3 results/generate.py --check
+  look python3 tests/tidy/tidy_check.py . | grep -v ' files read, '
+  look python3 tests/tidy/limits.py
+  [ "$all" -eq 0 ] || look python3 tests/tidy/tidy_check.py --self-test | grep -v ', 0 failures$'
+  [ "$all" -eq 0 ] || look python3 tests/tidy/limits.py --self-test | grep -v ', 0 failures$'
+  echo whole
 } > "$findings" || true
+if [ "$(tail -n 1 "$findings")" != whole ]; then
+  echo "check.sh: findings were cut short: make room in ${TMPDIR:-/tmp}" >&2
+  exit 1
+fi
+sed -i '$d' "$findings"
 
 sort -u "$findings"
 count=$(sort -u "$findings" | wc -l)

@@ -50,8 +50,10 @@ def cores(kind):
 def made(build):
     """-> {file: seconds} of what ninja has made."""
     log = pathlib.Path(build, ".ninja_log")
-    rows = [line.split("\t") for line in log.read_text().splitlines()[1:]] if log.exists() else []
-    # A link has a row for each file that it writes, absolute paths among them.
+    text = log.read_text(errors="replace") if log.exists() else ""
+    # The last line may be cut short. A link has a row for each file that it writes, absolute paths
+    # among them.
+    rows = [row for row in (line.split("\t") for line in text.splitlines()[1:]) if len(row) == 5]
     rows = [row for row in rows if not os.path.isabs(row[3]) and not row[3].endswith(".cmake")]
     return {row[3]: (int(row[1]) - int(row[0])) / 1000 for row in rows}
 
@@ -60,7 +62,7 @@ def small_compile():
     text = "#include <regex>\nbool Is(const char* a) { return std::regex_match(a, std::regex(a)); }"
     command = "g++ -std=c++20 -O2 -x c++ -c - -o /dev/null".split()
     begin = time.monotonic()
-    subprocess.run(command, input=text, text=True, check=True)
+    subprocess.run(command, input=text, text=True)  # Where it fails, it is a worse guess.
     return time.monotonic() - begin
 
 
@@ -121,9 +123,11 @@ def start(build, kinds):
 
 
 def read_lines(into):
-    for line in sys.stdin:
-        into.put(line)
-    into.put(None)
+    try:
+        for line in sys.stdin:
+            into.put(line)
+    finally:  # Without an end, follow() would wait for ever.
+        into.put(None)
 
 
 def follow(build, kinds):
@@ -199,4 +203,10 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for stream in (sys.stdin, sys.stdout):  # Tests may print any bytes.
+        stream.reconfigure(errors="surrogateescape")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except OSError as error:  # The output is full, or nobody reads it any longer.
+        print(f"progress.py: {error}", file=sys.stderr)
+        os._exit(1)

@@ -31,8 +31,11 @@ build_arguments=() ctest_arguments=() repeat=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset|--repeat)
-      if [ $# -lt 2 ]; then echo "run.sh: $1 needs a value; see --help" >&2; exit 2; fi
-      if [ "$1" = --preset ]; then preset=$2; else repeat=(--repeat "until-fail:$2"); fi
+      if [ -z "${2-}" ]; then echo "run.sh: $1 needs a value; see --help" >&2; exit 2; fi
+      if [ "$1" = --preset ]; then preset=$2
+      elif [[ $2 =~ ^[1-9][0-9]*$ ]]; then repeat=(--repeat "until-fail:$2")
+      else echo "run.sh: --repeat $2: is no number above 0" >&2; exit 2
+      fi
       shift 2 ;;
     --all) all=1; shift ;;
     --nightly) all=1 nightly=1; shift ;;

@@ -158,8 +158,9 @@ class BuildTest(Clone):
         self.assertEqual(self.called("cmake")[1:], [build.format(4)])
         self.assertEqual(self.run_script("build", "--jobs", "9", "mentor")[0], 0)
         self.assertEqual(self.called("cmake")[1:], [build.format(9)])
-        for bad in ("0", "-1", "many", "1.5"):
-            status, printed = self.run_script("build", "--jobs", bad)
+        # cmake takes an empty preset for none, and builds into the sources.
+        for bad in (["0"], ["-1"], ["many"], ["1.5"], ["4", "--preset", ""], ["4", ""]):
+            status, printed = self.run_script("build", "--jobs", *bad)
             self.assertEqual((status, self.called("cmake")), (2, []), printed)
 
     def test_a_compiler_that_was_killed_is_a_lack_of_memory(self):
@@ -212,6 +213,9 @@ class BuildTest(Clone):
         self.assertEqual(printed, [built, waits + built])
         words = [line.split()[1] for line in self.called("cmake")]
         self.assertEqual(words, ["--preset", "--build"] * 2)
+        # Some file systems have no locks.
+        self.play("flock", "exit 65")
+        self.assertEqual(self.run_script("build"), (0, ["begins", "ends"]))
 
     def test_a_cache_that_cannot_be_written_is_left_out(self):
         self.play("cmake", 'echo "cache ${CCACHE_DISABLE-on}"')

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -55,6 +56,18 @@ class ProgressTest(unittest.TestCase):
         said = "FAILED: b.o\nerror: no b\n"
         given = f"[1/3] Building CXX object {OBJECT.format('b')}\n{said}"
         self.assertEqual(self.printed(self.build, "build", given=given), said)
+
+    def test_any_bytes_pass_and_a_log_may_be_cut_short(self):
+        with open(f"{self.build}/.ninja_log", "a") as log:
+            log.write("10\t2")
+        done = subprocess.run(
+            [sys.executable, ROOT / "tests/progress.py", self.build, "build"],
+            input=b"\xff\n",
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONUTF8": "1"},
+            timeout=60,
+        )
+        self.assertEqual((done.returncode, done.stdout), (0, b"\xff\n"))
 
     def test_only_what_failed_is_shown_of_tests(self):
         failed = "2/3 Test #2: unit/common: b .......***Failed    0.1 sec\n[1/2] its output\n"
