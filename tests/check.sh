@@ -102,7 +102,7 @@ fi
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
 # All output of a tool is a finding, and so is a tool that was killed or could not start.
-look() { "$@" 2>&1 || [ $? -lt 126 ] || echo "check.sh: $1 was ended: run this again"; }
+look() { "$@" 2>&1 || [ $? -lt 126 ] || echo "check.sh: $1 $2 was ended: run this again"; }
 {
   [ ${#cpp[@]} -eq 0 ] || look clang-format-14 --dry-run "${cpp[@]}" |
     sed -nE 's/^([^:]*:[0-9]+):[0-9]+: warning: .*/\1: not in form: run tests\/check.sh --fix/p

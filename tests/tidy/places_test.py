@@ -364,6 +364,32 @@ class ClaimsTest(unittest.TestCase):
             made = json.loads(card.read_text(encoding="utf-8"))["trained"]["result_hash"]
             self.assertIn(made, recorded, f"{card}: export the claim's run again")
 
+    def test_so_many_tasks_pay_as_a_baseline_needs_steps_beyond_the_signals(self):
+        lives = "mentor run x --set lifetime.iterations=5"
+        numbers = " ".join(
+            f"test.ppo.seg{i}={success}" for i, success in enumerate((0, 1, 2, 4, 6))
+        )
+        self.file.write_text(
+            f"{HEADER}signal,1,1,mentor run x,,v,p,f,10,9000,abc,e,test.learned.seg2=5\n"
+            f"few,1,1,{lives},,v,p,f,0,0,,e,{numbers}\n"
+            f"far,1,1,{lives},,v,p,f,0,0,,e,{numbers.replace('=6', '=4')}\n"
+            f"near,1,1,{lives},,v,p,f,0,0,,e,{numbers.replace('seg2=2', 'seg2=5')}\n"
+            f"none,1,1,{lives},,,,,,,,,\n"
+            f"unsaid,1,1,mentor run x,,v,p,f,0,0,,e,{numbers}\n"
+        )
+        known = claims.read(self.file)
+        for claim, said in (
+            ("few", "15 tasks, it gets there after 4 updates"),
+            ("far", "fewer than 15 tasks, it is not there after 4 updates"),
+            ("near", "none, it gets there after 2 updates, too"),
+            ("none", "-"),
+        ):
+            place = f"pays signal test.learned.seg2 over {claim} ppo 300"
+            self.assertEqual(places.text_of(place, known), said)
+        for wrong in ("pays signal", "pays signal test.learned.seg2 over unsaid ppo 300"):
+            with self.assertRaises(Mistake):
+                places.text_of(wrong, known)
+
 
 class TeachersTest(unittest.TestCase):
     """results/teachers.py puts the rows that it plans into claims.csv."""
